@@ -1,0 +1,167 @@
+"""The settings tree: one frozen declaration from which everything else is generated.
+
+`hostler.toml`, the environment (``HOSTLER_GATEWAY__PORT=...``), flags, the JSON Schema, the commented example
+and the reference page all come from these structs. Each field's ``description`` is the sentence that the
+reference shows. Values are parsed once, at the edge, into the types the code works with: sizes are bytes,
+durations are seconds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from hostler.config.quantities import Bytes, Seconds
+
+Task = Literal["chat", "completion", "embedding", "rerank"]
+CacheType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every section is: frozen, and strict about its keys."""
+
+
+class GatewaySettings(Settings, frozen=True, kw_only=True):
+    """Where the gateway listens and what it does at start."""
+
+    host: Annotated[str, Meta(description="Address to listen on. Anything but loopback needs a key.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 4785
+    default: Annotated[
+        str | None, Meta(description="Profile for requests that name none; else the most recently used one.")
+    ] = None
+    preload: Annotated[tuple[str, ...], Meta(description="Profiles loaded at start.")] = ()
+
+
+class MemorySettings(Settings, frozen=True, kw_only=True):
+    """How much of each device engines may hold."""
+
+    budget: Annotated[
+        dict[str, Bytes],
+        Meta(description="Bytes per device (`host`); default: what is free, less the reserve."),
+    ] = {}
+    reserve: Annotated[
+        Bytes | None, Meta(description="Left free on each device; default: the larger of 1 GiB and 8%.")
+    ] = None
+
+
+class LibrarySettings(Settings, frozen=True, kw_only=True):
+    """Where models are looked for."""
+
+    roots: Annotated[tuple[str, ...], Meta(description="Folders searched besides the library and known caches.")] = ()
+    caches: Annotated[
+        bool, Meta(description="Also read the caches of Hugging Face, llama.cpp, Ollama and LM Studio.")
+    ] = True
+
+
+class LimitSettings(Settings, frozen=True, kw_only=True):
+    """Every bound, in one table."""
+
+    body: Annotated[Bytes, Meta(description="Largest request body.")] = Bytes(64 * 2**20)
+    head: Annotated[Bytes, Meta(description="Largest request or response head.")] = Bytes(64 * 2**10)
+    connect_s: Annotated[Seconds, Meta(description="To connect to an engine.")] = Seconds(2)
+    first_byte_s: Annotated[
+        Seconds | None, Meta(description="From a request sent to an engine to its first byte; default: unbounded.")
+    ] = None
+    idle_stream_s: Annotated[
+        Seconds | None, Meta(description="Longest silence of an engine inside a response; default: unbounded.")
+    ] = Seconds(600)
+    load_s: Annotated[Seconds, Meta(description="For an engine to become ready.")] = Seconds(600)
+    load_grace_s: Annotated[
+        Seconds, Meta(description="A stream gets no byte this long while a model loads, so that a quick failure keeps its status.")
+    ] = Seconds(2)
+    queue: Annotated[int, Meta(ge=1, description="Requests that may wait at the same time.")] = 512
+    queue_timeout_s: Annotated[
+        Seconds | None, Meta(description="Longest wait of a request for its instance; default: unbounded.")
+    ] = None
+    starvation_s: Annotated[
+        Seconds, Meta(description="After this wait a request goes before new ones for other profiles.")
+    ] = Seconds(30)
+    drain_s: Annotated[Seconds, Meta(description="Running requests may take this long when the gateway stops.")] = Seconds(30)
+    grace_s: Annotated[Seconds, Meta(description="From asking an engine to end to killing it.")] = Seconds(5)
+    kill_s: Annotated[Seconds, Meta(description="From killing an engine to giving it up.")] = Seconds(2)
+    load_tries: Annotated[int, Meta(ge=1, description="Failed loads in a row until a profile stays failed.")] = 3
+    backoff_s: Annotated[Seconds, Meta(description="Pause after a failed load; doubles with each further one.")] = Seconds(2)
+
+
+class LogSettings(Settings, frozen=True, kw_only=True):
+    """Hostler's own log."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least level that is logged.")] = "info"
+    format: Annotated[Literal["console", "json"], Meta(description="Readable lines, or one JSON object a line.")] = "console"
+    max_size: Annotated[Bytes, Meta(description="A log file is rotated at this size.")] = Bytes(10 * 2**20)
+    keep: Annotated[int, Meta(ge=0, description="Rotated log files kept.")] = 3
+
+
+class SamplingSettings(Settings, frozen=True, kw_only=True):
+    """Sampling defaults; what a client sends wins."""
+
+    temperature: Annotated[float | None, Meta(ge=0, description="Randomness; 0 is greedy.")] = None
+    top_p: Annotated[float | None, Meta(ge=0, le=1, description="Nucleus.")] = None
+    top_k: Annotated[int | None, Meta(ge=0, description="Candidates kept; 0 is all.")] = None
+    min_p: Annotated[float | None, Meta(ge=0, le=1, description="Least probability, relative to the best.")] = None
+    repeat_penalty: Annotated[float | None, Meta(ge=0, description="1 is none.")] = None
+    presence_penalty: Annotated[float | None, Meta(ge=-2, le=2, description="0 is none.")] = None
+    frequency_penalty: Annotated[float | None, Meta(ge=-2, le=2, description="0 is none.")] = None
+    max_tokens: Annotated[int | None, Meta(ge=1, description="Longest answer when the client names none.")] = None
+    seed: Annotated[int | None, Meta(description="Fixed seed.")] = None
+
+
+class EngineSettings(Settings, frozen=True, kw_only=True):
+    """Which engine runs the profile, and how."""
+
+    kind: Annotated[Literal["llamacpp"], Meta(description="The kind of engine.")] = "llamacpp"
+    build: Annotated[
+        str | None, Meta(description="A `llama-server` binary; default: the embedded build.")
+    ] = None
+    threads: Annotated[int | None, Meta(ge=1, description="CPU threads; default: the physical cores.")] = None
+    batch: Annotated[int | None, Meta(ge=1, description="Prompt tokens per batch; default: chosen so that one takes at most 2 s.")] = None
+    ubatch: Annotated[int | None, Meta(ge=1, description="Prompt tokens per compute step.")] = None
+    cache_type_k: Annotated[CacheType, Meta(description="Type of the cached keys.")] = "f16"
+    cache_type_v: Annotated[CacheType, Meta(description="Type of the cached values.")] = "f16"
+    cache_ram: Annotated[Bytes, Meta(description="Host memory for earlier prompts (llama.cpp's --cache-ram).")] = Bytes(0)
+    extra_args: Annotated[
+        tuple[str, ...], Meta(description="Passed as they are; a conflict with what Hostler sets is an error.")
+    ] = ()
+    env: Annotated[dict[str, str], Meta(description="Added to the engine's environment.")] = {}
+
+
+class Profile(Settings, frozen=True, kw_only=True):
+    """A named way to run a model."""
+
+    model: Annotated[str, Meta(min_length=1, description="A path, or a name in the library.")]
+    description: Annotated[str, Meta(description="Shown in lists.")] = ""
+    task: Annotated[Task | None, Meta(description="What the model does; default: chat, completion without a chat template, embedding with a pooling type.")] = None
+    embeddings: Annotated[bool, Meta(description="Add /v1/embeddings to a chat profile.")] = False
+    aliases: Annotated[tuple[str, ...], Meta(description="Other names; patterns (`claude-*`) allowed.")] = ()
+    context: Annotated[int | None, Meta(ge=16, description="Tokens for one request; default: what the model was trained for, at most 8192.")] = None
+    slots: Annotated[int, Meta(ge=1, le=1024, description="Requests in parallel; the engine gets context x slots.")] = 1
+    ttl: Annotated[Seconds | None, Meta(description="Unload after this idle time; `never` keeps it until memory is needed.")] = None
+    pin: Annotated[bool, Meta(description="Never evicted.")] = False
+    group: Annotated[str, Meta(description="Heading in lists.")] = ""
+    hidden: Annotated[bool, Meta(description="Left out of lists; still callable.")] = False
+    sampling: SamplingSettings = SamplingSettings()
+    engine: EngineSettings = EngineSettings()
+
+
+class Config(Settings, frozen=True, kw_only=True):
+    """The whole of `hostler.toml`, `extends` resolved."""
+
+    gateway: GatewaySettings = GatewaySettings()
+    memory: MemorySettings = MemorySettings()
+    library: LibrarySettings = LibrarySettings()
+    limits: LimitSettings = LimitSettings()
+    log: LogSettings = LogSettings()
+    profiles: dict[str, Profile] = {}
+
+
+class Home(msgspec.Struct, frozen=True):
+    """The folders in use. With HOSTLER_HOME set, all lie in it; else platformdirs decides."""
+
+    config_file: Path
+    models: Path
+    state: Path
+    cache: Path
+    logs: Path

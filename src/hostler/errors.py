@@ -1,0 +1,251 @@
+"""The error tree: everything Hostler tells a user when something cannot be done.
+
+::
+
+    HostlerError
+    ├── ConfigError                  the file, the environment or a flag is wrong
+    ├── RequestError                 the client must change its request
+    │   ├── InvalidRequest           malformed JSON, wrong type, bad UTF-8
+    │   ├── BodyTooLarge             over the body limit
+    │   ├── UnknownProfile           no profile of that name
+    │   ├── WrongTask                the profile cannot do that (chat to a base model)
+    │   ├── NotFound                 no such path, instance or request
+    │   ├── Conflict                 already so, or busy
+    │   ├── Unauthorized             no key, or a wrong one
+    │   └── Forbidden                the key lacks the scope
+    ├── ModelError                   the weights on disk are missing or broken
+    ├── EngineError                  an engine did not do what it should
+    │   ├── FlagConflict             a passed flag contradicts one that Hostler sets
+    │   ├── FlagUnsupported          this build cannot take that flag
+    │   ├── LoadFailed               the engine ended or refused while loading
+    │   │   ├── KilledBySignal       it died by a signal while loading
+    │   │   ├── OutOfMemory          it could not get its memory
+    │   │   └── LoadTimeout          it was not ready in time
+    │   └── EngineLost               it ended, or the connection broke, during a request
+    ├── CapacityError                not now: too little room, too many waiting
+    │   ├── NeverFits                more than the whole budget
+    │   ├── QueueFull                the queue is at its bound
+    │   ├── QueueTimeout             waited longer than ``queue_timeout_s``
+    │   └── Draining                 the gateway is stopping
+    └── HomeError                    the state folder or the port cannot be had
+        ├── HomeLocked               another gateway holds this state folder
+        └── PortInUse                something else listens there
+
+Two kinds of failure exist: these, shown to the user in one sentence with what to do next, and bugs,
+which are any other exception and keep their traceback. Nothing here knows about HTTP: statuses and
+envelopes are mapped in :mod:`hostler.gateway.errors`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Source = Literal["gateway", "engine"]
+
+
+class HostlerError(Exception):
+    """Something a user can act on.
+
+    ``code`` is stable and machine-readable. ``message`` is one sentence of what happened; ``hint`` says
+    what to do next. ``source`` says who spoke: the gateway or the engine behind it. ``retry_after_s``,
+    when not None, is when trying again makes sense.
+    """
+
+    code: ClassVar[str] = "error"
+    default_hint: ClassVar[str] = "Run `hostler doctor` and read what it finds."
+    source: ClassVar[Source] = "gateway"
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = self.default_hint if hint is None else hint
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class ConfigError(HostlerError):
+    """The configuration is wrong; the message names file, line and key."""
+
+    code = "config_invalid"
+    default_hint = "Correct it, then run `hostler config check`."
+
+
+class RequestError(HostlerError):
+    """The client must change its request."""
+
+    code = "invalid_request"
+    default_hint = ""
+
+
+class InvalidRequest(RequestError):
+    """The body is not what the endpoint takes."""
+
+    code = "invalid_request"
+
+
+class BodyTooLarge(RequestError):
+    """The body is over the limit."""
+
+    code = "body_too_large"
+    default_hint = "Send less, or raise `[limits] body`."
+
+
+class UnknownProfile(RequestError):
+    """No profile has that name."""
+
+    code = "model_not_found"
+    default_hint = "`hostler ls` shows every name."
+
+
+class WrongTask(RequestError):
+    """The profile cannot do what the endpoint asks."""
+
+    code = "wrong_task"
+
+
+class NotFound(RequestError):
+    """There is nothing at that path or of that id."""
+
+    code = "not_found"
+
+
+class Conflict(RequestError):
+    """The request contradicts the present state."""
+
+    code = "conflict"
+
+
+class Unauthorized(RequestError):
+    """No valid key came with the request."""
+
+    code = "unauthorized"
+    default_hint = "Send `Authorization: Bearer KEY`."
+
+
+class Forbidden(RequestError):
+    """The key is valid but lacks the scope."""
+
+    code = "forbidden"
+    default_hint = "Use a key with the scope that this needs."
+
+
+class ModelError(HostlerError):
+    """The weights on disk are missing or broken; the message names path and offset."""
+
+    code = "model_broken"
+    default_hint = "Fetch the file again, or correct `model` in the profile."
+
+
+class EngineError(HostlerError):
+    """An engine did not do what it should."""
+
+    code = "engine_error"
+    source = "engine"
+    default_hint = "`hostler logs PROFILE` shows what the engine said."
+
+
+class FlagConflict(EngineError):
+    """A flag in ``extra_args`` contradicts one that Hostler sets; the message names both."""
+
+    code = "flag_conflict"
+    source = "gateway"
+    default_hint = "Remove it from `extra_args`, or use the setting named above."
+
+
+class FlagUnsupported(EngineError):
+    """This build cannot take that flag; the message names flag and build."""
+
+    code = "flag_unsupported"
+    source = "gateway"
+    default_hint = "Remove it, or name a build that takes it in `[profiles.NAME.engine] build`."
+
+
+class LoadFailed(EngineError):
+    """The engine ended, or refused, while loading."""
+
+    code = "load_failed"
+
+
+class KilledBySignal(LoadFailed):
+    """The engine died by a signal while loading."""
+
+    code = "engine_killed"
+
+
+class OutOfMemory(LoadFailed):
+    """The engine could not get its memory."""
+
+    code = "out_of_memory"
+    default_hint = "Lower `context` or `slots`, or unload another profile."
+
+
+class LoadTimeout(LoadFailed):
+    """The engine was not ready within ``load_s``."""
+
+    code = "load_timeout"
+    default_hint = "Raise `[limits] load_s` if the disk is slow; `hostler logs PROFILE` shows the stage."
+
+
+class EngineLost(EngineError):
+    """The engine ended, or its connection broke, during a request."""
+
+    code = "engine_lost"
+    default_hint = "Send the request again; the engine is started anew by itself."
+
+
+class CapacityError(HostlerError):
+    """Not now: too little room, or too many waiting."""
+
+    code = "no_capacity"
+
+
+class NeverFits(CapacityError):
+    """The profile needs more than the whole budget of a device."""
+
+    code = "never_fits"
+    default_hint = "Lower `context` or `slots`, take a smaller model, or raise `[memory] budget`."
+
+
+class QueueFull(CapacityError):
+    """The queue is at its bound."""
+
+    code = "queue_full"
+    default_hint = "Try again later, or raise `[limits] queue`."
+
+
+class QueueTimeout(CapacityError):
+    """The request waited longer than ``queue_timeout_s``."""
+
+    code = "queue_timeout"
+    default_hint = "Try again later, or raise `[limits] queue_timeout_s`."
+
+
+class Draining(CapacityError):
+    """The gateway is stopping and takes no new work."""
+
+    code = "draining"
+    default_hint = "Try again when it is back."
+
+
+class HomeError(HostlerError):
+    """The state folder or the port cannot be had."""
+
+    code = "home_unusable"
+
+
+class HomeLocked(HomeError):
+    """Another gateway holds this state folder."""
+
+    code = "home_locked"
+    default_hint = "Stop that gateway, or set HOSTLER_HOME to another folder."
+
+
+class PortInUse(HomeError):
+    """Something else listens on the address."""
+
+    code = "port_in_use"
+    default_hint = "Stop it, or choose another port with `--port`."

@@ -1,0 +1,232 @@
+"""Typed events and the bus that carries them.
+
+Everything that happens is published here once and read by whoever cares: the log, the ledger, the event
+streams of the API. The bus keeps a ring of the last :data:`RING` events. A subscription is only a cursor
+into that ring, so a slow reader costs no memory: when the ring has moved past its cursor it receives one
+:class:`Gap` and goes on from the oldest event that is left.
+
+All methods are called on the event loop's thread.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Literal
+
+import anyio
+import msgspec
+
+from hostler.clock import Clock, SystemClock
+
+RING = 10_000
+
+InstanceState = Literal["starting", "loading", "ready", "draining", "stopping", "stopped", "failed"]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What every event carries: a monotonic ``id`` and ``at``, seconds since the Unix epoch.
+
+    Both are set by the bus when the event is published.
+    """
+
+    id: int = 0
+    at: float = 0.0
+
+
+class GatewayStarted(Event, frozen=True, kw_only=True, tag="gateway.started"):
+    """The gateway accepts requests at ``url``."""
+
+    url: str
+    version: str
+
+
+class GatewayDraining(Event, frozen=True, kw_only=True, tag="gateway.draining"):
+    """The gateway takes no new inference; ``leases`` are still running."""
+
+    leases: int
+
+
+class ConfigReloaded(Event, frozen=True, kw_only=True, tag="config.reloaded"):
+    """The configuration was read again; names of the profiles that differ."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+class ConfigRejected(Event, frozen=True, kw_only=True, tag="config.rejected"):
+    """A changed configuration is wrong; the old one stays in force."""
+
+    reason: str
+
+
+class InstanceChanged(Event, frozen=True, kw_only=True, tag="instance.state"):
+    """An instance entered ``state``. ``reason`` and ``code`` are set when it failed or was evicted."""
+
+    instance: str
+    profile: str
+    state: InstanceState
+    reason: str = ""
+    code: str = ""
+
+
+class LoadProgress(Event, frozen=True, kw_only=True, tag="load.progress"):
+    """A load reached ``stage``.
+
+    ``fraction`` (0 to 1) is estimated from this profile's last measured load; None without one.
+    """
+
+    instance: str
+    profile: str
+    stage: str
+    elapsed_s: float
+    fraction: float | None = None
+    estimated: bool = True
+
+
+class EngineMemory(Event, frozen=True, kw_only=True, tag="engine.memory"):
+    """The engine reported a buffer: ``kind`` is model, kv, recurrent, compute or output; size in MiB."""
+
+    instance: str
+    profile: str
+    device: str
+    kind: str
+    mib: float
+
+
+class EngineMessage(Event, frozen=True, kw_only=True, tag="engine.message"):
+    """The engine logged a warning or an error."""
+
+    instance: str
+    profile: str
+    level: Literal["warning", "error"]
+    text: str
+
+
+class Swap(Event, frozen=True, kw_only=True, tag="fleet.swap"):
+    """Idle instances of ``evicted`` profiles leave so that ``profile`` can load."""
+
+    profile: str
+    evicted: tuple[str, ...]
+    reason: str
+
+
+class RequestQueued(Event, frozen=True, kw_only=True, tag="request.queued"):
+    """A request waits for an instance; ``position`` counts from 1."""
+
+    request: str
+    profile: str
+    position: int
+
+
+class LeaseGranted(Event, frozen=True, kw_only=True, tag="lease.granted"):
+    """A request got its instance after ``waited_s``."""
+
+    request: str
+    profile: str
+    instance: str
+    waited_s: float
+
+
+class LeaseEnded(Event, frozen=True, kw_only=True, tag="lease.ended"):
+    """A request is over. ``status`` is the HTTP status sent to the client, 499 when it left."""
+
+    request: str
+    profile: str
+    instance: str
+    status: int
+    held_s: float
+
+
+class LedgerDropped(Event, frozen=True, kw_only=True, tag="ledger.dropped"):
+    """The ledger could not keep up or write; ``total`` rows were dropped since start."""
+
+    total: int
+    reason: str
+
+
+class Gap(Event, frozen=True, kw_only=True, tag="gap"):
+    """A reader was too slow: events ``first`` to ``last`` are gone."""
+
+    first: int = msgspec.field(name="from")
+    last: int = msgspec.field(name="to")
+
+
+AnyEvent = (
+    GatewayStarted
+    | GatewayDraining
+    | ConfigReloaded
+    | ConfigRejected
+    | InstanceChanged
+    | LoadProgress
+    | EngineMemory
+    | EngineMessage
+    | Swap
+    | RequestQueued
+    | LeaseGranted
+    | LeaseEnded
+    | LedgerDropped
+    | Gap
+)
+
+
+class Bus:
+    """Publishes events to any number of readers with bounded memory."""
+
+    def __init__(self, clock: Clock | None = None, ring: int = RING) -> None:
+        self._clock = clock or SystemClock()
+        self._ring: deque[AnyEvent] = deque(maxlen=ring)
+        self._last_id = 0
+        self._arrival = anyio.Event()
+        self._readers = 0
+
+    @property
+    def last_id(self) -> int:
+        """The id of the newest event; 0 before the first."""
+        return self._last_id
+
+    def publish(self, event: AnyEvent) -> AnyEvent:
+        """Stamp ``event`` with the next id and the time, keep it, wake the readers."""
+        self._last_id += 1
+        stamped = msgspec.structs.replace(event, id=self._last_id, at=self._clock.wall())
+        self._ring.append(stamped)
+        if self._readers:
+            self._arrival.set()
+            self._arrival = anyio.Event()
+        return stamped
+
+    def since(self, after: int) -> list[AnyEvent]:
+        """All kept events with an id above ``after``; begins with a :class:`Gap` if some are gone."""
+        missed = self._last_id - after
+        if missed <= 0:
+            return []
+        kept = list(self._ring)[-missed:] if missed < len(self._ring) else list(self._ring)
+        if missed > len(kept):
+            gap = Gap(id=kept[0].id - 1, at=kept[0].at, first=after + 1, last=kept[0].id - 1)
+            return [gap, *kept]
+        return kept
+
+    async def subscribe(self, after: int | None = None) -> AsyncIterator[AnyEvent]:
+        """Yield events as they come, from the one after ``after`` (None: only new ones).
+
+        Cancelling the reader ends the subscription; nothing is kept for it. An ``after`` above the newest
+        id (a reader that knew an earlier run of the gateway) starts from the oldest kept event.
+        """
+        cursor = self._last_id if after is None else after
+        if cursor > self._last_id:
+            cursor = 0
+        self._readers += 1
+        try:
+            while True:
+                arrival = self._arrival
+                batch = self.since(cursor)
+                if not batch:
+                    await arrival.wait()
+                    continue
+                for event in batch:
+                    # The ring may have moved on while the reader was busy with this batch.
+                    cursor = event.id
+                    yield event
+        finally:
+            self._readers -= 1
