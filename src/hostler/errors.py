@@ -55,9 +55,7 @@ class HostlerError(Exception):
     default_hint: ClassVar[str] = "Run `hostler doctor` and read what it finds."
     source: ClassVar[Source] = "gateway"
 
-    def __init__(
-        self, message: str, *, hint: str | None = None, retry_after_s: float | None = None
-    ) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = self.default_hint if hint is None else hint
@@ -144,7 +142,7 @@ class EngineError(HostlerError):
     """An engine did not do what it should."""
 
     code = "engine_error"
-    source = "engine"
+    source: ClassVar[Source] = "engine"
     default_hint = "`hostler logs PROFILE` shows what the engine said."
 
 
@@ -152,7 +150,7 @@ class FlagConflict(EngineError):
     """A flag in ``extra_args`` contradicts one that Hostler sets; the message names both."""
 
     code = "flag_conflict"
-    source = "gateway"
+    source: ClassVar[Source] = "gateway"
     default_hint = "Remove it from `extra_args`, or use the setting named above."
 
 
@@ -160,7 +158,7 @@ class FlagUnsupported(EngineError):
     """This build cannot take that flag; the message names flag and build."""
 
     code = "flag_unsupported"
-    source = "gateway"
+    source: ClassVar[Source] = "gateway"
     default_hint = "Remove it, or name a build that takes it in `[profiles.NAME.engine] build`."
 
 

@@ -26,7 +26,7 @@ class Bytes(int):
         match = _NUMBER_UNIT.fullmatch(value) if isinstance(value, str) else None
         factor = _SIZES.get(match[2].lower()) if match else None
         if match is None or factor is None:
-            raise ValueError(f"{value!r} is not a size; write bytes, or text such as \"12 GiB\" or \"500 MB\"")
+            raise ValueError(f'{value!r} is not a size; write bytes, or text such as "12 GiB" or "500 MB"')
         return cls(round(float(match[1]) * factor))
 
     def __str__(self) -> str:
@@ -50,7 +50,7 @@ class Seconds(float):
                 total, at = total + float(match[1]) * factor, match.end()
             if at == len(text):
                 return cls(total)
-        raise ValueError(f"{value!r} is not a duration; write seconds, or text such as \"10m\" or \"1h30m\"")
+        raise ValueError(f'{value!r} is not a duration; write seconds, or text such as "10m" or "1h30m"')
 
     def __str__(self) -> str:
         return format_seconds(self)

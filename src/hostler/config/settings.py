@@ -70,7 +70,10 @@ class LimitSettings(Settings, frozen=True, kw_only=True):
     ] = Seconds(600)
     load_s: Annotated[Seconds, Meta(description="For an engine to become ready.")] = Seconds(600)
     load_grace_s: Annotated[
-        Seconds, Meta(description="A stream gets no byte this long while a model loads, so that a quick failure keeps its status.")
+        Seconds,
+        Meta(
+            description="A stream gets no byte this long while a model loads, so that a quick failure keeps its status."
+        ),
     ] = Seconds(2)
     queue: Annotated[int, Meta(ge=1, description="Requests that may wait at the same time.")] = 512
     queue_timeout_s: Annotated[
@@ -79,18 +82,26 @@ class LimitSettings(Settings, frozen=True, kw_only=True):
     starvation_s: Annotated[
         Seconds, Meta(description="After this wait a request goes before new ones for other profiles.")
     ] = Seconds(30)
-    drain_s: Annotated[Seconds, Meta(description="Running requests may take this long when the gateway stops.")] = Seconds(30)
+    drain_s: Annotated[Seconds, Meta(description="Running requests may take this long when the gateway stops.")] = (
+        Seconds(30)
+    )
     grace_s: Annotated[Seconds, Meta(description="From asking an engine to end to killing it.")] = Seconds(5)
     kill_s: Annotated[Seconds, Meta(description="From killing an engine to giving it up.")] = Seconds(2)
     load_tries: Annotated[int, Meta(ge=1, description="Failed loads in a row until a profile stays failed.")] = 3
-    backoff_s: Annotated[Seconds, Meta(description="Pause after a failed load; doubles with each further one.")] = Seconds(2)
+    backoff_s: Annotated[Seconds, Meta(description="Pause after a failed load; doubles with each further one.")] = (
+        Seconds(2)
+    )
 
 
 class LogSettings(Settings, frozen=True, kw_only=True):
     """Hostler's own log."""
 
-    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least level that is logged.")] = "info"
-    format: Annotated[Literal["console", "json"], Meta(description="Readable lines, or one JSON object a line.")] = "console"
+    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least level that is logged.")] = (
+        "info"
+    )
+    format: Annotated[Literal["console", "json"], Meta(description="Readable lines, or one JSON object a line.")] = (
+        "console"
+    )
     max_size: Annotated[Bytes, Meta(description="A log file is rotated at this size.")] = Bytes(10 * 2**20)
     keep: Annotated[int, Meta(ge=0, description="Rotated log files kept.")] = 3
 
@@ -113,15 +124,17 @@ class EngineSettings(Settings, frozen=True, kw_only=True):
     """Which engine runs the profile, and how."""
 
     kind: Annotated[Literal["llamacpp"], Meta(description="The kind of engine.")] = "llamacpp"
-    build: Annotated[
-        str | None, Meta(description="A `llama-server` binary; default: the embedded build.")
-    ] = None
+    build: Annotated[str | None, Meta(description="A `llama-server` binary; default: the embedded build.")] = None
     threads: Annotated[int | None, Meta(ge=1, description="CPU threads; default: the physical cores.")] = None
-    batch: Annotated[int | None, Meta(ge=1, description="Prompt tokens per batch; default: chosen so that one takes at most 2 s.")] = None
+    batch: Annotated[
+        int | None, Meta(ge=1, description="Prompt tokens per batch; default: chosen so that one takes at most 2 s.")
+    ] = None
     ubatch: Annotated[int | None, Meta(ge=1, description="Prompt tokens per compute step.")] = None
     cache_type_k: Annotated[CacheType, Meta(description="Type of the cached keys.")] = "f16"
     cache_type_v: Annotated[CacheType, Meta(description="Type of the cached values.")] = "f16"
-    cache_ram: Annotated[Bytes, Meta(description="Host memory for earlier prompts (llama.cpp's --cache-ram).")] = Bytes(0)
+    cache_ram: Annotated[Bytes, Meta(description="Host memory for earlier prompts (llama.cpp's --cache-ram).")] = Bytes(
+        0
+    )
     extra_args: Annotated[
         tuple[str, ...], Meta(description="Passed as they are; a conflict with what Hostler sets is an error.")
     ] = ()
@@ -133,12 +146,22 @@ class Profile(Settings, frozen=True, kw_only=True):
 
     model: Annotated[str, Meta(min_length=1, description="A path, or a name in the library.")]
     description: Annotated[str, Meta(description="Shown in lists.")] = ""
-    task: Annotated[Task | None, Meta(description="What the model does; default: chat, completion without a chat template, embedding with a pooling type.")] = None
+    task: Annotated[
+        Task | None,
+        Meta(
+            description="What the model does; default: chat, completion without a chat template, embedding with a pooling type."
+        ),
+    ] = None
     embeddings: Annotated[bool, Meta(description="Add /v1/embeddings to a chat profile.")] = False
     aliases: Annotated[tuple[str, ...], Meta(description="Other names; patterns (`claude-*`) allowed.")] = ()
-    context: Annotated[int | None, Meta(ge=16, description="Tokens for one request; default: what the model was trained for, at most 8192.")] = None
+    context: Annotated[
+        int | None,
+        Meta(ge=16, description="Tokens for one request; default: what the model was trained for, at most 8192."),
+    ] = None
     slots: Annotated[int, Meta(ge=1, le=1024, description="Requests in parallel; the engine gets context x slots.")] = 1
-    ttl: Annotated[Seconds | None, Meta(description="Unload after this idle time; `never` keeps it until memory is needed.")] = None
+    ttl: Annotated[
+        Seconds | None, Meta(description="Unload after this idle time; `never` keeps it until memory is needed.")
+    ] = None
     pin: Annotated[bool, Meta(description="Never evicted.")] = False
     group: Annotated[str, Meta(description="Heading in lists.")] = ""
     hidden: Annotated[bool, Meta(description="Left out of lists; still callable.")] = False

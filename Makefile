@@ -1,0 +1,62 @@
+# Two commands do everything: `make run` and `make test`. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STARTERS ?= smollm2 gemma3-270m
+
+.PHONY: help run setup check unit test docs lock bench-gateway clean
+
+help: ## List these targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: $(VENV)/.runtime ## Install, fetch the starter models, start the gateway with a real engine and model
+	@$(BIN)/hostler starters fetch $(STARTERS)
+	@exec $(BIN)/hostler up
+
+setup: $(VENV)/.dev ## Install what tests and checks need
+
+check: $(VENV)/.dev ## Format, lint, types, import contracts, generated files
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m hostler.config.reference --check
+
+unit: $(VENV)/.dev ## The tests without processes or sockets
+	$(BIN)/pytest tests/unit
+
+test: setup check ## Checks and all tests, real engine and model included
+	$(BIN)/pytest
+
+docs: $(VENV)/.dev ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+lock: $(VENV)/.bootstrap ## Renew the hashed requirement files
+	cd requirements && for f in bootstrap runtime dev; do \
+	  ../$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-header $(UPGRADE) $$([ $$f = runtime ] && echo ../pyproject.toml || echo $$f.in) -o $$f.txt || exit 1; done
+
+bench-gateway: $(VENV)/.dev ## Measure the relay against a direct connection
+	$(BIN)/python -m hostler.bench.gateway
+
+clean: ## Remove the environment and caches; models and state stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis site dist
+
+$(VENV)/.bootstrap: requirements/bootstrap.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Hostler needs Python 3.11 or newer: PYTHON=/path/to/python3.11 make ..."; exit 1; }
+	@echo "creating $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@touch $@
+
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml $(VENV)/.bootstrap
+	@echo "installing Hostler and what it runs on ..."
+	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements/runtime.txt
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+	@echo "installing what tests need ..."
+	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@touch $@

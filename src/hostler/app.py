@@ -1,0 +1,1 @@
+"""The composition root: builds everything and owns the root task group."""

@@ -1,0 +1,121 @@
+"""What the fleet knows of an engine: how to run one, and what it tells while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, Protocol
+
+import msgspec
+
+from hostler.config.settings import EngineSettings, LimitSettings, Task
+from hostler.models.facts import GgufFacts, Model
+
+
+class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything needed to run one profile on one engine; nothing is left to an engine's default.
+
+    ``context`` is tokens for one request; the engine gets ``context * slots``. ``bytes`` is the predicted
+    need per device.
+    """
+
+    instance: str
+    profile: str
+    model: Model
+    facts: GgufFacts
+    task: Task
+    embeddings: bool
+    context: int
+    slots: int
+    engine: EngineSettings
+    bytes: dict[str, int]
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where a ready instance listens, and the key that only the gateway knows."""
+
+    host: str
+    port: int
+    api_key: str
+
+
+class Started(msgspec.Struct, frozen=True):
+    """The process runs."""
+
+    pid: int
+    argv: tuple[str, ...]
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """The log shows that the load reached a stage: `reading header`, `loading tensors`, `warming up`, ..."""
+
+    name: str
+
+
+class Buffer(msgspec.Struct, frozen=True):
+    """The engine allocated a buffer: kind is model, kv, recurrent, compute or output; size in MiB."""
+
+    device: str
+    kind: str
+    mib: float
+
+
+class Complaint(msgspec.Struct, frozen=True):
+    """The engine logged a warning or an error."""
+
+    level: Literal["warning", "error"]
+    text: str
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """A real token (vector, score) was generated. ``tokens_per_s`` is None when too little was generated."""
+
+    endpoint: Endpoint
+    tokens_per_s: float | None = None
+
+
+Report = Started | Stage | Buffer | Complaint | Ready
+
+
+class Runner(Protocol):
+    """Runs engine processes. One call is one process, from start to reaped."""
+
+    async def preflight(self, spec: LoadSpec) -> None:
+        """Find every error that can be found without starting anything (build, flags, files).
+
+        Raises an EngineError or ModelError. Called before any resident is evicted for this load.
+        """
+        ...
+
+    async def run(self, spec: LoadSpec, report: Callable[[Report], None]) -> None:
+        """Start the engine and supervise it until it ends.
+
+        ``report`` is called on the event loop with each :data:`Report`, `Ready` at most once. Raises
+        LoadFailed (or a subclass) when the engine ends before it is ready, EngineLost when it ends after.
+        Cancelling this call is how an instance is stopped: terminate, grace, kill of the whole process
+        group, reap, all shielded; when it returns, nothing of the process is left.
+        """
+        ...
+
+    async def slots_busy(self, endpoint: Endpoint) -> int | None:
+        """How many slots are computing now; None when the engine does not tell."""
+        ...
+
+    async def probe(self, endpoint: Endpoint, task: Task) -> float | None:
+        """Make the engine do real work once; tokens/s or None. Raises EngineLost when it cannot."""
+        ...
+
+    def resident_bytes(self, pid: int, spec: LoadSpec) -> dict[str, int] | None:
+        """What the process really holds per device now; None when it is gone. Model files count once."""
+        ...
+
+
+class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a runner is built with."""
+
+    limits: LimitSettings
+    logs: Path
+    state: Path
+    cache: Path
+    log_max_bytes: int = 10 * 2**20
+    log_keep: int = 3

@@ -1,0 +1,1 @@
+"""The states of an instance and the moves between them: pure."""

@@ -1,0 +1,1 @@
+"""Which idle instances leave so that a profile fits: pure."""

@@ -1,0 +1,153 @@
+"""What the rest of Hostler may ask the fleet.
+
+The fleet has one owner; these calls are messages to it. They run on the event loop's thread and change
+state only inside the owner. Names have been resolved to profiles before they come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+import msgspec
+
+from hostler.engines.protocol import Endpoint
+from hostler.events import InstanceState
+
+TicketState = Literal["queued", "loading", "granted", "refused"]
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """Where a waiting request stands: place in the queue (from 1), load stage, fraction (0 to 1, estimated)."""
+
+    position: int
+    stage: str
+    fraction: float | None
+    elapsed_s: float
+
+
+class Lease(Protocol):
+    """One request's right to use one instance, from grant to last byte."""
+
+    request: str
+    profile: str
+    instance: str
+    endpoint: Endpoint
+    queue_ms: float
+    load_ms: float
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` (at most once) when an operator cancels the request or the engine is lost."""
+        ...
+
+    def end(self, status: int, *, abandoned: bool = False) -> None:
+        """Give the instance back; later calls do nothing.
+
+        ``abandoned`` means that the engine was hung up on before its last byte: the fleet then watches
+        until the slot is really free and recycles the engine if it never is.
+        """
+        ...
+
+
+class Ticket(Protocol):
+    """A request's place in line; becomes a lease or an error."""
+
+    async def wait(self) -> Lease:
+        """The lease. Raises the refusal (a HostlerError). Cancelling the wait leaves the line."""
+        ...
+
+    def standing(self) -> Standing:
+        """Where it stands now."""
+        ...
+
+    def leave(self) -> None:
+        """Leave the line; a load that only this ticket wanted is not started. Idempotent."""
+        ...
+
+
+class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot of an instance, for showing; possibly stale by the time it is read."""
+
+    id: str
+    profile: str
+    state: InstanceState
+    pid: int | None
+    model: str
+    context: int
+    slots: int
+    bytes: dict[str, int]
+    predicted_bytes: dict[str, int]
+    leases: int
+    served: int
+    tokens_per_s: float | None
+    idle_s: float | None
+    ttl_s: float | None
+    pinned: bool
+    load_s: float | None
+    started_at: float
+    argv: tuple[str, ...] = ()
+
+
+class ProfileStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """What the fleet knows of a profile: the state of its instance, or why there is none."""
+
+    state: InstanceState | Literal["unloaded"]
+    reason: str = ""
+    code: str = ""
+    retry_in_s: float | None = None
+    load_s: float | None = None
+    tokens_per_s: float | None = None
+    waiting: int = 0
+
+
+class RequestView(msgspec.Struct, frozen=True, kw_only=True):
+    """A request in flight. ``state`` is queued or running; times in seconds."""
+
+    id: str
+    profile: str
+    instance: str | None
+    api: str
+    state: Literal["queued", "running"]
+    age_s: float
+    principal: str
+
+
+class Fleet(Protocol):
+    """The owner of all instances."""
+
+    def lease_now(self, profile: str, request: str, principal: str, api: str) -> Lease | None:
+        """The fast path: a lease if a ready instance has room and nobody waits before; else None."""
+        ...
+
+    def ask(self, profile: str, request: str, principal: str, api: str) -> Ticket:
+        """Join the line for ``profile``. Raises QueueFull or Draining at once."""
+        ...
+
+    async def load(self, profile: str) -> None:
+        """Make ``profile`` resident; also clears a failure. Raises why it cannot be. Joins a load in flight."""
+        ...
+
+    async def unload(self, profile: str, *, now: bool = False) -> bool:
+        """Drain and stop its instance; False when there is none. ``now`` cuts running requests off."""
+        ...
+
+    async def switch(self, profile: str, *, keep: bool = False) -> tuple[str, ...]:
+        """Load ``profile``, then (unless ``keep``) drain and unload every other unpinned one; their names.
+
+        Others leave first when the room is needed.
+        """
+        ...
+
+    def cancel(self, request: str) -> bool:
+        """Cancel a queued or running request; False when there is none of that id."""
+        ...
+
+    def instances(self) -> list[InstanceView]: ...
+
+    def requests(self) -> list[RequestView]: ...
+
+    def profile(self, name: str) -> ProfileStanding: ...
+
+    def recent(self) -> str | None:
+        """The most recently used profile that still exists."""
+        ...

@@ -1,0 +1,1 @@
+"""Who gets which instance, and when: pure."""

@@ -1,0 +1,188 @@
+"""The structs of the management API under ``/api``; shared by the gateway and its clients.
+
+Sizes are bytes, durations seconds (``_s``) or milliseconds (``_ms``), times seconds since the Unix epoch.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from hostler.config.settings import Task
+from hostler.events import InstanceState
+
+ProfileState = InstanceState | Literal["unloaded"]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """An error: a stable ``code``, what happened, what to do, and who says so."""
+
+    code: str
+    message: str
+    hint: str = ""
+    source: Literal["gateway", "engine"] = "gateway"
+    retry_after_s: float | None = None
+
+
+class ProblemBody(msgspec.Struct, frozen=True):
+    """The body of every management error."""
+
+    error: Problem
+
+
+class GatewayStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """``GET /api/gateway``."""
+
+    version: str
+    pid: int
+    url: str
+    home: str
+    config_file: str
+    config_error: str
+    started_at: float
+    draining: bool
+    default: str | None
+    running: int
+    queued: int
+    last_event: int
+    ledger_dropped: int
+    memory: tuple[DeviceMemory, ...]
+
+
+class DeviceMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """One device: its size, what is free now, and what engines of ours may hold and do hold."""
+
+    device: str
+    total: int
+    free: int
+    budget: int
+    used: int
+
+
+class ProfileInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """``GET /api/profiles``: a profile, its model and the state of its instance.
+
+    ``origin`` is ``config`` for a profile in the file, else where its model was found. ``need`` is the
+    predicted bytes per device; empty when the model could not be read (``problem`` says why).
+    """
+
+    name: str
+    description: str
+    task: Task | None
+    aliases: tuple[str, ...]
+    model: str
+    size: int | None
+    context: int | None
+    slots: int
+    ttl_s: float | None
+    pin: bool
+    group: str
+    hidden: bool
+    origin: str
+    default: bool
+    state: ProfileState
+    reason: str
+    waiting: int
+    load_s: float | None
+    tokens_per_s: float | None
+    need: dict[str, int]
+    problem: Problem | None = None
+
+
+class Instance(msgspec.Struct, frozen=True, kw_only=True):
+    """``GET /api/instances``: one running engine process. ``bytes`` is measured, else predicted."""
+
+    id: str
+    profile: str
+    state: InstanceState
+    pid: int | None
+    model: str
+    context: int
+    slots: int
+    bytes: dict[str, int]
+    predicted_bytes: dict[str, int]
+    leases: int
+    served: int
+    tokens_per_s: float | None
+    idle_s: float | None
+    ttl_s: float | None
+    pinned: bool
+    load_s: float | None
+    started_at: float
+    argv: tuple[str, ...] = ()
+
+
+class RequestInFlight(msgspec.Struct, frozen=True, kw_only=True):
+    """``GET /api/requests``: a queued or running request."""
+
+    id: str
+    profile: str
+    instance: str | None
+    api: str
+    state: Literal["queued", "running"]
+    age_s: float
+    principal: str
+
+
+class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished request, as the ledger keeps it."""
+
+    id: str
+    at: float
+    principal: str
+    profile: str
+    api: str
+    status: int
+    tokens_in: int | None
+    tokens_cached: int | None
+    tokens_out: int | None
+    queue_ms: float
+    load_ms: float
+    first_byte_ms: float | None
+    total_ms: float
+    cancelled: bool
+
+
+class Requests(msgspec.Struct, frozen=True, kw_only=True):
+    """``GET /api/requests``: what is in flight, and the most recent finished ones, newest first."""
+
+    in_flight: tuple[RequestInFlight, ...]
+    recent: tuple[RequestRecord, ...]
+
+
+class SwitchOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``POST /api/profiles/{name}/switch``; ``keep`` leaves the others loaded."""
+
+    keep: bool = False
+
+
+class UnloadOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``POST /api/profiles/{name}/unload``; ``now`` cuts running requests off instead of draining."""
+
+    now: bool = False
+
+
+class Switched(msgspec.Struct, frozen=True, kw_only=True):
+    """What load, unload and switch did."""
+
+    profile: str
+    state: ProfileState
+    unloaded: tuple[str, ...] = ()
+
+
+class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
+    """``POST /api/gateway/reload``: names of the profiles that differ."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+class ReadyReport(msgspec.Struct, frozen=True, kw_only=True):
+    """``GET /ready``: 200 when ``ready``, else 503."""
+
+    ready: bool
+    draining: bool
+    config_error: str
+    profiles: dict[str, ProfileState]
