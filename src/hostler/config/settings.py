@@ -148,9 +148,7 @@ class Profile(Settings, frozen=True, kw_only=True):
     description: Annotated[str, Meta(description="Shown in lists.")] = ""
     task: Annotated[
         Task | None,
-        Meta(
-            description="What the model does; default: chat, completion without a chat template, embedding with a pooling type."
-        ),
+        Meta(description="What the model does; default: read from its header (chat when it has a chat template)."),
     ] = None
     embeddings: Annotated[bool, Meta(description="Add /v1/embeddings to a chat profile.")] = False
     aliases: Annotated[tuple[str, ...], Meta(description="Other names; patterns (`claude-*`) allowed.")] = ()

@@ -11,8 +11,11 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from hostler.config.settings import Profile, SamplingSettings, Task
 from hostler.engines.protocol import Endpoint
+from hostler.errors import HostlerError
 from hostler.events import InstanceState
+from hostler.models.facts import GgufFacts, Model
 
 TicketState = Literal["queued", "loading", "granted", "refused"]
 
@@ -62,6 +65,52 @@ class Ticket(Protocol):
 
     def leave(self) -> None:
         """Leave the line; a load that only this ticket wanted is not started. Idempotent."""
+        ...
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """What the request path needs of a profile; looked up once per request."""
+
+    name: str
+    task: Task
+    embeddings: bool
+    sampling: SamplingSettings
+    context: int
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A profile as lists show it. ``origin`` is `config`, or where its model was found.
+
+    ``problem`` says why it cannot be loaded as it stands; the facts are then None.
+    """
+
+    name: str
+    profile: Profile
+    origin: str
+    model: Model | None
+    facts: GgufFacts | None
+    task: Task | None
+    context: int | None
+    need: dict[str, int]
+    problem: HostlerError | None
+
+
+class Catalogue(Protocol):
+    """Every profile that can be asked for: those in the config and one for each model that was found."""
+
+    def resolve(self, name: str | None) -> Served:
+        """The profile that a client's ``model`` means; None takes the default, else the most recent one.
+
+        A few dictionary look-ups. Raises UnknownProfile with the nearest names.
+        """
+        ...
+
+    def entries(self) -> list[Entry]:
+        """All profiles, hidden ones too: the config's in file order, then found models by name."""
+        ...
+
+    def default(self) -> str | None:
+        """The profile that a request without ``model`` goes to now."""
         ...
 
 
