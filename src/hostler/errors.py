@@ -27,9 +27,10 @@
     │   ├── QueueFull                the queue is at its bound
     │   ├── QueueTimeout             waited longer than ``queue_timeout_s``
     │   └── Draining                 the gateway is stopping
-    └── HomeError                    the state folder or the port cannot be had
-        ├── HomeLocked               another gateway holds this state folder
-        └── PortInUse                something else listens there
+    ├── HomeError                    the state folder or the port cannot be had
+    │   ├── HomeLocked               another gateway holds this state folder
+    │   └── PortInUse                something else listens there
+    └── NoGateway                    a client found no gateway to talk to
 
 Two kinds of failure exist: these, shown to the user in one sentence with what to do next, and bugs,
 which are any other exception and keep their traceback. Nothing here knows about HTTP: statuses and
@@ -247,3 +248,10 @@ class PortInUse(HomeError):
 
     code = "port_in_use"
     default_hint = "Stop it, or choose another port with `--port`."
+
+
+class NoGateway(HostlerError):
+    """A client found no gateway to talk to; the message names the address."""
+
+    code = "no_gateway"
+    default_hint = "Start one with `hostler up`."

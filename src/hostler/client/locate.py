@@ -1,0 +1,78 @@
+"""Which gateway a client talks to.
+
+1. An address that was asked for: `--url`, else ``HOSTLER_URL``.
+2. The running gateway of this home, by the record it keeps in the state folder.
+3. The host and port in the configuration.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+RECORD = "gateway.json"
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}
+# Process start times are read from clock ticks; two readings of one process differ by less than this.
+SAME_START_S = 1.5
+
+How = Literal["asked", "record", "config"]
+
+
+class GatewayRecord(msgspec.Struct, frozen=True):
+    """Who holds a state folder: ``pid``, when that process started (Unix seconds), where it listens."""
+
+    pid: int
+    start_time: float
+    url: str
+
+
+class Target(msgspec.Struct, frozen=True):
+    """The address of a gateway, without a trailing slash, and how it was found."""
+
+    url: str
+    how: How
+
+
+def read_record(state: Path) -> GatewayRecord | None:
+    """The record in ``state`` when the process that wrote it still runs; else None. Never raises."""
+    try:
+        record = msgspec.json.decode((state / RECORD).read_bytes(), type=GatewayRecord)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return record if _still_runs(record) else None
+
+
+def _still_runs(record: GatewayRecord) -> bool:
+    """True when the pid is alive and is not a later process that was given the same number."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        started = psutil.Process(record.pid).create_time()
+        return abs(started - record.start_time) < SAME_START_S
+    return False
+
+
+def locate(asked: str | None, state: Path, host: str, port: int) -> Target:
+    """The gateway to talk to, by the list above; ``host`` and ``port`` are the configuration's."""
+    url = asked or os.environ.get("HOSTLER_URL")
+    if url:
+        return Target(_with_scheme(url), "asked")
+    record = read_record(state)
+    if record is not None:
+        return Target(record.url.rstrip("/"), "record")
+    return Target(address(host, port), "config")
+
+
+def address(host: str, port: int) -> str:
+    """``http://host:port`` as a client can reach it: an any-address becomes loopback."""
+    host = ANY_ADDRESS.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{host}:{port}"
+
+
+def _with_scheme(url: str) -> str:
+    url = url.rstrip("/")
+    return url if "://" in url else f"http://{url}"
