@@ -255,3 +255,10 @@ class NoGateway(HostlerError):
 
     code = "no_gateway"
     default_hint = "Start one with `hostler up`."
+
+
+class StoreUnavailable(HomeError):
+    """The database cannot be opened, read or written now; serving goes on without it."""
+
+    code = "store_unavailable"
+    default_hint = "Check the state folder's permissions and free space; it is tried again by itself."
