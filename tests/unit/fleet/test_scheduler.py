@@ -1,0 +1,367 @@
+"""The scheduler's rules, one by one; the numbers are those in its docstring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from hostler.engines.state import Draining, Ready, Starting, Stopping
+from hostler.errors import Draining as GatewayDraining
+from hostler.errors import (
+    EngineLost,
+    HostlerError,
+    LoadFailed,
+    ModelError,
+    NeverFits,
+    QueueFull,
+)
+from hostler.fleet import messages as m
+from hostler.fleet.scheduler import next_wake, step
+
+GIB = 2**30
+RULES = m.Rules(queue=4, starvation_s=30.0, load_tries=3, backoff_s=2.0)
+
+
+class Yard:
+    """Drives the scheduler by hand and answers its Prepare effects with a table of needs."""
+
+    def __init__(self, needs: Mapping[str, int], budget: int = 10 * GIB, rules: m.Rules = RULES) -> None:
+        self.needs, self.budget, self.rules = needs, budget, rules
+        self.state, self.now, self.tickets = m.State(), 0.0, 0
+        self.pins: set[str] = set()
+        self.ttl: dict[str, float] = {}
+        self.slots = 1
+        self.done: list[m.Effect] = []
+
+    def tell(self, message: m.Message) -> list[m.Effect]:
+        at = m.Situation(now=self.now, budget={"host": self.budget}, rules=self.rules)
+        self.state, effects = step(self.state, message, at)
+        self.done += effects
+        for effect in list(effects):
+            if isinstance(effect, m.Prepare):
+                effects += self.tell(m.Prepared(effect.profile, self.want(effect.profile)))
+        return effects
+
+    def want(self, profile: str) -> m.Want:
+        return m.Want(
+            key="k",
+            need={"host": self.needs[profile]},
+            slots=self.slots,
+            pin=profile in self.pins,
+            ttl_s=self.ttl.get(profile),
+        )
+
+    def ask(self, profile: str, *, lease: bool = True, urgent: bool = False, forgive: bool = False) -> int:
+        self.tickets += 1
+        waiter = m.Waiter(ticket=self.tickets, profile=profile, since=self.now, lease=lease, urgent=urgent)
+        self.tell(m.Ask(waiter=waiter, forgive=forgive))
+        return self.tickets
+
+    def loaded(self, profile: str) -> str:
+        instance = self.one(profile, Starting)
+        self.tell(m.Loaded(instance, {"host": self.needs[profile]}))
+        return instance
+
+    def resident(self, profile: str) -> str:
+        """Load it and let it answer one request."""
+        self.ask(profile)
+        instance = self.loaded(profile)
+        self.tell(m.Release(instance, healthy=True))
+        return instance
+
+    def one(self, profile: str, state: type) -> str:
+        return next(i.id for i in self.state.instances.values() if i.profile == profile and isinstance(i.state, state))
+
+    def granted(self, ticket: int) -> bool:
+        return any(isinstance(e, m.Grant) and e.ticket == ticket for e in self.done)
+
+    def refused(self, ticket: int) -> HostlerError | None:
+        return next((e.error for e in self.done if isinstance(e, m.Refuse) and e.ticket == ticket), None)
+
+    def started(self) -> list[str]:
+        return [e.profile for e in self.done if isinstance(e, m.Start)]
+
+    def stopped(self) -> list[str]:
+        return [e.instance for e in self.done if isinstance(e, m.Stop)]
+
+
+def test_a_ready_instance_is_granted_at_once() -> None:
+    yard = Yard({"a": GIB})
+    instance = yard.resident("a")
+    effects = yard.tell(m.Ask(waiter=m.Waiter(ticket=9, profile="a", since=0.0)))
+    assert effects == [m.Grant(9, instance)]
+
+
+def test_rule_1_a_busy_instance_is_not_stopped_for_room() -> None:
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB})
+    yard.ask("a")
+    a = yard.loaded("a")
+    b = yard.ask("b")
+    yard.now = 1000.0
+    yard.tell(m.Tick())
+    assert yard.stopped() == []
+    yard.tell(m.Release(a, healthy=True))
+    assert yard.stopped() == [a]
+    assert yard.started() == ["a"]
+    yard.tell(m.Gone(a, None))
+    yard.loaded("b")
+    assert yard.granted(b)
+
+
+def test_rule_2_a_load_in_flight_is_joined() -> None:
+    yard = Yard({"a": GIB})
+    tickets = [yard.ask("a"), yard.ask("a"), yard.ask("a", lease=False)]
+    assert yard.started() == ["a"]
+    yard.slots = 1
+    instance = yard.loaded("a")
+    yard.tell(m.Release(instance, healthy=True))
+    assert all(map(yard.granted, tickets))
+
+
+def test_rule_3_resident_requests_go_first_until_another_starves() -> None:
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB})
+    a = yard.resident("a")
+    yard.ask("a")
+    b = yard.ask("b")
+    second = yard.ask("a")
+    yard.tell(m.Release(a, healthy=True))
+    assert yard.granted(second)
+    yard.now = 30.0
+    late = yard.ask("a")
+    yard.tell(m.Release(a, healthy=True))
+    assert not yard.granted(late)
+    assert yard.stopped() == [a]
+    yard.tell(m.Gone(a, None))
+    yard.loaded("b")
+    assert yard.granted(b)
+    assert not yard.granted(late)
+    yard.tell(m.Release(yard.one("b", Ready), healthy=True))
+    assert yard.one("b", Stopping)
+
+
+def test_rule_3_the_bound_grows_with_slow_loads() -> None:
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB})
+    yard.ask("b", lease=False)
+    yard.now = 20.0
+    b = yard.loaded("b")
+    yard.tell(m.Unload("b", False, "test"))
+    yard.tell(m.Gone(b, None))
+    a = yard.resident("a")
+    yard.ask("a")
+    yard.ask("b")
+    yard.now = 70.0
+    more = yard.ask("a")
+    yard.tell(m.Release(a, healthy=True))
+    assert yard.granted(more)
+    yard.now = 80.0
+    last = yard.ask("a")
+    yard.tell(m.Release(a, healthy=True))
+    assert not yard.granted(last)
+
+
+def test_rule_4_a_caller_who_left_causes_no_load() -> None:
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB})
+    yard.ask("a")
+    a = yard.loaded("a")
+    b = yard.ask("b")
+    yard.tell(m.Leave(b))
+    yard.tell(m.Release(a, healthy=True))
+    assert yard.started() == ["a"]
+    assert yard.stopped() == []
+
+
+def test_rule_4_nothing_is_evicted_before_the_load_is_prepared() -> None:
+    yard = Yard({"a": 6 * GIB})
+    a = yard.resident("a")
+    at = m.Situation(now=0.0, budget={"host": 10 * GIB}, rules=RULES)
+    state, effects = step(yard.state, m.Ask(waiter=m.Waiter(ticket=7, profile="broken", since=0.0)), at)
+    assert effects == [m.Prepare("broken")]
+    error = ModelError("broken.gguf: truncated at byte 512.")
+    state, effects = step(state, m.PrepareFailed("broken", error), at)
+    assert effects == [m.Fail("broken", error), m.Refuse(7, error)]
+    assert isinstance(state.instances[a].state, Ready)
+
+
+def test_rule_5_a_fresh_instance_answers_before_it_is_closed_for_another() -> None:
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB})
+    b = yard.resident("b")
+    first = yard.ask("b")
+    yard.now = 100.0
+    a = yard.ask("a")
+    yard.now = 200.0
+    again = yard.ask("b")
+    yard.tell(m.Release(b, healthy=True))
+    yard.tell(m.Gone(b, None))
+    yard.now = 400.0
+    loaded = yard.loaded("a")
+    assert yard.granted(first)
+    assert yard.granted(a)
+    assert not yard.granted(again)
+    yard.tell(m.Release(loaded, healthy=True))
+    assert yard.one("a", Stopping)
+
+
+def test_rule_6_what_never_fits_is_refused_with_the_numbers() -> None:
+    yard = Yard({"huge": 11 * GIB, "a": GIB})
+    a = yard.resident("a")
+    error = yard.refused(yard.ask("huge"))
+    assert isinstance(error, NeverFits)
+    assert "11.0 GiB" in error.message
+    assert "10.0 GiB" in error.message
+    assert a not in yard.stopped()
+
+
+def test_rule_6_pins_count_as_gone_from_the_budget() -> None:
+    yard = Yard({"p": 6 * GIB, "a": 6 * GIB})
+    yard.pins.add("p")
+    yard.resident("p")
+    error = yard.refused(yard.ask("a"))
+    assert isinstance(error, NeverFits)
+    assert "pinned" in error.message
+
+
+def test_rule_6_the_budget_is_shared() -> None:
+    yard = Yard({"a": 4 * GIB, "b": 4 * GIB, "c": 4 * GIB})
+    a, b = yard.resident("a"), yard.resident("b")
+    yard.now = 10.0
+    yard.ask("b")
+    yard.ask("c")
+    assert yard.stopped() == [a]
+    assert b in yard.state.instances
+
+
+def test_rule_7_a_failed_load_refuses_its_waiters_then_pauses_then_stays_failed() -> None:
+    yard = Yard({"a": GIB})
+    error = LoadFailed("It ended with status 1.")
+    for expected in (2.0, 4.0, None):
+        tickets = [yard.ask("a"), yard.ask("a")]
+        yard.tell(m.Gone(yard.one("a", Starting), error))
+        assert [yard.refused(t) for t in tickets] == [error, error]
+        again = yard.refused(yard.ask("a"))
+        assert isinstance(again, LoadFailed)
+        assert again.retry_after_s == expected
+        yard.now += expected or 10_000.0
+    assert isinstance(yard.refused(yard.ask("a")), LoadFailed)
+    retried = yard.ask("a", forgive=True, lease=False)
+    yard.loaded("a")
+    assert yard.granted(retried)
+
+
+def test_rule_7_a_crash_is_forgiven_once() -> None:
+    yard = Yard({"a": GIB})
+    crash = EngineLost("It died by SIGSEGV.")
+    yard.tell(m.Gone(yard.resident("a"), crash))
+    yard.ask("a")
+    yard.tell(m.Gone(yard.loaded("a"), crash))
+    again = yard.refused(yard.ask("a"))
+    assert isinstance(again, EngineLost)
+    assert again.retry_after_s == 2.0
+
+
+def test_rule_7_a_good_answer_clears_the_failure() -> None:
+    yard = Yard({"a": GIB})
+    yard.tell(m.Gone(yard.resident("a"), EngineLost("gone")))
+    yard.resident("a")
+    assert yard.state.failures == {}
+
+
+def test_the_queue_has_a_bound() -> None:
+    yard = Yard({"a": GIB})
+    for _ in range(4):
+        yard.ask("a")
+    error = yard.refused(yard.ask("a"))
+    assert isinstance(error, QueueFull)
+    assert error.retry_after_s
+    assert error.retry_after_s >= 1
+
+
+def test_draining_refuses_new_work_and_finishes_the_old() -> None:
+    yard = Yard({"a": GIB})
+    waiting = yard.ask("a")
+    yard.tell(m.Drain())
+    assert isinstance(yard.refused(yard.ask("a")), GatewayDraining)
+    yard.loaded("a")
+    assert yard.granted(waiting)
+
+
+def test_ttl_counts_idle_time_only() -> None:
+    yard = Yard({"a": GIB})
+    yard.ttl["a"] = 60.0
+    yard.ask("a")
+    a = yard.loaded("a")
+    yard.now = 100.0
+    yard.tell(m.Tick())
+    assert yard.stopped() == []
+    yard.tell(m.Release(a, healthy=True))
+    assert next_wake(yard.state, RULES) == 160.0
+    yard.now = 160.0
+    yard.tell(m.Tick())
+    assert yard.stopped() == [a]
+
+
+def test_unload_drains_first() -> None:
+    yard = Yard({"a": GIB})
+    yard.ask("a")
+    a = yard.loaded("a")
+    yard.tell(m.Unload("a", False, "asked to"))
+    assert isinstance(yard.state.instances[a].state, Draining)
+    later = yard.ask("a")
+    assert yard.stopped() == []
+    yard.tell(m.Release(a, healthy=True))
+    assert yard.stopped() == [a]
+    yard.tell(m.Gone(a, None))
+    yard.loaded("a")
+    assert yard.granted(later)
+
+
+def test_an_urgent_load_does_not_wait_for_the_bound() -> None:
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB})
+    a = yard.resident("a")
+    yard.ask("a")
+    yard.ask("b", lease=False, urgent=True)
+    later = yard.ask("a")
+    yard.tell(m.Release(a, healthy=True))
+    assert not yard.granted(later)
+    assert yard.stopped() == [a]
+
+
+def test_a_changed_profile_drains_an_unchanged_one_stays() -> None:
+    yard = Yard({"a": GIB, "b": GIB, "c": GIB})
+    a, b, c = yard.resident("a"), yard.resident("b"), yard.resident("c")
+    yard.tell(m.Configured({"a": ("k", True, 5.0), "b": ("other", False, None)}))
+    assert set(yard.stopped()) == {b, c}
+    assert yard.state.instances[a].pin
+
+
+def test_pressure_from_other_programs_evicts_idle_instances() -> None:
+    yard = Yard({"a": 4 * GIB, "b": 4 * GIB})
+    a = yard.resident("a")
+    yard.ask("b")
+    yard.loaded("b")
+    yard.budget = 5 * GIB
+    yard.tell(m.Tick())
+    assert yard.stopped() == [a]
+
+
+def test_an_instance_told_to_stop_does_not_count_as_failed() -> None:
+    yard = Yard({"a": GIB})
+    a = yard.resident("a")
+    yard.tell(m.Unload("a", True, "now"))
+    yard.tell(m.Gone(a, EngineLost("it died by SIGTERM")))
+    assert yard.state.failures == {}
+
+
+@pytest.mark.parametrize("lease", [True, False])
+def test_an_unload_while_loading_ends_the_load(lease: bool) -> None:
+    yard = Yard({"a": GIB})
+    ticket = yard.ask("a", lease=lease)
+    first = yard.one("a", Starting)
+    yard.tell(m.Unload("a", False, "asked to"))
+    assert yard.stopped() == [first]
+    yard.tell(m.Gone(first, None))
+    if lease:
+        yard.loaded("a")
+        assert yard.granted(ticket)
+    else:
+        assert yard.refused(ticket) is not None

@@ -1,0 +1,163 @@
+"""Any sequence of events keeps the fleet's promises; hypothesis looks for one that does not."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from hostler.engines.state import Ready, Starting, Stopping
+from hostler.errors import EngineLost, LoadFailed
+from hostler.fleet import messages as m
+from hostler.fleet.scheduler import next_wake, step
+
+NEEDS = {"a": 3, "b": 4, "c": 6, "d": 9, "huge": 11}
+BUDGET = 10
+RULES = m.Rules(queue=8, starvation_s=30.0, load_tries=3, backoff_s=2.0)
+profiles = st.sampled_from(sorted(NEEDS))
+
+
+class FleetMachine(RuleBasedStateMachine):
+    """A world that answers the scheduler's effects in any order it likes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state, self.now, self.tickets = m.State(), 0.0, 0
+        self.open: dict[int, m.Waiter] = {}
+        self.leases: dict[int, str] = {}
+        self.to_prepare: list[str] = []
+        self.slots = 2
+
+    def tell(self, message: m.Message) -> None:
+        before = self.state
+        at = m.Situation(now=self.now, budget={"host": BUDGET}, rules=RULES)
+        self.state, effects = step(self.state, message, at)
+        for effect in effects:
+            self.carry_out(effect, before, message)
+
+    def carry_out(self, effect: m.Effect, before: m.State, message: m.Message) -> None:
+        match effect:
+            case m.Grant(ticket, instance):
+                waiter = self.open.pop(ticket)
+                assert self.state.instances[instance].profile == waiter.profile
+                if waiter.lease:
+                    self.leases[ticket] = instance
+            case m.Refuse(ticket, _):
+                self.open.pop(ticket)
+            case m.Prepare(profile):
+                assert any(w.profile == profile for w in self.open.values())
+                self.to_prepare.append(profile)
+            case m.Start(_, profile):
+                assert any(w.profile == profile for w in self.open.values())
+            case m.Stop(instance, _):
+                told = isinstance(message, m.Unload) and message.now
+                assert told or instance not in self.leases.values()
+                assert instance in before.instances
+            case _:
+                pass
+
+    @rule(profile=profiles, lease=st.booleans(), urgent=st.booleans(), forgive=st.booleans())
+    def ask(self, profile: str, lease: bool, urgent: bool, forgive: bool) -> None:
+        self.tickets += 1
+        waiter = m.Waiter(
+            ticket=self.tickets, profile=profile, since=self.now, lease=lease, urgent=urgent and not lease
+        )
+        self.open[self.tickets] = waiter
+        self.tell(m.Ask(waiter=waiter, forgive=forgive and not lease))
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        ticket = data.draw(st.sampled_from(sorted(self.open)))
+        self.open.pop(ticket)
+        self.tell(m.Leave(ticket))
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), healthy=st.booleans())
+    def release(self, data: st.DataObject, healthy: bool) -> None:
+        ticket = data.draw(st.sampled_from(sorted(self.leases)))
+        self.tell(m.Release(self.leases.pop(ticket), healthy))
+
+    @precondition(lambda self: self.to_prepare)
+    @rule(works=st.booleans(), pin=st.sampled_from([False, False, False, True]))
+    def prepared(self, works: bool, pin: bool) -> None:
+        profile = self.to_prepare.pop(0)
+        if not works:
+            self.tell(m.PrepareFailed(profile, LoadFailed("no")))
+            return
+        want = m.Want(key="k", need={"host": NEEDS[profile]}, slots=self.slots, pin=pin, ttl_s=60.0)
+        self.tell(m.Prepared(profile, want))
+
+    @precondition(lambda self: self.state.instances)
+    @rule(data=st.data(), fails=st.booleans())
+    def engine(self, data: st.DataObject, fails: bool) -> None:
+        """An engine makes its next move: loads, fails, ends because it was told to, or crashes."""
+        instance = self.state.instances[data.draw(st.sampled_from(sorted(self.state.instances)))]
+        if isinstance(instance.state, Starting) and not fails:
+            self.tell(m.Loaded(instance.id, instance.holds))
+        elif isinstance(instance.state, Starting):
+            self.tell(m.Gone(instance.id, LoadFailed("no")))
+        elif isinstance(instance.state, Stopping) or fails:
+            stopped = isinstance(instance.state, Stopping)
+            self.leases = {t: i for t, i in self.leases.items() if i != instance.id}
+            self.tell(m.Gone(instance.id, None if stopped else EngineLost("crash")))
+
+    @rule(seconds=st.sampled_from([0.1, 2.0, 31.0, 100.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.tell(m.Tick())
+
+    @rule(profile=profiles, now=st.booleans())
+    def unload(self, profile: str, now: bool) -> None:
+        self.tell(m.Unload(profile, now, "asked to"))
+
+    @rule(profile=profiles)
+    def unload_others(self, profile: str) -> None:
+        self.tell(m.UnloadOthers(profile, "switch"))
+
+    @invariant()
+    def never_over_the_budget(self) -> None:
+        assert sum(i.holds["host"] for i in self.state.instances.values()) <= BUDGET
+
+    @invariant()
+    def one_live_instance_per_profile(self) -> None:
+        live = [i.profile for i in self.state.instances.values() if isinstance(i.state, (Starting, Ready))]
+        assert len(live) == len(set(live))
+
+    @invariant()
+    def the_scheduler_knows_every_lease(self) -> None:
+        for instance in self.state.instances.values():
+            held = sum(1 for i in self.leases.values() if i == instance.id)
+            assert instance.leases == held <= instance.slots
+
+    @invariant()
+    def waiters_are_those_that_were_not_answered(self) -> None:
+        assert {w.ticket for w in self.state.waiting} == set(self.open)
+
+    def teardown(self) -> None:
+        """From any state, when engines do as they are told, every waiter is answered."""
+        for _ in range(400):
+            if not self.open:
+                return
+            self.settle()
+        raise AssertionError(f"still waiting: {self.open} in {self.state}")
+
+    def settle(self) -> None:
+        for ticket in list(self.leases):
+            self.tell(m.Release(self.leases.pop(ticket), True))
+        while self.to_prepare:
+            profile = self.to_prepare.pop(0)
+            want = m.Want(key="k", need={"host": NEEDS[profile]}, slots=self.slots, pin=False, ttl_s=None)
+            self.tell(m.Prepared(profile, want))
+        for instance in list(self.state.instances.values()):
+            if isinstance(instance.state, Starting):
+                self.tell(m.Loaded(instance.id, instance.holds))
+            elif isinstance(instance.state, Stopping):
+                self.tell(m.Gone(instance.id, None))
+        wake = next_wake(self.state, RULES)
+        self.now = max(self.now + 0.5, wake or 0.0)
+        self.tell(m.Tick())
+
+
+FleetMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestFleet = FleetMachine.TestCase
