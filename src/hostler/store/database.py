@@ -1,0 +1,84 @@
+"""Open the database: create, migrate or replace the file, then one connection. For the writer thread only.
+
+Importing this module imports SQLAlchemy; :mod:`hostler.store.writer` does so inside its thread.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, pool, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from hostler import log
+from hostler.errors import StoreUnavailable
+from hostler.store.schema import metadata
+from hostler.store.version import HEAD, inspect, move_aside
+
+MIGRATION_S = 600.0
+
+
+def connect(path: Path) -> Connection:
+    """A connection to the database at ``path``, at the newest schema and readable by its owner only.
+
+    A corrupt file is moved aside and a new one started. Raises StoreUnavailable when a migration fails,
+    OSError or a database error when the folder cannot be used.
+    """
+    state = inspect(path)
+    if state == "corrupt":
+        move_aside(path)
+        state = "fresh"
+    _own(path)
+    if state == "outdated":
+        _migrate(path)
+    engine = _engine(path)
+    if state == "fresh":
+        _create(engine)
+    return engine.connect()
+
+
+def close(connection: Connection) -> None:
+    """Close the connection and everything behind it."""
+    connection.close()
+    connection.engine.dispose()
+
+
+def _own(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=pool.NullPool)
+    event.listen(engine, "connect", _tune)
+    return engine
+
+
+def _tune(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000", "cache_size=-1024"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _create(engine: Engine) -> None:
+    with engine.begin() as connection:
+        metadata.create_all(connection)
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+
+
+def _migrate(path: Path) -> None:
+    log.info("store.migrating", file=str(path), to=HEAD)
+    command = [sys.executable, "-m", "hostler.store.migrate", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=MIGRATION_S, check=False)
+    if done.returncode != 0:
+        last = done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"]
+        raise StoreUnavailable(
+            f"The database {path} cannot be brought to schema {HEAD}: {last[0]}",
+            hint="If a newer Hostler wrote it, use that one; else move the file away and a new one is started.",
+        )

@@ -1,0 +1,123 @@
+"""Recorder and queries on a real file: batches, bounds, and life without a database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+import pytest
+
+from hostler.clock import ManualClock
+from hostler.errors import StoreUnavailable
+from hostler.events import Bus, LedgerDropped
+from hostler.ledger.queries import Queries
+from hostler.ledger.recorder import BATCH, Recorder
+from hostler.store.writer import Writer
+from hostler.wire.management import RequestRecord
+
+pytestmark = pytest.mark.anyio
+
+
+class Ledger(Protocol):
+    clock: ManualClock
+    bus: Bus
+    writer: Writer
+    recorder: Recorder
+    queries: Queries
+
+
+def row(number: int, profile: str = "coder") -> RequestRecord:
+    return RequestRecord(
+        id=f"req-{number}",
+        at=1_000.0 + number,
+        principal="local",
+        profile=profile,
+        api="openai.chat",
+        status=200,
+        tokens_in=12,
+        tokens_cached=None,
+        tokens_out=number,
+        queue_ms=0.5,
+        load_ms=0,
+        first_byte_ms=20.25,
+        total_ms=100,
+        cancelled=number % 2 == 1,
+    )
+
+
+async def test_what_is_recorded_is_read_back(ledger: Ledger) -> None:
+    rows = [row(number) for number in range(5)]
+    for each in rows:
+        ledger.recorder.record(each)
+    assert await ledger.queries.recent() == tuple(reversed(rows))
+    assert await ledger.queries.recent(limit=2) == (rows[4], rows[3])
+
+
+async def test_recent_of_one_profile(ledger: Ledger) -> None:
+    ledger.recorder.record(row(1, "a"))
+    ledger.recorder.record(row(2, "b"))
+    assert [each.id for each in await ledger.queries.recent(profile="a")] == ["req-1"]
+
+
+async def test_use_adds_up(ledger: Ledger) -> None:
+    for number in range(3):
+        ledger.recorder.record(row(number, "a"))
+    ledger.recorder.record(row(9, "b"))
+    a, b = await ledger.queries.use()
+    assert (a.profile, a.requests, a.tokens_in, a.tokens_out, a.last_at) == ("a", 3, 36, 3, 1002.0)
+    assert b.profile == "b"
+
+
+async def test_a_full_batch_is_written_without_being_asked(ledger: Ledger) -> None:
+    for number in range(BATCH):
+        ledger.recorder.record(row(number))
+    with anyio.fail_after(20):
+        while ledger.recorder.waiting():
+            await ledger.writer.run(lambda connection: None)
+    assert len(await ledger.queries.recent(limit=1000)) == BATCH
+
+
+async def test_rows_survive_a_restart(ledger: Ledger) -> None:
+    ledger.recorder.record(row(1))
+    await ledger.recorder.close()
+    await ledger.writer.close()
+    writer = Writer(ledger.writer.path)
+    writer.start()
+    recorder = Recorder(writer, ledger.bus, ledger.clock)
+    assert await Queries(writer, recorder).recent() == (row(1),)
+    await writer.close()
+    with pytest.raises(StoreUnavailable):
+        await writer.run(lambda connection: None)
+
+
+async def test_without_a_database_rows_wait_then_drop_and_say_so(blocked: Ledger) -> None:
+    for number in range(25):
+        blocked.recorder.record(row(number))
+    assert blocked.recorder.dropped == 15
+    with pytest.raises(StoreUnavailable):
+        await blocked.recorder.flush()
+    assert [each.id for each in await blocked.queries.recent(limit=2)] == ["req-24", "req-23"]
+    told = [event for event in blocked.bus.since(0) if isinstance(event, LedgerDropped)]
+    assert [event.total for event in told] == [1]
+    blocked.clock.advance(11)
+    blocked.recorder.record(row(99))
+    told = [event for event in blocked.bus.since(0) if isinstance(event, LedgerDropped)]
+    assert [event.total for event in told] == [1, 16]
+
+
+async def test_the_database_comes_back(blocked: Ledger, home: Path) -> None:
+    blocked.recorder.record(row(1))
+    with pytest.raises(StoreUnavailable):
+        await blocked.recorder.flush()
+    (home / "state").unlink()
+    await blocked.recorder.flush()
+    assert await blocked.queries.recent() == (row(1),)
+    assert blocked.recorder.dropped == 0
+
+
+async def test_closing_without_a_database_counts_what_is_lost(blocked: Ledger) -> None:
+    blocked.recorder.record(row(1))
+    blocked.recorder.record(row(2))
+    await blocked.recorder.close()
+    assert blocked.recorder.dropped == 2
