@@ -15,6 +15,7 @@ class GgufFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     ``kv_heads`` has one number per layer. Sizes of keys and values are per head. ``tensor_bytes`` is the
     sum over the tensor table; ``parameters`` the sum of elements. ``pooling`` is set for embedding models.
+    ``recurrent_bytes`` is the state of one sequence in models with recurrent layers (an upper bound), else 0.
     """
 
     architecture: str
@@ -32,6 +33,7 @@ class GgufFacts(msgspec.Struct, frozen=True, kw_only=True):
     value_length: int
     sliding_window: int | None = None
     experts: int = 0
+    recurrent_bytes: int = 0
     chat_template: str | None = None
     pooling: str | None = None
     licence: str | None = None
