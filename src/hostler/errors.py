@@ -10,6 +10,8 @@
     │   ├── UnknownProfile           no profile of that name
     │   ├── WrongTask                the profile cannot do that (chat to a base model)
     │   ├── NotFound                 no such path, instance or request
+    │   ├── MethodNotAllowed         the path takes other methods
+    │   ├── RequestCancelled         an operator cancelled the request
     │   ├── Conflict                 already so, or busy
     │   ├── Unauthorized             no key, or a wrong one
     │   └── Forbidden                the key lacks the scope
@@ -17,11 +19,13 @@
     ├── EngineError                  an engine did not do what it should
     │   ├── FlagConflict             a passed flag contradicts one that Hostler sets
     │   ├── FlagUnsupported          this build cannot take that flag
+    │   ├── BuildUnusable            the named build cannot run on this machine
     │   ├── LoadFailed               the engine ended or refused while loading
     │   │   ├── KilledBySignal       it died by a signal while loading
     │   │   ├── OutOfMemory          it could not get its memory
     │   │   └── LoadTimeout          it was not ready in time
     │   └── EngineLost               it ended, or the connection broke, during a request
+    │       └── EngineSilent         it said nothing for longer than its bound
     ├── CapacityError                not now: too little room, too many waiting
     │   ├── NeverFits                more than the whole budget
     │   ├── QueueFull                the queue is at its bound
@@ -67,10 +71,17 @@ class HostlerError(Exception):
 
 
 class ConfigError(HostlerError):
-    """The configuration is wrong; the message names file, line and key."""
+    """The configuration is wrong; the message names file, line and key.
+
+    ``problems`` has one line for each thing that is wrong, all of which are in the message.
+    """
 
     code = "config_invalid"
     default_hint = "Correct it, then run `hostler config check`."
+
+    def __init__(self, message: str, *, hint: str | None = None, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems or (message,)
 
 
 class RequestError(HostlerError):
@@ -110,6 +121,18 @@ class NotFound(RequestError):
     """There is nothing at that path or of that id."""
 
     code = "not_found"
+
+
+class MethodNotAllowed(RequestError):
+    """The path takes other methods."""
+
+    code = "method_not_allowed"
+
+
+class RequestCancelled(RequestError):
+    """An operator cancelled the request."""
+
+    code = "cancelled"
 
 
 class Conflict(RequestError):
@@ -163,6 +186,14 @@ class FlagUnsupported(EngineError):
     default_hint = "Remove it, or name a build that takes it in `[profiles.NAME.engine] build`."
 
 
+class BuildUnusable(EngineError):
+    """The named build cannot run here; the message says why."""
+
+    code = "build_unusable"
+    source: ClassVar[Source] = "gateway"
+    default_hint = "Correct `[profiles.NAME.engine] build`, or remove it to use the embedded build."
+
+
 class LoadFailed(EngineError):
     """The engine ended, or refused, while loading."""
 
@@ -194,6 +225,13 @@ class EngineLost(EngineError):
 
     code = "engine_lost"
     default_hint = "Send the request again; the engine is started anew by itself."
+
+
+class EngineSilent(EngineLost):
+    """The engine said nothing for longer than ``first_byte_s`` or ``idle_stream_s``."""
+
+    code = "engine_silent"
+    default_hint = "Raise that limit in `[limits]`, or send a shorter prompt."
 
 
 class CapacityError(HostlerError):

@@ -11,6 +11,7 @@ _SIZES = {
     "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40,
 }  # fmt: skip
 _DURATIONS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_LARGEST = 2**63
 _NUMBER_UNIT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 
@@ -21,13 +22,16 @@ class Bytes(int):
     @classmethod
     def parse(cls, value: object) -> Bytes:
         """Read a byte count (int >= 0) or text such as ``"12 GiB"``; ValueError says what is taken."""
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST:
             return cls(value)
         match = _NUMBER_UNIT.fullmatch(value) if isinstance(value, str) else None
         factor = _SIZES.get(match[2].lower()) if match else None
         if match is None or factor is None:
             raise ValueError(f'{value!r} is not a size; write bytes, or text such as "12 GiB" or "500 MB"')
-        return cls(round(float(match[1]) * factor))
+        size = float(match[1]) * factor
+        if size >= _LARGEST:
+            raise ValueError(f"{value!r} is larger than any memory or disk")
+        return cls(round(size))
 
     def __str__(self) -> str:
         return format_bytes(self)
@@ -39,7 +43,7 @@ class Seconds(float):
     @classmethod
     def parse(cls, value: object) -> Seconds:
         """Read seconds (number >= 0) or text such as ``"1h30m"``; ValueError says what is taken."""
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf"):
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _LARGEST:
             return cls(value)
         if isinstance(value, str) and (text := value.strip()):
             total, at = 0.0, 0
@@ -48,12 +52,45 @@ class Seconds(float):
                 if factor is None:
                     break
                 total, at = total + float(match[1]) * factor, match.end()
-            if at == len(text):
+            if at == len(text) and total < _LARGEST:
                 return cls(total)
         raise ValueError(f'{value!r} is not a duration; write seconds, or text such as "10m" or "1h30m"')
 
     def __str__(self) -> str:
         return format_seconds(self)
+
+
+def decode(kind: type, value: object) -> object:
+    """msgspec's ``dec_hook``: read a :class:`Bytes` or :class:`Seconds`."""
+    if kind is Bytes:
+        return Bytes.parse(value)
+    if kind is Seconds:
+        return Seconds.parse(value)
+    raise NotImplementedError(f"no decoder for {kind}")
+
+
+def encode(value: object) -> object:
+    """msgspec's ``enc_hook``: both quantities are plain numbers on the wire."""
+    if isinstance(value, Bytes):
+        return int(value)
+    if isinstance(value, Seconds):
+        return float(value)
+    raise NotImplementedError(f"no encoder for {type(value)}")
+
+
+def exact_bytes(size: Bytes) -> str | int:
+    """The shortest form that reads back as ``size``: ``"64 MiB"``, else the plain number."""
+    for unit, factor in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size >= factor and size % factor == 0 and size < 2**53:
+            return f"{size // factor} {unit}"
+    return int(size)
+
+
+def exact_seconds(duration: Seconds) -> str | float:
+    """The shortest form that reads back as ``duration``: ``"1h30m"``, else the plain number."""
+    if duration.is_integer() and duration < 2**53:
+        return format_seconds(duration)
+    return float(duration)
 
 
 def format_bytes(count: int | float) -> str:

@@ -19,6 +19,14 @@ from hostler.config.quantities import Bytes, Seconds
 Task = Literal["chat", "completion", "embedding", "rerank"]
 CacheType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"]
 
+# Bounds stand inside the union: msgspec takes none on `int | None` itself.
+Natural = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Tokens = Annotated[int, Meta(ge=16)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every section is: frozen, and strict about its keys."""
@@ -109,14 +117,14 @@ class LogSettings(Settings, frozen=True, kw_only=True):
 class SamplingSettings(Settings, frozen=True, kw_only=True):
     """Sampling defaults; what a client sends wins."""
 
-    temperature: Annotated[float | None, Meta(ge=0, description="Randomness; 0 is greedy.")] = None
-    top_p: Annotated[float | None, Meta(ge=0, le=1, description="Nucleus.")] = None
-    top_k: Annotated[int | None, Meta(ge=0, description="Candidates kept; 0 is all.")] = None
-    min_p: Annotated[float | None, Meta(ge=0, le=1, description="Least probability, relative to the best.")] = None
-    repeat_penalty: Annotated[float | None, Meta(ge=0, description="1 is none.")] = None
-    presence_penalty: Annotated[float | None, Meta(ge=-2, le=2, description="0 is none.")] = None
-    frequency_penalty: Annotated[float | None, Meta(ge=-2, le=2, description="0 is none.")] = None
-    max_tokens: Annotated[int | None, Meta(ge=1, description="Longest answer when the client names none.")] = None
+    temperature: Annotated[NotNegative | None, Meta(description="Randomness; 0 is greedy.")] = None
+    top_p: Annotated[Share | None, Meta(description="Nucleus.")] = None
+    top_k: Annotated[Natural | None, Meta(description="Candidates kept; 0 is all.")] = None
+    min_p: Annotated[Share | None, Meta(description="Least probability, relative to the best.")] = None
+    repeat_penalty: Annotated[NotNegative | None, Meta(description="1 is none.")] = None
+    presence_penalty: Annotated[Penalty | None, Meta(description="0 is none.")] = None
+    frequency_penalty: Annotated[Penalty | None, Meta(description="0 is none.")] = None
+    max_tokens: Annotated[Positive | None, Meta(description="Longest answer when the client names none.")] = None
     seed: Annotated[int | None, Meta(description="Fixed seed.")] = None
 
 
@@ -125,11 +133,11 @@ class EngineSettings(Settings, frozen=True, kw_only=True):
 
     kind: Annotated[Literal["llamacpp"], Meta(description="The kind of engine.")] = "llamacpp"
     build: Annotated[str | None, Meta(description="A `llama-server` binary; default: the embedded build.")] = None
-    threads: Annotated[int | None, Meta(ge=1, description="CPU threads; default: the physical cores.")] = None
+    threads: Annotated[Positive | None, Meta(description="CPU threads; default: the physical cores.")] = None
     batch: Annotated[
-        int | None, Meta(ge=1, description="Prompt tokens per batch; default: chosen so that one takes at most 2 s.")
+        Positive | None, Meta(description="Prompt tokens per batch; default: chosen so that one takes at most 2 s.")
     ] = None
-    ubatch: Annotated[int | None, Meta(ge=1, description="Prompt tokens per compute step.")] = None
+    ubatch: Annotated[Positive | None, Meta(description="Prompt tokens per compute step.")] = None
     cache_type_k: Annotated[CacheType, Meta(description="Type of the cached keys.")] = "f16"
     cache_type_v: Annotated[CacheType, Meta(description="Type of the cached values.")] = "f16"
     cache_ram: Annotated[Bytes, Meta(description="Host memory for earlier prompts (llama.cpp's --cache-ram).")] = Bytes(
@@ -153,8 +161,8 @@ class Profile(Settings, frozen=True, kw_only=True):
     embeddings: Annotated[bool, Meta(description="Add /v1/embeddings to a chat profile.")] = False
     aliases: Annotated[tuple[str, ...], Meta(description="Other names; patterns (`claude-*`) allowed.")] = ()
     context: Annotated[
-        int | None,
-        Meta(ge=16, description="Tokens for one request; default: what the model was trained for, at most 8192."),
+        Tokens | None,
+        Meta(description="Tokens for one request; default: what the model was trained for, at most 8192."),
     ] = None
     slots: Annotated[int, Meta(ge=1, le=1024, description="Requests in parallel; the engine gets context x slots.")] = 1
     ttl: Annotated[
