@@ -38,9 +38,15 @@ class Lease(Protocol):
     endpoint: Endpoint
     queue_ms: float
     load_ms: float
+    #: Set before the `on_cancel` callback when an operator cancelled; False there means that the engine is lost.
+    cancelled: bool
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` (at most once) when an operator cancels the request or the engine is lost."""
+        ...
+
+    def measured(self, tokens_per_s: float) -> None:
+        """Tell the generation speed that the engine reported for this request."""
         ...
 
     def end(self, status: int, *, abandoned: bool = False) -> None:
@@ -102,6 +108,13 @@ class Catalogue(Protocol):
         """The profile that a client's ``model`` means; None takes the default, else the most recent one.
 
         A few dictionary look-ups. Raises UnknownProfile with the nearest names.
+        """
+        ...
+
+    async def refresh(self) -> None:
+        """Look at the disk again, so that a model dropped in just now can be asked for by name.
+
+        Call it when `resolve` knows no such name, then resolve again; calls in quick succession share a scan.
         """
         ...
 

@@ -151,6 +151,7 @@ class _Turn:
     def _measured(self, message: m.Measured) -> None:
         if instance := self.state.instances.get(message.instance):
             self._put(replace(instance, holds=message.holds))
+            self._relieve()
 
     def _gone(self, message: m.Gone) -> None:
         instance = self.state.instances.get(message.instance)
@@ -200,7 +201,7 @@ class _Turn:
         self.state = replace(self.state, draining=True)
 
     def _tick(self, _: m.Tick) -> None:
-        """Only :meth:`advance` is wanted."""
+        self._relieve()
 
     # --- decisions ------------------------------------------------------------------------------------
 
@@ -210,7 +211,6 @@ class _Turn:
             self._grant_all()
         if self.state.waiting:
             self._make_resident()
-        self._relieve()
         self._finish_idle()
 
     def _relieve(self) -> None:

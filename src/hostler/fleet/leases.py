@@ -1,0 +1,135 @@
+"""A request's place in line, and the lease it becomes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hostler.engines.protocol import Endpoint
+from hostler.errors import HostlerError
+from hostler.fleet.protocol import Standing
+
+if TYPE_CHECKING:
+    from hostler.fleet.owner import FleetOwner
+
+
+class HeldLease:
+    """One request's right to one instance; see :class:`hostler.fleet.protocol.Lease`."""
+
+    __slots__ = (
+        "_callback",
+        "_fleet",
+        "api",
+        "asked",
+        "ended",
+        "endpoint",
+        "granted",
+        "instance",
+        "load_ms",
+        "principal",
+        "profile",
+        "queue_ms",
+        "request",
+    )
+
+    def __init__(
+        self, fleet: FleetOwner, asked: Asked, instance: str, endpoint: Endpoint, now: float, load_s: float
+    ) -> None:
+        self._fleet = fleet
+        self._callback: Callable[[], None] | None = None
+        self.ended = False
+        self.request = asked.request
+        self.profile = asked.profile
+        self.principal = asked.principal
+        self.api = asked.api
+        self.asked = asked.since
+        self.granted = now
+        self.instance = instance
+        self.endpoint = endpoint
+        self.load_ms = load_s * 1000
+        self.queue_ms = max(0.0, (now - asked.since - load_s) * 1000)
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
+
+    def cancel(self) -> None:
+        """Tell the holder, once, that the request is to end."""
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            callback()
+
+    def measured(self, tokens_per_s: float) -> None:
+        if not self.ended:
+            self._fleet.note_speed(self.instance, tokens_per_s)
+
+    def end(self, status: int, *, abandoned: bool = False) -> None:
+        if not self.ended:
+            self.ended = True
+            self._callback = None
+            self._fleet.release(self, status, abandoned=abandoned)
+
+
+class Asked:
+    """Who asks for what, since when (monotonic seconds)."""
+
+    __slots__ = ("api", "principal", "profile", "request", "since")
+
+    def __init__(self, profile: str, request: str, principal: str, api: str, since: float) -> None:
+        self.profile = profile
+        self.request = request
+        self.principal = principal
+        self.api = api
+        self.since = since
+
+
+class QueuedTicket:
+    """A place in line; see :class:`hostler.fleet.protocol.Ticket`. Refused or granted exactly once."""
+
+    def __init__(self, fleet: FleetOwner, number: int, asked: Asked) -> None:
+        self._fleet = fleet
+        self._outcome: asyncio.Future[HeldLease] = asyncio.get_running_loop().create_future()
+        self._taken = False
+        self.number = number
+        self.asked = asked
+
+    async def wait(self) -> HeldLease:
+        try:
+            lease = await self._outcome
+        except asyncio.CancelledError:
+            self.leave()
+            raise
+        self._taken = True
+        return lease
+
+    def standing(self) -> Standing:
+        return self._fleet.standing(self)
+
+    def leave(self) -> None:
+        if not self._outcome.done():
+            self._outcome.cancel()
+            self._fleet.leave(self)
+        elif self._outcome.cancelled():
+            self._fleet.leave(self)
+        elif not self._taken and self._outcome.exception() is None:
+            # Granted in the same turn of the loop in which the caller left: nobody will use it.
+            self._outcome.result().end(499)
+
+    def refusal(self) -> BaseException | None:
+        """The error it was refused with, if it was."""
+        done = self._outcome.done() and not self._outcome.cancelled()
+        return self._outcome.exception() if done else None
+
+    def grant(self, lease: HeldLease) -> None:
+        """Hand out the lease, or give it back when the caller has just left."""
+        if self._outcome.done():
+            lease.end(499)
+        else:
+            self._outcome.set_result(lease)
+
+    def refuse(self, error: HostlerError) -> None:
+        """Hand out the error."""
+        if not self._outcome.done():
+            self._outcome.set_exception(error)
+            # A caller that left between the refusal and its turn must not cause a warning.
+            self._outcome.exception()

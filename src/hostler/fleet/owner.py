@@ -1,0 +1,490 @@
+"""The owner of all instances: takes messages, lets the scheduler decide, carries the effects out.
+
+All state of the fleet is changed in :meth:`FleetOwner._tell` and nowhere else, always on the event loop's
+thread and never across an await, so a message is atomic. Whatever takes time (preparing, running, watching)
+lives in a task of the fleet's task group and tells its result by a message.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import anyio
+import anyio.abc
+import msgspec
+
+from hostler.clock import Clock
+from hostler.config.settings import LimitSettings
+from hostler.engines.protocol import LoadSpec, Runner
+from hostler.engines.state import Draining, Ready, Starting
+from hostler.errors import Conflict, HostlerError, QueueTimeout
+from hostler.events import Bus, InstanceChanged, InstanceState, LeaseEnded, LeaseGranted, RequestQueued, Swap
+from hostler.fleet import messages as m
+from hostler.fleet.leases import Asked, HeldLease, QueuedTicket
+from hostler.fleet.measurements import Measurements
+from hostler.fleet.memory import Budget
+from hostler.fleet.protocol import InstanceView, ProfileStanding, RequestView, Standing
+from hostler.fleet.runs import Run, Runs
+from hostler.fleet.scheduler import live, next_wake, step
+
+TEND_S = 5.0  # residents are measured and the budget is read again this often
+
+
+class Preparer(msgspec.Struct, frozen=True):
+    """How the fleet learns what a profile needs; both may be called with any profile name.
+
+    ``spec`` blocks (it reads headers) and raises why the profile cannot be loaded; ``wanted`` gives key, pin
+    and TTL of every profile there is.
+    """
+
+    spec: Callable[[str], tuple[LoadSpec, m.Want]]
+    wanted: Callable[[], dict[str, tuple[str, bool, float | None]]]
+
+
+class FleetOwner:
+    """See :class:`hostler.fleet.protocol.Fleet`. Use :meth:`run` first; it lives as long as the fleet."""
+
+    def __init__(
+        self,
+        *,
+        runner: Runner,
+        preparer: Preparer,
+        budget: Budget,
+        measurements: Measurements,
+        limits: LimitSettings,
+        bus: Bus,
+        clock: Clock,
+    ) -> None:
+        self._preparer = preparer
+        self.budget = budget
+        self._bus = bus
+        self._clock = clock
+        self.configure(limits)
+        self._state = m.State()
+        self._inbox: deque[m.Message] = deque()
+        self._telling = False
+        self._tickets: dict[int, QueuedTicket] = {}
+        self._last_ticket = 0
+        self._held: dict[str, HeldLease] = {}
+        self._recent: str | None = None
+        self._specs: dict[str, LoadSpec] = {}
+        self._runs = Runs(runner, measurements, bus, clock, self._tell)
+        self._group: anyio.abc.TaskGroup | None = None
+        self._nudge = anyio.Event()
+        self._changed = anyio.Event()
+        self._watchers = 0
+
+    def configure(self, limits: LimitSettings) -> None:
+        """Take other limits from now on."""
+        self._limits = limits
+        self._rules = m.Rules(
+            queue=limits.queue,
+            starvation_s=limits.starvation_s,
+            load_tries=limits.load_tries,
+            backoff_s=limits.backoff_s,
+        )
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Own the fleet until cancelled; then every engine is stopped and reaped before this returns."""
+        async with anyio.create_task_group() as group:
+            self._group = group
+            self._runs.group = group
+            task_status.started()
+            await self._tend()
+
+    async def _tend(self) -> None:
+        """Turn the clock for the scheduler: TTLs, back-off, starvation, memory."""
+        while True:
+            wake = next_wake(self._state, self._rules)
+            wait_s = TEND_S if wake is None else min(TEND_S, max(0.0, wake - self._clock.monotonic()) + 0.001)
+            self._nudge = anyio.Event()
+            with anyio.move_on_after(wait_s):
+                await self._nudge.wait()
+                continue
+            await self._measure()
+            self._tell(m.Tick())
+
+    async def _measure(self) -> None:
+        held = await self._runs.measure()
+        self.budget.refresh()
+        for instance, sizes in held.items():
+            self._tell(m.Measured(instance, sizes))
+
+    # --- the one place where state changes --------------------------------------------------------------
+
+    def _tell(self, message: m.Message) -> None:
+        """Handle ``message``; one told while another is handled follows right after it."""
+        self._inbox.append(message)
+        if self._telling:
+            return
+        self._telling = True
+        try:
+            while self._inbox:
+                self._handle(self._inbox.popleft())
+        finally:
+            self._telling = False
+
+    def _handle(self, message: m.Message) -> None:
+        situation = m.Situation(now=self._clock.monotonic(), budget=self.budget.bytes, rules=self._rules)
+        self._state, effects = step(self._state, message, situation)
+        for effect in effects:
+            self._carry_out(effect)
+        if isinstance(message, m.Leave):
+            self._tickets.pop(message.ticket, None)
+        if self._waits_for_time(message):
+            self._nudge.set()
+        if self._watchers:
+            self._changed.set()
+            self._changed = anyio.Event()
+
+    def _waits_for_time(self, message: m.Message) -> bool:
+        """Whether the next wake may have come nearer; the common grant and release must stay cheap."""
+        if isinstance(message, m.Release):
+            return bool(self._state.waiting) or any(i.ttl_s is not None for i in self._state.instances.values())
+        return bool(self._state.waiting) if isinstance(message, m.Ask) else not isinstance(message, m.Tick)
+
+    def _carry_out(self, effect: m.Effect) -> None:
+        match effect:
+            case m.Grant(ticket, instance):
+                self._grant(ticket, instance)
+            case m.Refuse(ticket, error):
+                if waiting := self._tickets.pop(ticket, None):
+                    waiting.refuse(error)
+            case m.Prepare(profile):
+                self._tasks.start_soon(self._prepare, profile)
+            case m.Start(instance, profile):
+                self._start(instance, profile)
+            case m.Stop(instance, reason):
+                self._show(instance, "stopping", reason)
+                self._runs.stop(instance)
+            case m.Close(instance, reason):
+                self._show(instance, "draining", reason)
+            case m.Evict(profile, victims):
+                self._bus.publish(Swap(profile=profile, evicted=victims, reason="room"))
+            case m.Fail(profile, error):
+                self._bus.publish(
+                    InstanceChanged(instance="", profile=profile, state="failed", reason=error.message, code=error.code)
+                )
+
+    @property
+    def _tasks(self) -> anyio.abc.TaskGroup:
+        if self._group is None:
+            raise RuntimeError("the fleet is not running")
+        return self._group
+
+    def _show(self, instance: str, state: InstanceState, reason: str = "") -> None:
+        if run := self._runs.get(instance):
+            profile = run.spec.profile
+            self._bus.publish(InstanceChanged(instance=instance, profile=profile, state=state, reason=reason))
+
+    async def _prepare(self, profile: str) -> None:
+        try:
+            spec, want = await anyio.to_thread.run_sync(self._preparer.spec, profile)
+            want = self._runs.corrected(want)
+            await self._runs.preflight(spec)
+        except HostlerError as error:
+            self._tell(m.PrepareFailed(profile, error))
+            return
+        self._specs[profile] = spec
+        self.budget.refresh()
+        self._tell(m.Prepared(profile, want))
+
+    def _start(self, instance: str, profile: str) -> None:
+        spec = msgspec.structs.replace(self._specs.pop(profile), instance=instance)
+        self._runs.start(spec, self._state.instances[instance].key)
+        self._show(instance, "starting")
+
+    def _grant(self, ticket: int, instance: str) -> None:
+        waiting = self._tickets.pop(ticket)
+        waiting.grant(self._lease(waiting.asked, instance, counted=waiting.asked.api != ""))
+
+    def _lease(self, asked: Asked, instance: str, *, counted: bool) -> HeldLease:
+        run = self._runs.get(instance)
+        if run is None or run.endpoint is None:
+            raise RuntimeError(f"{instance} was granted but is not ready")
+        now = self._clock.monotonic()
+        load_s = max(0.0, min(run.ready_at, now) - max(run.began, asked.since)) if asked.since < run.ready_at else 0.0
+        lease = HeldLease(self, asked, instance, run.endpoint, now, load_s)
+        if counted:
+            self._recent = asked.profile
+            self._held[asked.request] = lease
+            self._bus.publish(
+                LeaseGranted(
+                    request=asked.request, profile=asked.profile, instance=instance, waited_s=now - asked.since
+                )
+            )
+        else:
+            lease.ended = True
+        return lease
+
+    # --- leases -----------------------------------------------------------------------------------------
+
+    def lease_now(self, profile: str, request: str, principal: str, api: str) -> HeldLease | None:
+        state = self._state
+        if state.draining:
+            return None
+        instance = live(state, profile)
+        if instance is None or instance.leases >= instance.slots or not isinstance(instance.state, Ready):
+            return None
+        if instance.closed_for is not None or (state.waiting and any(w.profile == profile for w in state.waiting)):
+            return None
+        asked = Asked(profile, request, principal, api, self._clock.monotonic())
+        self._last_ticket = number = self._last_ticket + 1
+        granted = _Immediate(self, number, asked)
+        self._tickets[number] = granted
+        self._tell(m.Ask(waiter=m.Waiter(ticket=number, profile=profile, since=asked.since)))
+        return granted.take()
+
+    def ask(self, profile: str, request: str, principal: str, api: str) -> QueuedTicket:
+        asked = Asked(profile, request, principal, api, self._clock.monotonic())
+        ticket = self._enter(asked, lease=True)
+        if (error := ticket.refusal()) is not None:
+            raise error
+        if ticket.number in self._tickets:
+            place = self._position(ticket.number)
+            self._bus.publish(RequestQueued(request=request, profile=profile, position=place))
+        return ticket
+
+    def _enter(self, asked: Asked, *, lease: bool, urgent: bool = False) -> QueuedTicket:
+        self._last_ticket = number = self._last_ticket + 1
+        ticket = QueuedTicket(self, number, asked)
+        self._tickets[number] = ticket
+        waiter = m.Waiter(ticket=number, profile=asked.profile, since=asked.since, lease=lease, urgent=urgent)
+        self._tell(m.Ask(waiter=waiter, forgive=not lease))
+        return ticket
+
+    def leave(self, ticket: QueuedTicket) -> None:
+        """The ticket's holder is gone."""
+        if ticket.number in self._tickets:
+            self._tell(m.Leave(ticket.number))
+
+    def release(self, lease: HeldLease, status: int, *, abandoned: bool) -> None:
+        """The lease is over; an abandoned one gives its slot back when the engine has really stopped."""
+        self._held.pop(lease.request, None)
+        now = self._clock.monotonic()
+        self._bus.publish(
+            LeaseEnded(
+                request=lease.request,
+                profile=lease.profile,
+                instance=lease.instance,
+                status=status,
+                held_s=now - lease.granted,
+            )
+        )
+        if abandoned and self._group is not None:
+            self._group.start_soon(self._release_when_free, lease.instance)
+        else:
+            self._tell(m.Release(lease.instance, healthy=status < 500))
+
+    async def _release_when_free(self, instance: str) -> None:
+        freed = await self._runs.slot_freed(instance, lambda: self._busy_leases(instance))
+        if not freed:
+            self._tell(m.Retire(instance, "a slot stayed busy after its client had left"))
+        self._tell(m.Release(instance, healthy=freed))
+
+    def _busy_leases(self, instance: str) -> int:
+        return sum(1 for lease in self._held.values() if lease.instance == instance)
+
+    def note_speed(self, instance: str, tokens_per_s: float) -> None:
+        """The engine reported its generation speed for one request."""
+        self._runs.note_speed(instance, tokens_per_s)
+
+    # --- operators --------------------------------------------------------------------------------------
+
+    async def load(self, profile: str, *, urgent: bool = False) -> None:
+        asked = Asked(profile, "", "", "", self._clock.monotonic())
+        ticket = self._enter(asked, lease=False, urgent=urgent)
+        await ticket.wait()
+
+    async def unload(self, profile: str, *, now: bool = False) -> bool:
+        targets = {i.id for i in self._state.instances.values() if i.profile == profile}
+        self._tell(m.Unload(profile, now, "unloaded on request"))
+        await self._until(lambda: not targets & self._state.instances.keys())
+        return bool(targets)
+
+    async def switch(self, profile: str, *, keep: bool = False) -> tuple[str, ...]:
+        before = {i.id: i.profile for i in self._state.instances.values() if i.profile != profile}
+        await self.load(profile, urgent=True)
+        if not keep:
+            self._tell(m.UnloadOthers(profile, f"switched to {profile!r}"))
+            pinned = {i.id for i in self._state.instances.values() if i.pin}
+            leaving = before.keys() - pinned
+            await self._until(lambda: not leaving & self._state.instances.keys())
+        gone = [p for i, p in before.items() if i not in self._state.instances]
+        return tuple(dict.fromkeys(gone))
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        self._watchers += 1
+        try:
+            while not condition():
+                await self._changed.wait()
+        finally:
+            self._watchers -= 1
+
+    def cancel(self, request: str) -> bool:
+        for ticket in list(self._tickets.values()):
+            if ticket.asked.request == request and ticket.asked.api:
+                self._tell(m.Leave(ticket.number))
+                ticket.refuse(Conflict("The request was cancelled by an operator."))
+                return True
+        if lease := self._held.get(request):
+            lease.cancel()
+            return True
+        return False
+
+    def reconfigured(self) -> None:
+        """Profiles changed: instances of those that differ drain, the others stay."""
+        self._tell(m.Configured(self._preparer.wanted()))
+
+    async def drain(self, drain_s: float) -> None:
+        """Take no new work and wait, at most ``drain_s`` seconds, until what was accepted is done."""
+        self._tell(m.Drain())
+        with anyio.move_on_after(drain_s):
+            await self._until(lambda: not self._held and not self._state.waiting)
+
+    def cut_off(self) -> None:
+        """End every request that still runs or waits."""
+        for lease in list(self._held.values()):
+            lease.cancel()
+        for ticket in list(self._tickets.values()):
+            self._tell(m.Leave(ticket.number))
+            ticket.refuse(QueueTimeout("The gateway stopped before the request got its turn."))
+
+    # --- views ------------------------------------------------------------------------------------------
+
+    def counts(self) -> tuple[int, int]:
+        """How many requests run, and how many wait."""
+        return len(self._held), len(self._state.waiting)
+
+    def standing(self, ticket: QueuedTicket) -> Standing:
+        """Where ``ticket`` stands now."""
+        now = self._clock.monotonic()
+        instance = live(self._state, ticket.asked.profile)
+        run = self._runs.get(instance.id) if instance is not None else None
+        stage, fraction = run.progress(now) if run is not None and run.endpoint is None else ("queued", None)
+        return Standing(self._position(ticket.number), stage, fraction, now - ticket.asked.since)
+
+    def _position(self, ticket: int) -> int:
+        return next((n for n, w in enumerate(self._state.waiting, 1) if w.ticket == ticket), 0)
+
+    def instances(self) -> list[InstanceView]:
+        now = self._clock.monotonic()
+        return [self._view(i, run, now) for i in self._state.instances.values() if (run := self._runs.get(i.id))]
+
+    def _view(self, instance: m.Instance, run: Run, now: float) -> InstanceView:
+        return InstanceView(
+            id=instance.id,
+            profile=instance.profile,
+            state=self._state_name(instance, run),
+            pid=run.pid,
+            model=run.spec.model.name,
+            context=run.spec.context,
+            slots=instance.slots,
+            bytes=dict(instance.holds),
+            predicted_bytes=run.spec.bytes,
+            leases=instance.leases,
+            served=instance.served,
+            tokens_per_s=run.tokens_per_s,
+            idle_s=None if instance.leases or not isinstance(instance.state, Ready) else now - instance.last_used,
+            ttl_s=instance.ttl_s,
+            pinned=instance.pin,
+            load_s=run.load_s,
+            started_at=run.started_at,
+            argv=run.argv,
+        )
+
+    def _state_name(self, instance: m.Instance, run: Run) -> InstanceState:
+        match instance.state:
+            case Starting():
+                return "loading" if run.pid is not None else "starting"
+            case Ready():
+                return "ready"
+            case Draining():
+                return "draining"
+            case _:
+                return "stopping"
+
+    def requests(self) -> list[RequestView]:
+        now = self._clock.monotonic()
+        running = [
+            RequestView(
+                id=h.request,
+                profile=h.profile,
+                instance=h.instance,
+                api=h.api,
+                state="running",
+                age_s=now - h.asked,
+                principal=h.principal,
+            )
+            for h in self._held.values()
+        ]
+        queued = [
+            RequestView(
+                id=t.asked.request,
+                profile=t.asked.profile,
+                instance=None,
+                api=t.asked.api,
+                state="queued",
+                age_s=now - t.asked.since,
+                principal=t.asked.principal,
+            )
+            for t in self._tickets.values()
+            if t.asked.api
+        ]
+        return running + queued
+
+    def profile(self, name: str) -> ProfileStanding:
+        waiting = sum(1 for w in self._state.waiting if w.profile == name)
+        instance = next((i for i in self._state.instances.values() if i.profile == name), None)
+        run = self._runs.get(instance.id) if instance is not None else None
+        if instance is not None and run is not None:
+            return ProfileStanding(
+                state=self._state_name(instance, run),
+                waiting=waiting,
+                load_s=run.load_s,
+                tokens_per_s=run.tokens_per_s,
+            )
+        return self._absent(name, waiting)
+
+    def _absent(self, name: str, waiting: int) -> ProfileStanding:
+        key = self._preparer.wanted().get(name, ("", False, None))[0]
+        known = self._runs.measurements.get(key)
+        failure = self._state.failures.get(name)
+        standing = ProfileStanding(
+            state="unloaded",
+            waiting=waiting,
+            load_s=known.load_s if known else None,
+            tokens_per_s=known.tokens_per_s if known else None,
+        )
+        if failure is None:
+            return standing
+        retry = None if failure.until is None else max(0.0, failure.until - self._clock.monotonic())
+        return msgspec.structs.replace(
+            standing, state="failed", reason=failure.error.message, code=failure.error.code, retry_in_s=retry
+        )
+
+    def recent(self) -> str | None:
+        return self._recent
+
+
+class _Immediate(QueuedTicket):
+    """A ticket that is granted within the call that made it; spares the future of a queued one."""
+
+    def __init__(self, fleet: FleetOwner, number: int, asked: Asked) -> None:
+        self._lease: HeldLease | None = None
+        self._fleet = fleet
+        self.number = number
+        self.asked = asked
+
+    def grant(self, lease: HeldLease) -> None:
+        self._lease = lease
+
+    def refuse(self, error: HostlerError) -> None:
+        self._lease = None
+
+    def take(self) -> HeldLease | None:
+        """The lease; None when it was not granted at once after all (it has then left the line)."""
+        if self._lease is None:
+            self._fleet.leave(self)
+        return self._lease
