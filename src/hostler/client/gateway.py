@@ -31,7 +31,7 @@ from hostler.wire.management import (
 # Pauses between attempts to find a lost gateway again; after the last one it is given up.
 RECONNECT_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
-_event = msgspec.json.Decoder(AnyEvent)
+_event: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
 class Client:

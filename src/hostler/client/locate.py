@@ -56,15 +56,13 @@ def _still_runs(record: GatewayRecord) -> bool:
     return False
 
 
-def locate(asked: str | None, state: Path, host: str, port: int) -> Target:
-    """The gateway to talk to, by the list above; ``host`` and ``port`` are the configuration's."""
+def locate(asked: str | None, state: Path) -> Target | None:
+    """The gateway that was asked for, or that the record in ``state`` names; None: look in the configuration."""
     url = asked or os.environ.get("HOSTLER_URL")
     if url:
         return Target(_with_scheme(url), "asked")
     record = read_record(state)
-    if record is not None:
-        return Target(record.url.rstrip("/"), "record")
-    return Target(address(host, port), "config")
+    return None if record is None else Target(record.url.rstrip("/"), "record")
 
 
 def address(host: str, port: int) -> str:

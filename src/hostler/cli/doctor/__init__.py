@@ -1,0 +1,1 @@
+"""What `hostler doctor` looks at: one file per check, each a function that yields findings."""

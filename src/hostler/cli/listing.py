@@ -1,0 +1,131 @@
+"""`hostler ls` and `hostler ps`: what can be asked, and what runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hostler.cli.command import Session, command
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hostler.wire.management import Instance, ProfileInfo
+
+AllOption = Annotated[bool, typer.Option("--all", "-a", help="Show hidden profiles too.")]
+FOUND = "found on this machine"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(app, "ls", "hostler ls              every profile", "hostler ls --all --json")(ls)
+    command(app, "ps", "hostler ps              what runs now", "hostler ps --json | jq '.[].profile'")(ps)
+
+
+async def ls(session: Session, show_all: AllOption = False) -> None:
+    """List the profiles and what they are.
+
+    Shows context (tokens of one request), size on disk, state, and tokens/s once measured.
+    """
+    from hostler.cli import output
+
+    async with session.connect() as client:
+        known = [profile for profile in await client.profiles() if show_all or not profile.hidden]
+    if session.json:
+        output.write_json(known)
+    elif not known:
+        print("No profile and no model was found. `hostler starters fetch smollm2` fetches a small one.")
+    else:
+        output.console(session).print(_profiles(known))
+
+
+async def ps(session: Session) -> None:
+    """List the running engines.
+
+    Shows state, memory per device, leases of slots, tokens/s, idle time and its limit.
+    """
+    from hostler.cli import output
+
+    async with session.connect() as client:
+        running = await client.instances()
+    if session.json:
+        output.write_json(running)
+    elif not running:
+        print("Nothing is loaded. A request loads its profile by itself; `hostler load PROFILE` does it now.")
+    else:
+        output.console(session).print(_instances(running))
+
+
+def _profiles(known: list[ProfileInfo]) -> Table:
+    from rich.text import Text
+
+    from hostler.cli import output
+
+    shown = output.table(
+        "PROFILE", "CONTEXT", "SIZE", "STATE", "TOK/S", "DESCRIPTION", right=("CONTEXT", "SIZE", "TOK/S"),
+        fold="DESCRIPTION",
+    )  # fmt: skip
+    groups = _grouped(known)
+    for heading, members in groups.items():
+        if heading:
+            shown.add_section()
+            shown.add_row(Text(heading, style="dim"))
+        indent = "  " if heading else ""
+        for profile in members:
+            shown.add_row(
+                Text(indent + profile.name + ("*" if profile.default else "")),
+                output.dash(profile.context),
+                output.size(profile.size),
+                output.state(profile.state),
+                output.rate(profile.tokens_per_s),
+                Text(_about(profile)),
+            )
+    if any(profile.default for profile in known):
+        shown.caption = "* the default"
+        shown.caption_justify = "left"
+    return shown
+
+
+def _grouped(known: list[ProfileInfo]) -> dict[str, list[ProfileInfo]]:
+    """Profiles under their headings, in the order that they came; those without a heading first."""
+    groups: dict[str, list[ProfileInfo]] = {"": []}
+    for profile in known:
+        heading = profile.group or ("" if profile.origin == "config" else FOUND)
+        groups.setdefault(heading, []).append(profile)
+    return groups
+
+
+def _about(profile: ProfileInfo) -> str:
+    """Why it cannot run; else its description, else what it is."""
+    if profile.problem is not None:
+        return f"{profile.problem.message} {profile.problem.hint}".strip()
+    if profile.reason:
+        return profile.reason
+    told = profile.description or (f"from {profile.origin}" if profile.origin != "config" else "")
+    if profile.task not in (None, "chat"):
+        return f"{told} ({profile.task})".strip()
+    return told
+
+
+def _instances(running: list[Instance]) -> Table:
+    from rich.text import Text
+
+    from hostler.cli import output
+
+    shown = output.table(
+        "PROFILE", "STATE", "MEMORY", "LEASES", "TOK/S", "IDLE", "TTL", "PID",
+        right=("LEASES", "TOK/S", "IDLE", "TTL", "PID"), fold="MEMORY",
+    )  # fmt: skip
+    for instance in running:
+        shown.add_row(
+            Text(instance.profile),
+            output.state(instance.state),
+            output.per_device(instance.bytes or instance.predicted_bytes),
+            f"{instance.leases}/{instance.slots}",
+            output.rate(instance.tokens_per_s),
+            output.seconds(instance.idle_s),
+            "pinned" if instance.pinned else output.ttl(instance.ttl_s),
+            output.dash(instance.pid),
+        )
+    return shown

@@ -1,0 +1,140 @@
+"""`hostler load`, `unload` and `switch`, with the progress of what they set going."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hostler.cli.command import Session, command
+from hostler.cli.completion import complete_profile
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from hostler.client.gateway import Client
+    from hostler.events import AnyEvent
+    from hostler.wire.management import Switched
+
+ProfileName = Annotated[
+    str, typer.Argument(metavar="PROFILE", help="A profile or an alias.", autocompletion=complete_profile)
+]
+NowOption = Annotated[bool, typer.Option("--now", help="Cut running requests off instead of letting them finish.")]
+KeepOption = Annotated[bool, typer.Option("--keep", help="Leave the other profiles loaded.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(app, "load", "hostler load smollm2            evicts only what it needs")(load)
+    command(
+        app,
+        "unload",
+        "hostler unload smollm2          once its requests are done",
+        "hostler unload smollm2 --now    at once",
+    )(unload)
+    command(
+        app,
+        "switch",
+        "hostler switch gemma3-270m      nothing else stays loaded",
+        "hostler switch gemma3-270m --keep",
+    )(switch)
+
+
+async def load(session: Session, profile: ProfileName) -> None:
+    """Load a profile and wait until it is ready.
+
+    Evicts only what it needs, and never a busy profile.
+    """
+    await _do(session, profile, "Loading", lambda client: client.load(profile))
+
+
+async def unload(session: Session, profile: ProfileName, now: NowOption = False) -> None:
+    """Unload a profile when its running requests are done."""
+    await _do(session, profile, "Unloading", lambda client: client.unload(profile, now=now))
+
+
+async def switch(session: Session, profile: ProfileName, keep: KeepOption = False) -> None:
+    """Load a profile and unload all others.
+
+    The others finish their running requests first; pinned ones stay.
+    """
+    async with session.connect() as client:
+        await switch_to(session, client, profile, keep=keep)
+
+
+async def switch_to(session: Session, client: Client, profile: str, *, keep: bool = False) -> None:
+    """Switch a gateway that is connected already; shows progress and the result."""
+    _tell(
+        session, await _watched(session, client, f"Switching to {profile}", profile, client.switch(profile, keep=keep))
+    )
+
+
+async def _do(session: Session, profile: str, doing: str, act: Callable[[Client], Awaitable[Switched]]) -> None:
+    async with session.connect() as client:
+        _tell(session, await _watched(session, client, f"{doing} {profile}", profile, act(client)))
+
+
+def _tell(session: Session, done: Switched) -> None:
+    from hostler.cli import output
+
+    if session.json:
+        output.write_json(done)
+        return
+    others = [name for name in done.unloaded if name != done.profile]
+    left = f"; unloaded {output.listed(others)}" if others else ""
+    print(f"{done.profile} is {done.state}{left}.")
+
+
+async def _watched(session: Session, client: Client, doing: str, profile: str, act: Awaitable[Switched]) -> Switched:
+    """Await ``act`` and show the gateway's events about it meanwhile, on a terminal only."""
+    screen = None
+    if not session.json:
+        from hostler.cli import output
+
+        screen = output.console(session, stderr=True)
+    if screen is None or not screen.is_terminal:
+        return await act
+    import anyio
+
+    with screen.status(doing, spinner="line") as status:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_show_events, client, status, doing, profile)
+            done = await act
+            group.cancel_scope.cancel()
+    return done
+
+
+async def _show_events(client: Client, status: Status, doing: str, profile: str) -> None:
+    """Follow the events for as long as the caller waits. Progress is a courtesy: its loss is not an error."""
+    from hostler.errors import HostlerError
+
+    with suppress(HostlerError):
+        async with aclosing(client.events()) as arriving:
+            async for event in arriving:
+                news = describe(event, profile)
+                if news:
+                    status.update(f"{doing}: {news}")
+
+
+def describe(event: AnyEvent, profile: str) -> str:
+    """What ``event`` means for someone who waits for ``profile``; empty when nothing."""
+    from hostler import events
+
+    match event:
+        case events.LoadProgress(stage=stage, fraction=None, elapsed_s=elapsed):
+            return f"{stage} ({elapsed:.0f} s)"
+        case events.LoadProgress(stage=stage, fraction=float(fraction), elapsed_s=elapsed):
+            return f"{bar(fraction)} {fraction:4.0%}  {stage} ({elapsed:.0f} s)"
+        case events.Swap(evicted=evicted) if evicted:
+            return f"making room: {', '.join(evicted)} leaves"
+        case events.InstanceChanged(profile=other, state=state):
+            return state if other == profile else f"{other} is {state}"
+    return ""
+
+
+def bar(fraction: float, width: int = 20) -> str:
+    """``[#####     ]``: plain enough for every terminal."""
+    done = round(max(0.0, min(1.0, fraction)) * width)
+    return f"[{'#' * done}{' ' * (width - done)}]"

@@ -1,0 +1,51 @@
+"""The command tree. Registering costs nothing but Typer: each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hostler import __version__
+from hostler.cli import (
+    asking,
+    configuring,
+    diagnosing,
+    listing,
+    logs,
+    profiles,
+    requests,
+    residency,
+    running,
+    starters,
+)
+
+app = typer.Typer(
+    name="hostler",
+    help="Your models, placed right on your hardware, switched without losing a request.",
+    epilog="\b\nExamples:\n  hostler up              start the gateway\n  hostler ls              what can be asked\n"
+    '  hostler chat smollm2 "Say hello."',
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"hostler {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def hostler(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Your models, placed right on your hardware, switched without losing a request."""
+
+
+for group in (running, listing, residency, asking, logs, requests, diagnosing, configuring, profiles, starters):
+    group.register(app)
