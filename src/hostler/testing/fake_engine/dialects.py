@@ -1,0 +1,408 @@
+"""How each API says the same answer: what opens a stream, a token, what closes it, and the whole at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from hostler.testing.fake_engine import shapes
+from hostler.testing.fake_engine.shapes import Json, dump
+from hostler.testing.fake_engine.slots import Slot
+
+DONE = b"data: [DONE]\n\n"
+_TEXT = "The sea is wide and calm today , and the wind carries salt over the quiet harbour ."
+WORDS = tuple(f" {word}" for word in _TEXT.split())
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A scripted call: its arguments are what the tool's schema requires, with values of the right type."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a request wants to hear back, apart from how many tokens."""
+
+    model: str
+    include_usage: bool = False
+    every_timings: bool = False
+    choices: int = 1
+    call: ToolCall | None = None
+    prompt: str = ""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an answer ended."""
+
+    slot: Slot
+    limited: bool
+    timings: Json
+
+
+def sse(value: object, event: str = "") -> bytes:
+    """One server-sent event."""
+    head = f"event: {event}\n".encode() if event else b""
+    return b"%bdata: %b\n\n" % (head, dump(value))
+
+
+def _typed(events: Iterable[Json]) -> bytes:
+    return b"".join(sse(event, str(event["type"])) for event in events)
+
+
+class Dialect:
+    """One answer in one API. ``pieces`` is the text (or the arguments) token by token."""
+
+    def __init__(self, wish: Wish) -> None:
+        self.wish = wish
+        self.created = shapes.now()
+
+    def opening(self, slot: Slot) -> bytes:
+        """What comes before, and in one chunk with, the first token."""
+        return b""
+
+    def token(self, piece: str, slot: Slot) -> bytes:
+        """The event of one token; ``slot.decoded_n`` counts it already."""
+        raise NotImplementedError
+
+    def closing(self, text: str, end: Ending) -> Sequence[bytes]:
+        """The last chunks."""
+        raise NotImplementedError
+
+    def whole(self, text: str, end: Ending) -> Json:
+        """The body of a plain answer."""
+        raise NotImplementedError
+
+
+class Chat(Dialect):
+    """``/v1/chat/completions``."""
+
+    def __init__(self, wish: Wish) -> None:
+        super().__init__(wish)
+        self.id = shapes.new_id("chatcmpl-")
+        self.call_id = shapes.new_id("")
+        # Every chunk but the text is the same: written once.
+        self._before = b'data: {"choices":[{"finish_reason":null,"index":0,"delta":'
+        self._after = (
+            b'}],"created":%d,"id":"%b","model":%b,"system_fingerprint":"%b","object":"chat.completion.chunk"}\n\n'
+            % (
+                self.created,
+                self.id.encode(),
+                dump(wish.model),
+                shapes.FINGERPRINT.encode(),
+            )
+        )
+        self._texts: dict[str, bytes] = {}
+
+    def _chunk(self, delta: Json) -> bytes:
+        return self._before + dump(delta) + self._after
+
+    def opening(self, slot: Slot) -> bytes:
+        role = self._chunk({"role": "assistant", "content": None})
+        call = self.wish.call
+        if call is None:
+            return role
+        function = {"name": call.name, "arguments": ""}
+        return role + self._chunk(
+            {"tool_calls": [{"index": 0, "id": self.call_id, "type": "function", "function": function}]}
+        )
+
+    def token(self, piece: str, slot: Slot) -> bytes:
+        known = self._texts.get(piece)
+        if known is None:
+            delta: Json = {"content": piece}
+            if self.wish.call is not None:
+                delta = {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}
+            known = self._texts[piece] = self._chunk(delta)
+        return known
+
+    def _tail(self, choices: list[Json], **more: object) -> bytes:
+        return sse(
+            {
+                "choices": choices,
+                "created": self.created,
+                "id": self.id,
+                "model": self.wish.model,
+                "system_fingerprint": shapes.FINGERPRINT,
+                "object": "chat.completion.chunk",
+                **more,
+            }
+        )
+
+    def _reason(self, end: Ending) -> str:
+        if self.wish.call is not None:
+            return "tool_calls"
+        return "length" if end.limited else "stop"
+
+    def closing(self, text: str, end: Ending) -> Sequence[bytes]:
+        last: list[Json] = [{"finish_reason": self._reason(end), "index": 0, "delta": {}}]
+        if self.wish.include_usage:
+            final = self._tail(last) + self._tail([], usage=shapes.usage(end.slot), timings=end.timings)
+        else:
+            final = self._tail(last, timings=end.timings)
+        return final, DONE
+
+    def whole(self, text: str, end: Ending) -> Json:
+        message: Json = {"role": "assistant", "content": text}
+        if self.wish.call is not None:
+            function = {"name": self.wish.call.name, "arguments": text}
+            message["content"] = None
+            message["tool_calls"] = [{"type": "function", "function": function, "id": self.call_id}]
+        reason = self._reason(end)
+        return {
+            "choices": [
+                {"finish_reason": reason, "index": index, "message": message} for index in range(self.wish.choices)
+            ],
+            "created": self.created,
+            "model": self.wish.model,
+            "system_fingerprint": shapes.FINGERPRINT,
+            "object": "chat.completion",
+            "usage": shapes.usage(end.slot),
+            "id": self.id,
+            "timings": end.timings,
+        }
+
+
+class Completions(Dialect):
+    """``/v1/completions``. Its last chunk always carries usage."""
+
+    def __init__(self, wish: Wish) -> None:
+        super().__init__(wish)
+        self.id = shapes.new_id("chatcmpl-")
+
+    def _body(self, choices: list[Json], **more: object) -> Json:
+        return {
+            "choices": choices,
+            "created": self.created,
+            "model": self.wish.model,
+            "system_fingerprint": shapes.FINGERPRINT,
+            "object": "text_completion",
+            **more,
+        }
+
+    def token(self, piece: str, slot: Slot) -> bytes:
+        choice: Json = {"text": piece, "index": 0, "logprobs": None, "finish_reason": None}
+        return sse(self._body([choice], id=self.id))
+
+    def _final(self, text: str, end: Ending, choices: int) -> Json:
+        reason = "length" if end.limited else "stop"
+        every: list[Json] = [
+            {"text": text, "index": index, "logprobs": None, "finish_reason": reason} for index in range(choices)
+        ]
+        return self._body(every, usage=shapes.usage(end.slot), id=self.id, timings=end.timings)
+
+    def closing(self, text: str, end: Ending) -> Sequence[bytes]:
+        return sse(self._final("", end, 1)), DONE
+
+    def whole(self, text: str, end: Ending) -> Json:
+        return self._final(text, end, self.wish.choices)
+
+
+class Native(Dialect):
+    """``/completion``, llama.cpp's own; its stream has no ``[DONE]``."""
+
+    def token(self, piece: str, slot: Slot) -> bytes:
+        return sse(
+            {
+                "index": 0,
+                "content": piece,
+                "tokens": [slot.decoded_n],
+                "stop": False,
+                "id_slot": -1,
+                "tokens_predicted": slot.decoded_n,
+                "tokens_evaluated": slot.prompt_n,
+            }
+        )
+
+    def closing(self, text: str, end: Ending) -> Sequence[bytes]:
+        return (sse(self.whole("", end)),)
+
+    def whole(self, text: str, end: Ending) -> Json:
+        slot = end.slot
+        return {
+            "index": 0,
+            "content": text,
+            "tokens": [],
+            "id_slot": slot.id,
+            "stop": True,
+            "model": self.wish.model,
+            "tokens_predicted": slot.decoded_n,
+            "tokens_evaluated": slot.prompt_n,
+            "generation_settings": shapes.settings(slot),
+            "prompt": self.wish.prompt,
+            "has_new_line": False,
+            "truncated": False,
+            "stop_type": "limit" if end.limited else "eos",
+            "stopping_word": "",
+            "tokens_cached": slot.prompt_n + max(slot.decoded_n - 1, 0),
+            "timings": end.timings,
+        }
+
+
+class Messages(Dialect):
+    """``/v1/messages``, Anthropic's."""
+
+    def __init__(self, wish: Wish) -> None:
+        super().__init__(wish)
+        self.id = shapes.new_id("chatcmpl-")
+        self.call_id = shapes.new_id("toolu_")
+
+    def _block(self, arguments: Mapping[str, object]) -> Json:
+        assert self.wish.call is not None
+        return {"type": "tool_use", "id": self.call_id, "name": self.wish.call.name, "input": arguments}
+
+    def opening(self, slot: Slot) -> bytes:
+        counts = {"cache_read_input_tokens": slot.cache_n, "input_tokens": slot.processed_n, "output_tokens": 0}
+        message: Json = {
+            "id": self.id,
+            "type": "message",
+            "role": "assistant",
+            "content": [],
+            "model": self.wish.model,
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": counts,
+        }
+        block: Json = {"type": "text", "text": ""} if self.wish.call is None else self._block({})
+        return _typed(
+            (
+                {"type": "message_start", "message": message},
+                {"type": "content_block_start", "index": 0, "content_block": block},
+            )
+        )
+
+    def token(self, piece: str, slot: Slot) -> bytes:
+        delta = {"type": "text_delta", "text": piece}
+        if self.wish.call is not None:
+            delta = {"type": "input_json_delta", "partial_json": piece}
+        return _typed(({"type": "content_block_delta", "index": 0, "delta": delta},))
+
+    def _reason(self, end: Ending) -> str:
+        if self.wish.call is not None:
+            return "tool_use"
+        return "max_tokens" if end.limited else "end_turn"
+
+    def closing(self, text: str, end: Ending) -> Sequence[bytes]:
+        delta = {"stop_reason": self._reason(end), "stop_sequence": None}
+        return (
+            _typed(
+                (
+                    {"type": "content_block_stop", "index": 0},
+                    {"type": "message_delta", "delta": delta, "usage": {"output_tokens": end.slot.decoded_n}},
+                    {"type": "message_stop"},
+                )
+            ),
+        )
+
+    def whole(self, text: str, end: Ending) -> Json:
+        block: Json = {"type": "text", "text": text}
+        if self.wish.call is not None:
+            block = self._block(shapes.load_object(text))
+        slot = end.slot
+        return {
+            "id": self.id,
+            "type": "message",
+            "role": "assistant",
+            "content": [block],
+            "model": self.wish.model,
+            "stop_reason": self._reason(end),
+            "stop_sequence": None,
+            "usage": {
+                "cache_read_input_tokens": slot.cache_n,
+                "input_tokens": slot.processed_n,
+                "output_tokens": slot.decoded_n,
+            },
+        }
+
+
+class Responses(Dialect):
+    """``/v1/responses``; no sequence numbers, as there."""
+
+    def __init__(self, wish: Wish) -> None:
+        super().__init__(wish)
+        self.id = shapes.new_id("resp_")
+        self.item_id = shapes.new_id("msg_" if wish.call is None else "fc_")
+
+    def opening(self, slot: Slot) -> bytes:
+        response: Json = {"id": self.id, "object": "response", "status": "in_progress"}
+        item: Json = {
+            "content": [],
+            "id": self.item_id,
+            "role": "assistant",
+            "status": "in_progress",
+            "type": "message",
+        }
+        if self.wish.call is not None:
+            item = self._item("", "in_progress")
+        events: list[Json] = [
+            {"type": "response.created", "response": response},
+            {"type": "response.in_progress", "response": response},
+            {"type": "response.output_item.added", "item": item},
+        ]
+        if self.wish.call is None:
+            part = {"type": "output_text", "text": ""}
+            events.append({"type": "response.content_part.added", "item_id": self.item_id, "part": part})
+        return _typed(events)
+
+    def token(self, piece: str, slot: Slot) -> bytes:
+        kind = "output_text" if self.wish.call is None else "function_call_arguments"
+        return _typed(({"type": f"response.{kind}.delta", "item_id": self.item_id, "delta": piece},))
+
+    def _part(self, text: str) -> Json:
+        return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
+
+    def _item(self, text: str, status: str = "completed") -> Json:
+        if self.wish.call is not None:
+            return {
+                "type": "function_call",
+                "status": status,
+                "arguments": text,
+                "call_id": self.item_id,
+                "name": self.wish.call.name,
+            }
+        return {
+            "type": "message",
+            "status": status,
+            "id": self.item_id,
+            "content": [self._part(text)],
+            "role": "assistant",
+        }
+
+    def _counts(self, slot: Slot) -> Json:
+        return {
+            "input_tokens": slot.prompt_n,
+            "output_tokens": slot.decoded_n,
+            "total_tokens": slot.prompt_n + slot.decoded_n,
+            "input_tokens_details": {"cached_tokens": slot.cache_n},
+        }
+
+    def closing(self, text: str, end: Ending) -> Sequence[bytes]:
+        events: list[Json] = []
+        if self.wish.call is None:
+            part = self._part(text)
+            events += [
+                {"type": "response.output_text.done", "item_id": self.item_id, "text": text},
+                {"type": "response.content_part.done", "item_id": self.item_id, "part": part},
+            ]
+        completed = {"id": self.id, "object": "response", "created_at": self.created, "status": "completed"}
+        completed |= {"model": self.wish.model, "output": [self._item(text)], "usage": self._counts(end.slot)}
+        events += [
+            {"type": "response.output_item.done", "item": self._item(text)},
+            {"type": "response.completed", "response": completed, "timings": end.timings},
+        ]
+        return (_typed(events),)
+
+    def whole(self, text: str, end: Ending) -> Json:
+        return {
+            "completed_at": shapes.now(),
+            "created_at": self.created,
+            "id": self.id,
+            "model": self.wish.model,
+            "object": "response",
+            "output": [self._item(text)],
+            "status": "completed",
+            "usage": self._counts(end.slot),
+        }
