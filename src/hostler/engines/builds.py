@@ -1,0 +1,200 @@
+"""Engine builds: the embedded wheel, and `llama-server` binaries that the config names."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from hostler.engines.failures import name_of, signal_of
+from hostler.errors import BuildUnusable, KilledBySignal
+
+PROBE_S = 15.0
+
+_FLAG = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
+_DEVICE = re.compile(r"^\s+(\w+): .*MiB", re.MULTILINE)
+
+
+class Build(msgspec.Struct, frozen=True, kw_only=True):
+    """One installed engine.
+
+    ``version`` is the build's own text. ``flags`` are those in its ``--help``; empty when that says nothing
+    (and for the embedded build, whose flags are the table's). ``devices`` are the GPUs it can use.
+    """
+
+    name: str
+    kind: Literal["embedded", "binary"]
+    version: str
+    path: Path | None = None
+    sha256: str = ""
+    flags: frozenset[str] = frozenset()
+    devices: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """How messages call it."""
+        if self.kind == "embedded":
+            return f"the embedded build ({self.version})"
+        return f"{self.path}"
+
+
+class _Cached(msgspec.Struct, frozen=True):
+    """A probed build and what its file looked like then."""
+
+    size: int
+    mtime_ns: int
+    build: Build
+
+
+class Builds:
+    """Finds and probes builds; probes are kept in ``cache``/builds by path, size and time of the file."""
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache / "builds"
+        self._known: dict[Path, _Cached] = {}
+        self._embedded: Build | None = None
+
+    async def get(self, name: str | None) -> Build:
+        """The build that a profile's ``engine.build`` names; None is the embedded one.
+
+        Raises BuildUnusable, or KilledBySignal when it dies when asked for its version.
+        """
+        if name is None or name == "embedded":
+            return self.embedded()
+        path = _located(name)
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise BuildUnusable(f"The build {path} cannot be read: {error.strerror}.") from error
+        known = self._known.get(path) or self._read(path)
+        if known is None or (known.size, known.mtime_ns) != (status.st_size, status.st_mtime_ns):
+            known = _Cached(status.st_size, status.st_mtime_ns, await probe(path))
+            self._write(path, known)
+        self._known[path] = known
+        return known.build
+
+    def embedded(self) -> Build:
+        """The build inside the `xllamacpp` wheel. Raises BuildUnusable when it is not installed."""
+        if self._embedded is None:
+            from importlib.metadata import PackageNotFoundError, version
+
+            try:
+                text = f"xllamacpp {version('xllamacpp')}"
+            except PackageNotFoundError:
+                raise BuildUnusable(
+                    "The embedded build is not installed.",
+                    hint="Install the package `xllamacpp`, or name a `llama-server` in the profile's `engine.build`.",
+                ) from None
+            # The wheel for Apple silicon computes on its GPU.
+            devices = ("Metal",) if sys.platform == "darwin" else ()
+            self._embedded = Build(name="embedded", kind="embedded", version=text, devices=devices)
+        return self._embedded
+
+    def _file(self, path: Path) -> Path:
+        return self._cache / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}.json"
+
+    def _read(self, path: Path) -> _Cached | None:
+        try:
+            return msgspec.json.decode(self._file(path).read_bytes(), type=_Cached)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def _write(self, path: Path, known: _Cached) -> None:
+        """Keep the probe; a cache that cannot be written only costs the next start a probe."""
+        file = self._file(path)
+        try:
+            self._cache.mkdir(parents=True, exist_ok=True)
+            fresh = file.with_suffix(".new")
+            fresh.write_bytes(msgspec.json.encode(known))
+            fresh.replace(file)
+        except OSError:
+            return
+
+
+def find_on_path() -> Path | None:
+    """A `llama-server` on PATH, if any; `doctor` shows it, nothing uses it unless the config names it."""
+    found = shutil.which("llama-server")
+    return Path(found) if found else None
+
+
+async def probe(path: Path) -> Build:
+    """Ask the binary at ``path`` what it is; each question is bounded by 15 s.
+
+    Raises BuildUnusable when it cannot be run or does not answer, KilledBySignal when it dies by a signal.
+    """
+    if not _is_program(path):
+        raise BuildUnusable(f"The build {path} is not an executable file.", hint=f"chmod +x {path}")
+    version = await _asked(path, "--version")
+    flags = _flags_in(await _asked(path, "--help"))
+    devices = await _asked(path, "--list-devices") if "--list-devices" in flags else ""
+    return Build(
+        name=path.name,
+        kind="binary",
+        version=_version_in(version),
+        path=path,
+        sha256=await anyio.to_thread.run_sync(_sha256, path),
+        flags=flags,
+        devices=tuple(name for name in _DEVICE.findall(devices) if name != "CPU"),
+    )
+
+
+def _is_program(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
+
+
+def _located(name: str) -> Path:
+    if os.sep in name or name.startswith("~"):
+        return Path(name).expanduser().absolute()
+    found = shutil.which(name)
+    if found is None:
+        raise BuildUnusable(f"There is no program `{name}` on PATH.")
+    return Path(found).absolute()
+
+
+async def _asked(path: Path, question: str) -> str:
+    """What ``path question`` prints, whatever its exit code. Cancelling kills it."""
+    try:
+        with anyio.fail_after(PROBE_S):
+            done = await anyio.run_process(
+                [str(path), question],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.STDOUT,
+                check=False,
+                start_new_session=True,
+            )
+    except TimeoutError:
+        raise BuildUnusable(f"The build {path} did not answer `{question}` within {PROBE_S:.0f} s.") from None
+    except OSError as error:
+        why = "is made for another kind of machine" if error.errno == errno.ENOEXEC else f"cannot run: {error.strerror}"
+        raise BuildUnusable(f"The build {path} {why}.") from error
+    if number := signal_of(done.returncode):
+        raise KilledBySignal(
+            f"The build {path} died by {name_of(number)} at `{question}`.",
+            hint="It does not suit this machine; name another in the profile's `engine.build`, or remove that.",
+        )
+    return done.stdout.decode("utf-8", "replace")
+
+
+def _flags_in(text: str) -> frozenset[str]:
+    lines = (line for line in text.splitlines() if line.lstrip().startswith("-"))
+    return frozenset(flag for line in lines for flag in _FLAG.findall(line))
+
+
+def _version_in(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next((line for line in lines if "version" in line.lower()), lines[0] if lines else "unknown")[:200]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

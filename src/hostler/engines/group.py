@@ -1,0 +1,80 @@
+"""Starting and ending a process group: what is started here ends here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+
+import anyio
+import anyio.abc
+
+from hostler.config.settings import LimitSettings
+from hostler.engines.parent import PARENT_PID, STATUS_FD
+from hostler.errors import BuildUnusable
+
+GROUP_POLL_S = 0.01
+
+
+class Descriptor:
+    """A plain file descriptor that can be closed as other things are."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def close(self) -> None:
+        os.close(self._number)
+
+
+async def spawn(argv: Sequence[str], env: Mapping[str, str], status: int, output: int) -> anyio.abc.Process:
+    """Start ``argv`` in a session of its own, both outputs to ``output``; ``status`` is its status channel.
+
+    Shielded, so that nothing can be started and forgotten. Called on the event loop's thread, which is what
+    the child's tie to its parent needs. Raises BuildUnusable.
+    """
+    ties = {PARENT_PID: str(os.getpid()), STATUS_FD: str(status)}
+    try:
+        with anyio.CancelScope(shield=True):
+            child = await anyio.open_process(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**_inherited(), **env, **ties},
+                start_new_session=True,
+                pass_fds=(status,),
+            )
+    except OSError as error:
+        raise BuildUnusable(f"{argv[0]} cannot be started: {error.strerror}.") from error
+    return child
+
+
+def _inherited() -> dict[str, str]:
+    """Our environment without what would change the engine behind our back."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("LLAMA_ARG_", "HOSTLER_"))}
+
+
+async def end(child: anyio.abc.Process, limits: LimitSettings) -> bool:
+    """Terminate, grace, kill, reap: the whole group. False when even SIGKILL did not end it in time."""
+    for number, patience_s in ((signal.SIGTERM, limits.grace_s), (signal.SIGKILL, limits.kill_s)):
+        if not _signal_group(child, number):
+            return True
+        with anyio.move_on_after(patience_s):
+            await child.wait()
+            while _signal_group(child, 0):  # noqa: ASYNC110 - the kernel tells nobody when a group is empty
+                await anyio.sleep(GROUP_POLL_S)
+            return True
+    return False
+
+
+def _signal_group(child: anyio.abc.Process, number: int) -> bool:
+    """Signal every process of the child's group; False when there is none left."""
+    try:
+        os.killpg(child.pid, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        # macOS says so of a group that holds only zombies.
+        return child.returncode is None
+    return True

@@ -1,0 +1,135 @@
+"""The `llamacpp` driver: runs profiles on llama.cpp's server, embedded or as a named binary."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import psutil
+
+from hostler.config.settings import Task
+from hostler.engines import process
+from hostler.engines.builds import Build, Builds
+from hostler.engines.command import HOST, Place, check_extra_args, command
+from hostler.engines.logs import path_for
+from hostler.engines.orphans import Record, Records
+from hostler.engines.protocol import Endpoint, LoadSpec, Report, RunnerSettings
+from hostler.engines.readiness import StillLoading, busy_slots, work
+from hostler.errors import EngineLost, ModelError
+from hostler.hardware.process import resident
+from hostler.models.facts import Model
+
+# A port chosen here can be taken before the engine listens on it.
+PORT_TRIES = 2
+
+
+class LlamaCpp:
+    """A :class:`hostler.engines.protocol.Runner` for llama.cpp."""
+
+    def __init__(self, settings: RunnerSettings, builds: Builds) -> None:
+        self._settings = settings
+        self._builds = builds
+        self._records = Records(settings.state)
+        self._cores = usable_cores()
+
+    async def preflight(self, spec: LoadSpec) -> None:
+        """Raises BuildUnusable, FlagConflict, FlagUnsupported or ModelError for what can be known beforehand."""
+        build = await self._builds.get(spec.engine.build)
+        check_extra_args(spec, build)
+        command(spec, build, self._place(spec, 0))
+        await anyio.to_thread.run_sync(check_files, spec.model)
+
+    async def run(self, spec: LoadSpec, report: Callable[[Report], None]) -> None:
+        """Run ``spec`` until its engine ends; see :class:`hostler.engines.protocol.Runner`."""
+        build = await self._builds.get(spec.engine.build)
+        folder = self._slot_folder(spec)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            for tries_left in reversed(range(PORT_TRIES)):
+                try:
+                    await process.run(self._launch(spec, build), self._records, report)
+                except process.PortTaken:
+                    if not tries_left:
+                        raise
+        finally:
+            # Saved prompts are of no use to another process, and are nobody else's to read.
+            shutil.rmtree(folder, ignore_errors=True)
+
+    async def slots_busy(self, endpoint: Endpoint) -> int | None:
+        """How many slots compute now; bounded by ``connect_s``. None when the engine does not tell."""
+        with anyio.move_on_after(self._settings.limits.connect_s):
+            return await busy_slots(endpoint)
+        return None
+
+    async def probe(self, endpoint: Endpoint, task: Task) -> float | None:
+        """One piece of real work; tokens/s or None. Raises EngineLost. Unbounded: the caller bounds it."""
+        try:
+            return await work(endpoint, task)
+        except StillLoading:
+            raise EngineLost("The engine says that it is still loading.") from None
+
+    def resident_bytes(self, pid: int, spec: LoadSpec) -> dict[str, int] | None:
+        """Host memory of the process: anonymous, shared, and the resident part of the model's files."""
+        projector = (spec.model.projector,) if spec.model.projector else ()
+        held = resident(pid, (*spec.model.files, *projector))
+        return None if held is None else {"host": held.anonymous + held.shared + held.file_backed}
+
+    async def end_orphans(self) -> list[Record]:
+        """End engines that an earlier gateway of this state folder left behind; call once, at start."""
+        ended = await self._records.end_orphans()
+        shutil.rmtree(self._settings.state / "slots", ignore_errors=True)
+        return ended
+
+    def _launch(self, spec: LoadSpec, build: Build) -> process.Launch:
+        # The embedded build reports the port that the kernel gave it; a binary is given a free one.
+        port = 0 if build.kind == "embedded" else free_port()
+        made = command(spec, build, self._place(spec, port))
+        key = secrets.token_urlsafe(32)
+        return process.Launch(
+            spec=spec,
+            argv=made.argv,
+            env={**made.env, "LLAMA_API_KEY": key},
+            build=build.title,
+            key=key,
+            limits=self._settings.limits,
+            log=path_for(self._settings.logs, spec.profile),
+            log_max_bytes=self._settings.log_max_bytes,
+            log_keep=self._settings.log_keep,
+        )
+
+    def _place(self, spec: LoadSpec, port: int) -> Place:
+        return Place(cores=self._cores, port=port, slot_folder=self._slot_folder(spec))
+
+    def _slot_folder(self, spec: LoadSpec) -> Path:
+        return self._settings.state / "slots" / spec.instance
+
+
+def usable_cores() -> int:
+    """Physical cores, at most as many as this process may run on; a second thread on a core gains nothing."""
+    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return max(min(psutil.cpu_count(logical=False) or allowed, allowed), 1)
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def check_files(model: Model) -> None:
+    """Raises ModelError, naming the path, when a file of ``model`` cannot be read or is empty."""
+    for path in (*model.files, *((model.projector,) if model.projector else ())):
+        try:
+            with path.open("rb") as file:
+                if not file.read(1):
+                    raise ModelError(f"{path} is empty.")
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read: {error.strerror}.") from error

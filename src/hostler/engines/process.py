@@ -1,0 +1,268 @@
+"""One engine process, from start to reaped, inside one function.
+
+:func:`run` starts it, watches it become ready by real work, supervises it, and says why it ended. Every way
+out of it, cancellation included, goes through :func:`hostler.engines.group.end`: terminate, grace, kill of
+the whole process group, reap, all shielded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import anyio
+import anyio.abc
+import msgspec
+
+from hostler.config.settings import LimitSettings
+from hostler.engines.failures import Ending, after_ready, at_load, could_not_bind
+from hostler.engines.group import Descriptor, end, spawn
+from hostler.engines.loglines import Listening, complaint, meaning, without_prompts
+from hostler.engines.logs import Lines, LogFile
+from hostler.engines.orphans import Record, Records
+from hostler.engines.protocol import Complaint, Endpoint, LoadSpec, Ready, Report, Stage, Started
+from hostler.engines.readiness import StillLoading, work
+from hostler.errors import EngineError, EngineLost, LoadFailed, LoadTimeout
+from hostler.hardware.process import process_start_time
+
+# After the process is gone: how long its last lines may take (a grandchild can hold the pipe open).
+LAST_LINES_S = 0.5
+# After an engine that failed to answer: how long its death may take to show.
+DEATH_S = 1.0
+LOADING_POLL_S = 0.1
+KEPT_LINES = 300
+
+_CHUNK = 65536
+
+
+class PortTaken(LoadFailed):
+    """Something else took the port between choosing and listening; another try may work."""
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """A process to run. ``build`` is how messages call the engine; ``key`` never goes into ``argv``."""
+
+    spec: LoadSpec
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    build: str
+    key: str
+    limits: LimitSettings
+    log: Path
+    log_max_bytes: int
+    log_keep: int
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """A line of the status channel."""
+
+    listening: Listening | None = None
+    error: str = ""
+    code: str = ""
+
+
+async def run(launch: Launch, records: Records, report: Callable[[Report], None]) -> None:
+    """Run one engine process until it ends or this call is cancelled; never returns normally.
+
+    Raises LoadFailed (or a subclass, or FlagUnsupported) when it ends before it was ready, EngineLost after.
+    When this is over, nothing of the process or its descendants in the group is left.
+    """
+    status, theirs = socket.socketpair()
+    output, writing = os.pipe()
+    os.set_blocking(output, False)
+    log = LogFile(launch.log, max_bytes=launch.log_max_bytes, keep=launch.log_keep, secret=launch.key)
+    failure: EngineError | None = None
+    with status, contextlib.closing(Descriptor(output)), log:
+        with theirs, contextlib.closing(Descriptor(writing)):
+            child = await spawn(launch.argv, launch.env, theirs.fileno(), writing)
+        watch = _Watch(launch, child, log, report)
+        gone = False
+        try:
+            records.write(_record(launch, child.pid))
+            report(Started(pid=child.pid, argv=launch.argv))
+            failure = await watch.until_end(status, output)
+        finally:
+            with anyio.CancelScope(shield=True):
+                gone = await end(child, launch.limits)
+            if gone:
+                records.remove(launch.spec.instance)
+    assert failure is not None
+    raise failure
+
+
+def _record(launch: Launch, pid: int) -> Record:
+    return Record(
+        pid=pid,
+        started=process_start_time(pid) or 0.0,
+        instance=launch.spec.instance,
+        profile=launch.spec.profile,
+        argv0=launch.argv[0],
+    )
+
+
+class _Watch:
+    """What is known of a running process while :func:`run` waits for it."""
+
+    def __init__(
+        self, launch: Launch, child: anyio.abc.Process, log: LogFile, report: Callable[[Report], None]
+    ) -> None:
+        self._launch = launch
+        self._child = child
+        self._log = log
+        self._report = report
+        self._kept: deque[str] = deque(maxlen=KEPT_LINES)
+        self._stage = "starting"
+        self._told = _Told()
+        self._address: Listening | None = None
+        self._listening = anyio.Event()
+        self._exited = anyio.Event()
+        self._drained = anyio.Event()
+        self._loading = anyio.CancelScope()
+        self._ready = False
+
+    async def until_end(self, status: socket.socket, output: int) -> EngineError:
+        """Wait for the end; the error that says why."""
+        refusal: EngineError | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._read_output, output)
+            tasks.start_soon(self._read_status, status)
+            tasks.start_soon(self._await_exit)
+            refusal = await self._become_ready()
+            if self._ready:
+                await self._exited.wait()
+            if self._exited.is_set():
+                with anyio.move_on_after(LAST_LINES_S):
+                    await self._drained.wait()
+            tasks.cancel_scope.cancel()
+        return self._failure(refusal)
+
+    async def _become_ready(self) -> EngineError | None:
+        """Report Ready after real work, within ``load_s``; else why not (None when it ended)."""
+        try:
+            with self._loading, anyio.fail_after(self._launch.limits.load_s):
+                await self._listening.wait()
+                endpoint = self._endpoint()
+                self._reached("generating a first token")
+                speed = await self._first_work(endpoint)
+                self._ready = True
+                self._report(Ready(endpoint=endpoint, tokens_per_s=speed))
+        except TimeoutError:
+            return self._too_slow()
+        except EngineLost as error:
+            return await self._unanswered(error)
+        return None
+
+    async def _first_work(self, endpoint: Endpoint) -> float | None:
+        while True:
+            try:
+                return await work(endpoint, self._launch.spec.task)
+            except StillLoading:
+                await anyio.sleep(LOADING_POLL_S)
+
+    def _endpoint(self) -> Endpoint:
+        assert self._address is not None
+        return Endpoint(self._address.host, self._address.port, self._launch.key)
+
+    def _too_slow(self) -> LoadTimeout:
+        limit = self._launch.limits.load_s
+        return LoadTimeout(f"`{self._launch.spec.profile}` was not ready within {limit} ({self._stage}).")
+
+    async def _unanswered(self, error: EngineLost) -> LoadFailed | None:
+        """The process may just be dying, and its death tells more than the broken connection."""
+        with anyio.move_on_after(DEATH_S):
+            await self._exited.wait()
+            return None
+        return LoadFailed(f"The engine of `{self._launch.spec.profile}` loaded, but does not work: {error.message}")
+
+    def _failure(self, refusal: EngineError | None) -> EngineError:
+        if refusal is not None:
+            return refusal
+        ending = self._ending()
+        if self._ready:
+            return after_ready(ending)
+        if could_not_bind(ending.lines):
+            return PortTaken(at_load(ending).message)
+        return at_load(ending)
+
+    def _ending(self) -> Ending:
+        spec = self._launch.spec
+        returncode = self._child.returncode
+        return Ending(
+            returncode=0 if returncode is None else returncode,
+            lines=tuple(self._kept),
+            profile=spec.profile,
+            build=self._launch.build,
+            model=str(spec.model.path),
+            stage=self._stage,
+            said=self._told.error,
+            code=self._told.code,
+        )
+
+    async def _await_exit(self) -> None:
+        await self._child.wait()
+        self._exited.set()
+        if not self._ready:
+            self._loading.cancel()
+
+    async def _read_output(self, output: int) -> None:
+        lines = Lines()
+        while data := await _read(output):
+            self._take(lines.feed(data))
+        self._take(lines.end())
+        self._drained.set()
+
+    def _take(self, lines: Iterable[str]) -> None:
+        # Once requests run, the log may quote them.
+        kept = [line for line in map(without_prompts, lines) if line is not None] if self._ready else list(lines)
+        self._log.write(kept)
+        self._kept.extend(kept)
+        for line in kept:
+            self._understand(line)
+
+    def _understand(self, line: str) -> None:
+        found = complaint(line) if self._ready else meaning(line)
+        if isinstance(found, Listening):
+            self._heard(found)
+        elif isinstance(found, Stage):
+            self._reached(found.name)
+        elif found is not None and not (self._ready and _quotes_a_request(found)):
+            self._report(found)
+
+    def _reached(self, stage: str) -> None:
+        if stage != self._stage:
+            self._stage = stage
+            self._report(Stage(stage))
+
+    def _heard(self, address: Listening) -> None:
+        if self._address is None:
+            self._address = address
+            self._listening.set()
+
+    async def _read_status(self, status: socket.socket) -> None:
+        status.setblocking(False)
+        lines = Lines()
+        while data := await _read(status.fileno()):
+            for line in lines.feed(data):
+                self._told = msgspec.json.decode(line, type=_Told)
+                if self._told.listening is not None:
+                    self._heard(self._told.listening)
+
+
+def _quotes_a_request(found: object) -> bool:
+    return isinstance(found, Complaint) and "(left out)" in found.text
+
+
+async def _read(descriptor: int) -> bytes:
+    """The next bytes of a non-blocking descriptor; empty at its end."""
+    while True:
+        await anyio.wait_readable(descriptor)
+        try:
+            return os.read(descriptor, _CHUNK)
+        except BlockingIOError:
+            continue
+        except ConnectionResetError:
+            return b""
