@@ -17,15 +17,16 @@ import msgspec
 from hostler.clock import Clock
 from hostler.config.settings import LimitSettings
 from hostler.engines.protocol import LoadSpec, Runner
-from hostler.engines.state import Draining, Ready, Starting
+from hostler.engines.state import Ready
 from hostler.errors import Conflict, HostlerError, QueueTimeout
 from hostler.events import Bus, InstanceChanged, InstanceState, LeaseEnded, LeaseGranted, RequestQueued, Swap
 from hostler.fleet import messages as m
+from hostler.fleet import views
 from hostler.fleet.leases import Asked, HeldLease, QueuedTicket
 from hostler.fleet.measurements import Measurements
 from hostler.fleet.memory import Budget
 from hostler.fleet.protocol import InstanceView, ProfileStanding, RequestView, Standing
-from hostler.fleet.runs import Run, Runs
+from hostler.fleet.runs import Runs
 from hostler.fleet.scheduler import live, next_wake, step
 
 TEND_S = 5.0  # residents are measured and the budget is read again this often
@@ -35,11 +36,12 @@ class Preparer(msgspec.Struct, frozen=True):
     """How the fleet learns what a profile needs; both may be called with any profile name.
 
     ``spec`` blocks (it reads headers) and raises why the profile cannot be loaded; ``wanted`` gives key, pin
-    and TTL of every profile there is.
+    and TTL of every profile there is; ``key`` that of one, "" when there is none.
     """
 
     spec: Callable[[str], tuple[LoadSpec, m.Want]]
     wanted: Callable[[], dict[str, tuple[str, bool, float | None]]]
+    key: Callable[[str], str]
 
 
 class FleetOwner:
@@ -370,99 +372,22 @@ class FleetOwner:
 
     def instances(self) -> list[InstanceView]:
         now = self._clock.monotonic()
-        return [self._view(i, run, now) for i in self._state.instances.values() if (run := self._runs.get(i.id))]
-
-    def _view(self, instance: m.Instance, run: Run, now: float) -> InstanceView:
-        return InstanceView(
-            id=instance.id,
-            profile=instance.profile,
-            state=self._state_name(instance, run),
-            pid=run.pid,
-            model=run.spec.model.name,
-            context=run.spec.context,
-            slots=instance.slots,
-            bytes=dict(instance.holds),
-            predicted_bytes=run.spec.bytes,
-            leases=instance.leases,
-            served=instance.served,
-            tokens_per_s=run.tokens_per_s,
-            idle_s=None if instance.leases or not isinstance(instance.state, Ready) else now - instance.last_used,
-            ttl_s=instance.ttl_s,
-            pinned=instance.pin,
-            load_s=run.load_s,
-            started_at=run.started_at,
-            argv=run.argv,
-        )
-
-    def _state_name(self, instance: m.Instance, run: Run) -> InstanceState:
-        match instance.state:
-            case Starting():
-                return "loading" if run.pid is not None else "starting"
-            case Ready():
-                return "ready"
-            case Draining():
-                return "draining"
-            case _:
-                return "stopping"
+        return [views.instance(i, run, now) for i in self._state.instances.values() if (run := self._runs.get(i.id))]
 
     def requests(self) -> list[RequestView]:
         now = self._clock.monotonic()
-        running = [
-            RequestView(
-                id=h.request,
-                profile=h.profile,
-                instance=h.instance,
-                api=h.api,
-                state="running",
-                age_s=now - h.asked,
-                principal=h.principal,
-            )
-            for h in self._held.values()
-        ]
-        queued = [
-            RequestView(
-                id=t.asked.request,
-                profile=t.asked.profile,
-                instance=None,
-                api=t.asked.api,
-                state="queued",
-                age_s=now - t.asked.since,
-                principal=t.asked.principal,
-            )
-            for t in self._tickets.values()
-            if t.asked.api
-        ]
-        return running + queued
+        queued = [ticket.asked for ticket in self._tickets.values() if ticket.asked.api]
+        return [views.running(lease, now) for lease in self._held.values()] + [views.queued(a, now) for a in queued]
 
     def profile(self, name: str) -> ProfileStanding:
         waiting = sum(1 for w in self._state.waiting if w.profile == name)
         instance = next((i for i in self._state.instances.values() if i.profile == name), None)
         run = self._runs.get(instance.id) if instance is not None else None
         if instance is not None and run is not None:
-            return ProfileStanding(
-                state=self._state_name(instance, run),
-                waiting=waiting,
-                load_s=run.load_s,
-                tokens_per_s=run.tokens_per_s,
-            )
-        return self._absent(name, waiting)
-
-    def _absent(self, name: str, waiting: int) -> ProfileStanding:
-        key = self._preparer.wanted().get(name, ("", False, None))[0]
-        known = self._runs.measurements.get(key)
+            return views.resident(instance, run, waiting)
+        key = self._preparer.key(name)
         failure = self._state.failures.get(name)
-        standing = ProfileStanding(
-            state="unloaded",
-            waiting=waiting,
-            load_s=known.load_s if known else None,
-            tokens_per_s=known.tokens_per_s if known else None,
-        )
-        if failure is None:
-            return standing
-        retry = None if failure.until is None else max(0.0, failure.until - self._clock.monotonic())
-        return msgspec.structs.replace(
-            standing, state="failed", reason=failure.error.message, code=failure.error.code, retry_in_s=retry
-        )
+        return views.absent(self._runs.measurements.get(key), failure, waiting, self._clock.monotonic())
 
     def recent(self) -> str | None:
         return self._recent

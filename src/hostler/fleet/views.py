@@ -1,0 +1,100 @@
+"""What the fleet shows of its state: snapshots for people and the management API."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hostler.engines.state import Draining, Failure, Ready, Starting
+from hostler.events import InstanceState
+from hostler.fleet import messages as m
+from hostler.fleet.leases import Asked, HeldLease
+from hostler.fleet.measurements import Measurement
+from hostler.fleet.protocol import InstanceView, ProfileStanding, RequestView
+from hostler.fleet.runs import Run
+
+
+def instance(known: m.Instance, run: Run, now: float) -> InstanceView:
+    """One instance, at ``now`` (monotonic seconds)."""
+    idle = isinstance(known.state, Ready) and not known.leases
+    return InstanceView(
+        id=known.id,
+        profile=known.profile,
+        state=state_name(known, run),
+        pid=run.pid,
+        model=run.spec.model.name,
+        context=run.spec.context,
+        slots=known.slots,
+        bytes=dict(known.holds),
+        predicted_bytes=run.spec.bytes,
+        leases=known.leases,
+        served=known.served,
+        tokens_per_s=run.tokens_per_s,
+        idle_s=now - known.last_used if idle else None,
+        ttl_s=known.ttl_s,
+        pinned=known.pin,
+        load_s=run.load_s,
+        started_at=run.started_at,
+        argv=run.argv,
+    )
+
+
+def state_name(known: m.Instance, run: Run) -> InstanceState:
+    """The word for an instance's state: loading once there is a process."""
+    match known.state:
+        case Starting():
+            return "loading" if run.pid is not None else "starting"
+        case Ready():
+            return "ready"
+        case Draining():
+            return "draining"
+        case _:
+            return "stopping"
+
+
+def running(lease: HeldLease, now: float) -> RequestView:
+    """A request that has its instance."""
+    return RequestView(
+        id=lease.request,
+        profile=lease.profile,
+        instance=lease.instance,
+        api=lease.api,
+        state="running",
+        age_s=now - lease.asked,
+        principal=lease.principal,
+    )
+
+
+def queued(asked: Asked, now: float) -> RequestView:
+    """A request that waits."""
+    return RequestView(
+        id=asked.request,
+        profile=asked.profile,
+        instance=None,
+        api=asked.api,
+        state="queued",
+        age_s=now - asked.since,
+        principal=asked.principal,
+    )
+
+
+def resident(known: m.Instance, run: Run, waiting: int) -> ProfileStanding:
+    """A profile that has an instance."""
+    return ProfileStanding(
+        state=state_name(known, run), waiting=waiting, load_s=run.load_s, tokens_per_s=run.tokens_per_s
+    )
+
+
+def absent(known: Measurement | None, failure: Failure | None, waiting: int, now: float) -> ProfileStanding:
+    """A profile without one: never loaded, unloaded, or failed."""
+    standing = ProfileStanding(
+        state="unloaded",
+        waiting=waiting,
+        load_s=known.load_s if known else None,
+        tokens_per_s=known.tokens_per_s if known else None,
+    )
+    if failure is None:
+        return standing
+    retry = None if failure.until is None else max(0.0, failure.until - now)
+    return msgspec.structs.replace(
+        standing, state="failed", reason=failure.error.message, code=failure.error.code, retry_in_s=retry
+    )

@@ -1,0 +1,152 @@
+"""A fleet on a scripted runner: engines do what the test says, when it says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+
+from hostler.clock import SystemClock
+from hostler.config.settings import EngineSettings, LimitSettings, MemorySettings, Task
+from hostler.engines.protocol import Endpoint, LoadSpec, Ready, Report, Stage, Started
+from hostler.errors import HostlerError, ModelError
+from hostler.events import AnyEvent, Bus
+from hostler.fleet.measurements import Measurements
+from hostler.fleet.memory import Budget, DeviceReading
+from hostler.fleet.messages import Want
+from hostler.fleet.owner import FleetOwner, Preparer
+from hostler.models.facts import GgufFacts, Model
+
+GIB = 2**30
+FACTS = GgufFacts(
+    architecture="llama",
+    name="toy",
+    parameters=1,
+    tensor_bytes=1,
+    quantisation="Q4_1",
+    layers=1,
+    context_length=4096,
+    embedding_length=8,
+    vocabulary=8,
+    heads=1,
+    kv_heads=(1,),
+    key_length=8,
+    value_length=8,
+)
+
+
+class ScriptedRunner:
+    """A Runner without processes."""
+
+    def __init__(self) -> None:
+        self.running: dict[str, LoadSpec] = {}
+        self.loads: list[str] = []
+        self.hold: set[str] = set()
+        self.fail: dict[str, HostlerError] = {}
+        self.refuse: dict[str, HostlerError] = {}
+        self.busy: dict[str, int | None] = {}
+        self.crash: dict[str, asyncio.Event] = {}
+        self.release: dict[str, asyncio.Event] = {}
+        self.error: HostlerError = ModelError("unset")
+
+    async def preflight(self, spec: LoadSpec) -> None:
+        if error := self.refuse.get(spec.profile):
+            raise error
+
+    async def run(self, spec: LoadSpec, report: Callable[[Report], None]) -> None:
+        self.running[spec.instance] = spec
+        self.loads.append(spec.profile)
+        crash = self.crash[spec.profile] = asyncio.Event()
+        try:
+            report(Started(4242, ("engine", spec.profile)))
+            report(Stage("loading tensors"))
+            if spec.profile in self.hold:
+                self.release[spec.profile] = asyncio.Event()
+                await self.release[spec.profile].wait()
+            await asyncio.sleep(0)
+            if error := self.fail.get(spec.profile):
+                raise error
+            report(Ready(Endpoint("127.0.0.1", 1, "key"), 100.0))
+            await crash.wait()
+            raise self.error
+        finally:
+            del self.running[spec.instance]
+
+    async def slots_busy(self, endpoint: Endpoint) -> int | None:
+        return self.busy.get("all", 0)
+
+    async def probe(self, endpoint: Endpoint, task: Task) -> float | None:
+        return None
+
+    def resident_bytes(self, pid: int, spec: LoadSpec) -> dict[str, int] | None:
+        return dict(spec.bytes)
+
+
+class World:
+    """The fleet, its runner and everything it published."""
+
+    def __init__(self, folder: Path, needs: dict[str, int], budget: int, limits: LimitSettings) -> None:
+        self.needs = needs
+        self.keys = dict.fromkeys(needs, "k1")
+        self.pins: set[str] = set()
+        self.runner = ScriptedRunner()
+        self.bus = Bus()
+        self.measurements = Measurements(folder / "measurements.json")
+        reading = {"host": DeviceReading(budget, budget, 0)}
+        self.fleet = FleetOwner(
+            runner=self.runner,
+            preparer=Preparer(self.spec, self.wanted, lambda name: self.keys.get(name, "")),
+            budget=Budget(MemorySettings(reserve=0), lambda: reading),
+            measurements=self.measurements,
+            limits=limits,
+            bus=self.bus,
+            clock=SystemClock(),
+        )
+
+    def wanted(self) -> dict[str, tuple[str, bool, float | None]]:
+        return {name: (key, name in self.pins, None) for name, key in self.keys.items()}
+
+    def spec(self, profile: str) -> tuple[LoadSpec, Want]:
+        need = {"host": self.needs[profile]}
+        spec = LoadSpec(
+            instance="",
+            profile=profile,
+            model=Model(name=profile, files=(Path("/none"),), size=1, origin="path"),
+            facts=FACTS,
+            task="chat",
+            embeddings=False,
+            context=4096,
+            slots=1,
+            engine=EngineSettings(),
+            bytes=need,
+        )
+        want = Want(key=self.keys[profile], need=need, slots=1, pin=profile in self.pins, ttl_s=None)
+        return spec, want
+
+    def states(self) -> dict[str, str]:
+        return {i.profile: i.state for i in self.fleet.instances()}
+
+    def events(self, kind: type[AnyEvent]) -> list[AnyEvent]:
+        return [event for event in self.bus.since(0) if isinstance(event, kind)]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition that other tasks bring about."""
+        with anyio.fail_after(10):
+            while not condition():
+                await anyio.sleep(0.001)
+
+
+@asynccontextmanager
+async def world(
+    folder: Path, needs: dict[str, int], budget: int = 10 * GIB, limits: LimitSettings | None = None
+) -> AsyncIterator[World]:
+    """A running fleet over ``needs`` (bytes by profile); every engine is gone afterwards."""
+    made = World(folder, needs, budget, limits or LimitSettings())
+    async with anyio.create_task_group() as group:
+        await group.start(made.fleet.run)
+        yield made
+        group.cancel_scope.cancel()
+    assert not made.runner.running
