@@ -142,17 +142,26 @@ async def run(options: Options, told: Switches) -> None:
     server.close()
 
 
-def main(argv: list[str]) -> int:
-    """The exit code."""
+def tell(argv: list[str], told: Switches) -> bool:
+    """Print what was asked for instead of serving, if anything was."""
     if "--version" in argv:
         sys.stderr.write("version: 0.0.0-fake (build 0, commit unknown)\nbuilt with Python for testing\n")
-        return 0
-    if "--help" in argv or "-h" in argv:
-        sys.stdout.write(f"{flags.describe()}\n\n----- misbehaviour -----\n\n{switches.describe()}\n")
-        return 0
+    elif "--help" in argv or "-h" in argv:
+        sys.stdout.write(f"{flags.describe(told.lacking)}\n\n----- misbehaviour -----\n\n{switches.describe()}\n")
+    elif "--list-devices" in argv:
+        sys.stdout.write("Available devices:\n")
+    else:
+        return False
+    return True
+
+
+def main(argv: list[str]) -> int:
+    """The exit code."""
     try:
         told, rest = switches.take_switches(argv)
-        options = flags.parse(rest)
+        if tell(rest, told):
+            return 0
+        options = flags.parse(rest, told.lacking)
     except (flags.BadFlag, switches.UnknownSwitch) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -99,7 +99,9 @@ class Engine:
 
     def serve(self, connection: Connection, request: Request) -> None:
         """Answer one request, now or later."""
-        if request.method == "OPTIONS":
+        if request.method == "HEAD":
+            connection.answer(415, b"", "text/plain")
+        elif request.method == "OPTIONS":
             allow = "Access-Control-Allow-Methods: GET, POST, DELETE, OPTIONS\r\nAccess-Control-Allow-Headers: *\r\n"
             connection.answer(200, b"", "text/html", "Access-Control-Allow-Credentials: true\r\n" + allow)
         elif request.path not in _OPEN and not self._allowed(request):

@@ -34,6 +34,7 @@ class Switches:
     load_log: str = _switch("", "log this line as an error while loading")
     memory_mib: int = _switch(0, "hold so many MiB of touched anonymous memory")
     ignore_term: bool = _switch(False, "ignore SIGTERM and SIGINT")
+    lacks: str = _switch("", "comma-separated llama-server flags that this build does not know")
     # Generating
     tokens: int = _switch(32, "tokens of an answer that nothing else limits")
     rate: float = _switch(0.0, "tokens per second of one slot; 0: as fast as the reader")
@@ -58,6 +59,11 @@ class Switches:
     connection_close: bool = _switch(False, "say `Connection: close` and close after every answer")
     garbage_head: bool = _switch(False, "answer bytes that are not HTTP")
     head_kib: int = _switch(0, "add a header of so many KiB")
+
+    @property
+    def lacking(self) -> frozenset[str]:
+        """The flags in ``lacks``."""
+        return frozenset(filter(None, self.lacks.split(",")))
 
 
 class UnknownSwitch(ValueError):
