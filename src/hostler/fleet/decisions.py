@@ -30,8 +30,8 @@ class Decisions(Moves):
         free = less(self.at.budget, total(i.holds for i in self.state.instances.values() if stays(i)))
         if not any(size < 0 for size in free.values()):
             return
-        idle = [i for i in self.state.instances.values() if idle(i) and not self._wanted(i)]
-        for victim in eviction.choose(dict.fromkeys(free, 0), free, [self._candidate(i) for i in idle]) or ():
+        spare = [i for i in self.state.instances.values() if idle(i) and not self._wanted(i)]
+        for victim in eviction.choose(dict.fromkeys(free, 0), free, [self._candidate(i) for i in spare]) or ():
             self._stop(self.state.instances[victim], "other programs need its memory")
 
     def _grant_all(self) -> None:
