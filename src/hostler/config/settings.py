@@ -118,14 +118,20 @@ class SamplingSettings(Settings, frozen=True, kw_only=True):
     """Sampling defaults; what a client sends wins."""
 
     temperature: Annotated[NotNegative | None, Meta(description="Randomness; 0 is greedy.")] = None
-    top_p: Annotated[Share | None, Meta(description="Nucleus.")] = None
-    top_k: Annotated[Natural | None, Meta(description="Candidates kept; 0 is all.")] = None
-    min_p: Annotated[Share | None, Meta(description="Least probability, relative to the best.")] = None
-    repeat_penalty: Annotated[NotNegative | None, Meta(description="1 is none.")] = None
-    presence_penalty: Annotated[Penalty | None, Meta(description="0 is none.")] = None
-    frequency_penalty: Annotated[Penalty | None, Meta(description="0 is none.")] = None
+    top_p: Annotated[Share | None, Meta(description="Only the likeliest tokens up to this total probability.")] = None
+    top_k: Annotated[Natural | None, Meta(description="Only this many of the likeliest tokens; 0 is all.")] = None
+    min_p: Annotated[Share | None, Meta(description="Only tokens at least this likely, relative to the likeliest.")] = (
+        None
+    )
+    repeat_penalty: Annotated[NotNegative | None, Meta(description="Against repeated tokens; 1 is none.")] = None
+    presence_penalty: Annotated[Penalty | None, Meta(description="Against tokens that occurred; 0 is none.")] = None
+    frequency_penalty: Annotated[Penalty | None, Meta(description="Against tokens that occurred often; 0 is none.")] = (
+        None
+    )
     max_tokens: Annotated[Positive | None, Meta(description="Longest answer when the client names none.")] = None
-    seed: Annotated[int | None, Meta(description="Fixed seed.")] = None
+    seed: Annotated[
+        int | None, Meta(description="Fixed seed of the random choice; default: a new one for each request.")
+    ] = None
 
 
 class EngineSettings(Settings, frozen=True, kw_only=True):

@@ -11,30 +11,32 @@ import msgspec
 
 Stamp = tuple[int, int, int]
 
+ABSENT: Stamp = (0, 0, 0)
+
 
 class Watching(msgspec.Struct, frozen=True):
     """What is known of the file: the stamp last reported, and a newer one that was seen once."""
 
-    reported: Stamp | None
+    reported: Stamp
     pending: Stamp | None = None
 
 
-def stamp(file: Path) -> Stamp | None:
-    """Modification time (ns), size and inode; None while there is no such file."""
+def stamp(file: Path) -> Stamp:
+    """Modification time (ns), size and inode; ABSENT while there is no such file."""
     try:
         status = os.stat(file)
     except OSError:
-        return None
+        return ABSENT
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def look(known: Watching, seen: Stamp | None) -> tuple[Watching, bool]:
+def look(known: Watching, seen: Stamp) -> tuple[Watching, bool]:
     """The next state, and whether to report a change.
 
     A stamp is reported when it was seen twice in a row, so that a file is not read while it is being written.
     A missing file is never reported: editors replace files by removing them first.
     """
-    if seen is None or seen == known.reported:
+    if seen == ABSENT or seen == known.reported:
         return Watching(known.reported), False
     if seen == known.pending:
         return Watching(seen), True
