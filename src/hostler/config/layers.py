@@ -133,30 +133,38 @@ class Reading:
             if isinstance(shape, Leaf):
                 self.blame(source, path, f"it is a value, not a table, so `{'__'.join(words)}` cannot follow")
                 return
-            part = self._part(shape, path, words)
+            part = self._part(shape, path, words, source)
+            if part is None:
+                return
             if isinstance(shape, Table) and part not in shape.fields:
                 close = nearest(part, shape.fields)
                 self.blame(source, (*path, part), "unknown key" + ask([variable((*path, meant)) for meant in close]))
                 return
             shape = shape.fields[part].shape if isinstance(shape, Table) else shape.item
             path = (*path, part)
-        self.take(shape, path, _parsed(shape, text), lambda _path: source)
+        self.take(shape, path, _parsed(shape, text), _always(source))
 
-    def _part(self, shape: Map | Table, path: KeyPath, words: list[str]) -> str:
-        """Take the next key of a variable's name off ``words``."""
+    def _part(self, shape: Map | Table, path: KeyPath, words: list[str], source: Source) -> str | None:
+        """Take the next key of a variable's name off ``words``; None, and a problem, when it may mean several."""
         if isinstance(shape, Map) and isinstance(shape.item, Leaf) and shape.item.base is str:
             # The names of an engine's variables: case counts, and `__` is part of the name.
             part = "__".join(words)
             words.clear()
             return part
-        return _spelled(words.pop(0), self._known(shape, path))
+        word = words.pop(0)
+        meant = _spelled(word, self._known(shape, path))
+        if len(meant) > 1:
+            self.blame(source, (*path, word), "it may mean " + " or ".join(f'"{name}"' for name in meant))
+            return None
+        return meant[0]
 
     def _known(self, shape: Shape, path: KeyPath) -> list[str]:
         if isinstance(shape, Table):
             return list(shape.fields)
         if path == ("profiles",):
             return list(self.profiles)
-        return [given[len(path)] for given in self.given if given[: len(path)] == path and len(given) > len(path)]
+        below = (given[len(path)] for given in self.given if given[: len(path)] == path and len(given) > len(path))
+        return list(dict.fromkeys(below))
 
     def read_flags(self, flags: Mapping[str, object]) -> None:
         """Flags by dotted key; None is a flag that was not given."""
@@ -164,7 +172,7 @@ class Reading:
             path = split(key)
             source = Source("flag", flag_name(path))
             if value is not None:
-                self.take(root(), (), _nested(path, value), lambda _path, source=source: source)  # type: ignore[misc]
+                self.take(root(), (), _nested(path, value), _always(source))
 
 
 def flag_name(path: KeyPath) -> str:
@@ -193,10 +201,14 @@ def ask(close: Iterable[str], known: Iterable[str] = ()) -> str:
     return ""
 
 
-def _spelled(word: str, known: Iterable[str]) -> str:
-    """The known key that a variable's ``word`` means: case and punctuation do not count; else it in lower case."""
+def _always(source: Source) -> Callable[[KeyPath], Source]:
+    return lambda _path: source
+
+
+def _spelled(word: str, known: Iterable[str]) -> list[str]:
+    """The known keys that a variable's ``word`` may mean: case and punctuation do not count; else it in lower case."""
     folded = _NOT_WORD.sub("_", word.lower())
-    return next((name for name in known if _NOT_WORD.sub("_", name.lower()) == folded), word.lower())
+    return [name for name in known if _NOT_WORD.sub("_", name.lower()) == folded] or [word.lower()]
 
 
 def _parsed(shape: Shape, text: str) -> object:

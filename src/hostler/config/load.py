@@ -104,11 +104,11 @@ def _toml(text: str, file: Path) -> dict[str, object]:
 
 def _refuse(reading: Reading) -> None:
     lines = tuple(str(problem) for problem in problems(reading))
-    if len(lines) == 1:
-        raise ConfigError(f"{lines[0]}.", problems=lines)
-    if lines:
-        heading = f"{len(lines)} things are wrong in the configuration:"
-        raise ConfigError("\n  ".join([heading, *lines]) + ".", problems=lines)
+    if not lines:
+        return
+    heading = () if len(lines) == 1 else (f"{len(lines)} things are wrong in the configuration:",)
+    stop = "" if lines[-1].endswith("?") else "."
+    raise ConfigError("\n  ".join((*heading, *lines)) + stop, problems=lines)
 
 
 def _everything(reading: Reading, own: dict[str, Own]) -> dict[KeyPath, Given]:
@@ -128,8 +128,9 @@ class _Builder:
             _plant(self._tree, path, value)
 
     def config(self) -> Config:
-        values = self._values(root(), (), self._tree)
-        return Config(**values)  # type: ignore[arg-type]
+        config = root().struct(**self._values(root(), (), self._tree))
+        assert isinstance(config, Config)
+        return config
 
     def _values(self, table: Table, path: KeyPath, tree: dict[str, object]) -> dict[str, object]:
         values: dict[str, object] = {}

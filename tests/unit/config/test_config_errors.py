@@ -184,6 +184,28 @@ def test_a_mistake_in_a_variable_names_the_variable(name: str, text: str, line: 
         assert parse("", FILE, {name: text}).explicit == frozenset()
 
 
+def test_a_variable_that_may_mean_two_profiles_is_refused() -> None:
+    text = "[profiles.a-b]\nmodel = 'x'\n[profiles.'a.b']\nmodel = 'x'\n"
+    assert problems(text, {"HOSTLER_PROFILES__A_B__SLOTS": "2"}) == [
+        'env:HOSTLER_PROFILES__A_B__SLOTS: profiles.A_B: it may mean "a-b" or "a.b"'
+    ]
+
+
+def test_the_whole_message_reads_as_sentences() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse("[gateway]\nprot = 1", FILE)
+    assert str(caught.value) == (
+        'hostler.toml:2: gateway.prot: unknown key; did you mean "port"? Correct it, then run `hostler config check`.'
+    )
+    with pytest.raises(ConfigError) as caught:
+        parse("[gateway]\nport = -1\nhost = 1", FILE)
+    assert caught.value.message == (
+        "2 things are wrong in the configuration:\n"
+        "  hostler.toml:2: gateway.port: -1 is wrong: expected an integer from 0 to 65535\n"
+        "  hostler.toml:3: gateway.host: 1 is wrong: expected text."
+    )
+
+
 def test_a_mistake_in_a_flag_names_the_flag() -> None:
     assert problems("", {}, {"gateway.port": "x"}) == [
         'flag:--port: gateway.port: "x" is wrong: expected an integer from 0 to 65535'
