@@ -1,0 +1,386 @@
+"""The client's side of the hot path: uvicorn's protocol, with inference taken out of ASGI.
+
+For an inference request there is no ASGI task, no queue and no message per chunk: the whole body becomes a
+:class:`Call`, and whoever answers it writes to the socket. A hang-up is a plain function call in the same
+turn of the loop in which the socket tells. Everything else goes uvicorn's way to the ASGI app.
+
+A client that pipelines behind an inference request gets its first answer and a closed connection, which
+RFC 9112 (9.3.2) has it retry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol, cast
+
+import msgspec
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from hostler.gateway.http1 import HEAD_LIMIT
+
+logger = logging.getLogger(__name__)
+
+
+class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds on a client: head and body in bytes, the head's whole time, silence in a body, a last read."""
+
+    head: int = HEAD_LIMIT
+    body: int = 64 * 2**20
+    head_s: float = 15.0
+    body_idle_s: float = 60.0
+    linger_s: float = 2.0
+
+
+class Answerer(Protocol):
+    """Who is told what happens to a call after it was handed over."""
+
+    def on_gone(self) -> None:
+        """The client hung up; nothing that is written reaches it."""
+        ...
+
+    def on_full(self) -> None:
+        """The client does not keep up: stop writing soon."""
+        ...
+
+    def on_writable(self) -> None:
+        """The client has caught up."""
+        ...
+
+
+class Desk(Protocol):
+    """Takes inference requests."""
+
+    def takes(self, path: bytes) -> bool:
+        """Whether a POST to ``path`` is inference."""
+        ...
+
+    def open(self, call: Call) -> None:
+        """The head is there. May answer at once (wrong key, too large); then no body is read."""
+        ...
+
+    def overflow(self, call: Call) -> None:
+        """The body is over the limit: answer; no more of it is read."""
+        ...
+
+    def start(self, call: Call) -> None:
+        """The body is there."""
+        ...
+
+
+class _Bell:
+    """What uvicorn rings on a cycle; nobody listens here."""
+
+    __slots__ = ()
+
+    def set(self) -> None:
+        return
+
+
+_BELL: Final = _Bell()
+
+
+class Call:
+    """One inference request and the way to answer it.
+
+    The answer is ``begin``, any number of ``write``, and ``finish``; or ``cut``. ``keep_alive``,
+    ``response_complete``, ``disconnected`` and ``message_event`` are what uvicorn's protocol looks at.
+    """
+
+    __slots__ = (
+        "_chunked", "_client", "_pieces", "_size", "answerer", "disconnected", "headers", "keep_alive", "message_event",
+        "modern", "more_body", "path", "response_complete",
+    )  # fmt: skip
+
+    def __init__(self, client: ClientConnection, path: bytes, headers: dict[bytes, bytes], modern: bool) -> None:
+        self._client = client
+        self._chunked = False
+        self.path = path
+        self.headers = headers
+        self.modern = modern
+        self.keep_alive = modern
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self.more_body = True
+        self.answerer: Answerer | None = None
+        self.disconnected = False
+        self.response_complete = False
+        self.message_event = _BELL
+
+    def take(self, piece: bytes) -> int:
+        """Keep a piece of the body; how many bytes there are now."""
+        self._pieces.append(piece)
+        self._size += len(piece)
+        return self._size
+
+    def body(self) -> bytes:
+        """The whole body, given once."""
+        pieces, self._pieces = self._pieces, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def begin(self, status: int, lines: bytes, length: int | None) -> None:
+        """Send the head; ``lines`` are whole header lines. Without ``length`` the body is as long as it gets."""
+        if status in (204, 304):
+            framing = b""
+        elif length is not None:
+            framing = b"content-length: %d\r\n" % length
+        elif self.modern:
+            self._chunked = True
+            framing = b"transfer-encoding: chunked\r\n"
+        else:
+            self.keep_alive = False
+            framing = b""
+        if not self.keep_alive:
+            framing += b"connection: close\r\n"
+        self._client.transport.write(
+            b"".join((STATUS_LINE[status], self._client.default_lines(), lines, framing, b"\r\n"))
+        )
+
+    def write(self, data: bytes) -> None:
+        """Send body bytes."""
+        if self._chunked:
+            self._client.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        else:
+            self._client.transport.write(data)
+
+    def finish(self) -> None:
+        """The body is complete."""
+        if self._chunked:
+            self._client.transport.write(b"0\r\n\r\n")
+        self.response_complete = True
+        self.answerer = None
+        self._client.answered(self)
+
+    def answer(self, status: int, lines: bytes, body: bytes) -> None:
+        """A whole answer at once."""
+        self.begin(status, lines, len(body))
+        self.write(body)
+        self.finish()
+
+    def cut(self, *, unread: bool = False) -> None:
+        """Break off so that the client can tell: the connection closes without the body's end.
+
+        ``unread``: also throw away what was written and the client has not read.
+        """
+        self.response_complete = True
+        self.answerer = None
+        if unread:
+            self._client.transport.abort()
+        else:
+            self._client.transport.close()
+
+
+class ClientConnection(HttpToolsProtocol):
+    """A client's connection."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, object],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        desk: Desk,
+        limits: ClientLimits,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._desk = desk
+        self._limits = limits
+        self._call: Call | None = None  # the present request, when it is inference
+        self._deaf = False
+        self._in_head = False
+        self._head_size = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._lines_of: object = None
+        self._lines = b""
+
+    # The socket.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast(asyncio.Transport, transport))
+        self._timer = self.loop.call_later(self._limits.head_s, self._too_slow)
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        super().data_received(data)
+        if self._in_head:
+            self._head_grew(len(data))
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        call = self._call
+        if call is not None and call.more_body and not self._deaf:
+            self._timer = self.loop.call_later(self._limits.body_idle_s, self._too_slow)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._deaf = True
+        super().connection_lost(exc)
+        call = self._call
+        if call is not None and call.answerer is not None:
+            call.answerer.on_gone()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        call = self._call
+        if call is not None and call.answerer is not None:
+            call.answerer.on_full()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        call = self._call
+        if call is not None and call.answerer is not None:
+            call.answerer.on_writable()
+
+    # The parser.
+
+    def on_message_begin(self) -> None:
+        if self._deaf:
+            return
+        call = self._call
+        if call is not None and not call.response_complete:
+            self._stop_listening()
+            return
+        self._in_head = True
+        self._head_size = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._deaf:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._deaf:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self._deaf:
+            return
+        self._in_head = False
+        path = self._inference_path()
+        if path is None:
+            self._call = None
+            super().on_headers_complete()
+        elif self.cycle is not None and not self.cycle.response_complete:
+            self._stop_listening()
+        else:
+            modern = self.parser.get_http_version() == "1.1"
+            call = Call(self, path, dict(self.headers), modern)
+            call.keep_alive = modern and self.parser.should_keep_alive()
+            self._call = call
+            self.cycle = call  # type: ignore[assignment]
+            self._guarded(call, self._desk.open)
+            if call.response_complete:
+                self._linger()
+            elif self.expect_100_continue:
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        if self._deaf:
+            return
+        call = self._call
+        if call is None:
+            super().on_body(body)
+        elif call.take(body) > self._limits.body:
+            self._guarded(call, self._desk.overflow)
+            self._linger()
+
+    def on_message_complete(self) -> None:
+        if self._deaf:
+            return
+        call = self._call
+        if call is None:
+            super().on_message_complete()
+            return
+        call.more_body = False
+        self._guarded(call, self._desk.start)
+
+    def shutdown(self) -> None:
+        """Close when idle, else after the present answer."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.keep_alive = False
+        else:
+            self.transport.close()
+
+    # For calls.
+
+    def default_lines(self) -> bytes:
+        """Date and server lines; joined once a second."""
+        current = self.server_state.default_headers
+        if current is not self._lines_of:
+            self._lines_of = current
+            self._lines = b"".join(b"%b: %b\r\n" % header for header in current)
+        return self._lines
+
+    def answered(self, call: Call) -> None:
+        """The last byte of an answer was written."""
+        if call.more_body or not call.keep_alive:
+            if not call.more_body:
+                self.transport.close()
+            return
+        self.on_response_complete()
+
+    # Inside.
+
+    def _inference_path(self) -> bytes | None:
+        if self.parser.get_method() != b"POST":
+            return None
+        url: bytes = self.url
+        path, _, _ = url.partition(b"?")
+        return path if self._desk.takes(path) else None
+
+    def _guarded(self, call: Call, act: Callable[[Call], None]) -> None:
+        """A process edge: a bug in one request is loud and costs that request only."""
+        try:
+            act(call)
+        except Exception:
+            logger.exception("gateway.bug path=%s", call.path.decode("latin-1"))
+            answerer = call.answerer
+            if not call.response_complete:
+                call.cut()
+            if answerer is not None:
+                answerer.on_gone()
+
+    def _stop_listening(self) -> None:
+        self._deaf = True
+        self.cycle.keep_alive = False
+
+    def _linger(self) -> None:
+        """Answered before the body was read: a close now could destroy the answer on its way (RFC 9112, 9.6)."""
+        self._deaf = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._timer = self.loop.call_later(self._limits.linger_s, self.transport.abort)
+
+    def _head_grew(self, count: int) -> None:
+        self._head_size += count
+        if self._timer is None:
+            self._timer = self.loop.call_later(self._limits.head_s, self._too_slow)
+        if self._head_size > self._limits.head:
+            self._reject(431, b"The head is over %d bytes." % self._limits.head)
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        self._reject(408, b"The request took too long to arrive.")
+
+    def _reject(self, status: int, text: bytes) -> None:
+        """Answer before there is anything to hand on, and close."""
+        if self.transport.is_closing():
+            return
+        body = b'{"error":{"message":"%b","type":"invalid_request_error","code":"%b","source":"gateway"}}' % (
+            text,
+            b"head_too_large" if status == 431 else b"request_timeout",
+        )
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[status] + self.default_lines() + head + body)
+        self._linger()

@@ -1,0 +1,215 @@
+"""The front door: one route table says the owner, the methods and the key's scope of every path.
+
+Inference never comes here (see :mod:`hostler.gateway.downstream`); the table still lists it, for wrong
+methods and for whoever asks what there is. Management is built in the background: its requests wait for it,
+`/health` does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from difflib import get_close_matches
+from typing import Final, Literal
+
+import anyio
+import msgspec
+
+from hostler.accounts.keys import Scope
+from hostler.errors import Forbidden, HostlerError, MethodNotAllowed, NotFound
+from hostler.gateway.errors import Family, body_of, headers_of, status_of
+from hostler.gateway.inference import Doorkeeper
+from hostler.gateway.openai import Models
+from hostler.gateway.routes import INFERENCE
+from hostler.wire.management import ReadyReport
+
+Message = MutableMapping[str, object]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Message, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+Owner = Literal["home", "health", "ready", "models", "inference", "management"]
+
+_JSON: Final = (b"content-type", b"application/json")
+_TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
+_OLLAMA: Final = b"Ollama is running"
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A path's owner, its methods, and the scope that it needs; None is open to everybody."""
+
+    owner: Owner
+    methods: tuple[str, ...]
+    scope: Scope | None
+    family: Family = "problem"
+
+
+#: Exact paths; `/v1/models/{id}` and everything under `/api/` are found by prefix.
+ROUTES: Final[dict[str, Place]] = {
+    "/": Place("home", ("GET", "HEAD"), None),
+    "/health": Place("health", ("GET", "HEAD"), None),
+    "/ready": Place("ready", ("GET", "HEAD"), None),
+    "/v1/models": Place("models", ("GET", "HEAD"), "inference", "openai"),
+    "/models": Place("models", ("GET", "HEAD"), "inference", "openai"),
+    **{path.decode(): Place("inference", ("POST",), "inference", route.family) for path, route in INFERENCE.items()},
+}
+_ONE_MODEL: Final = Place("models", ("GET", "HEAD"), "inference", "openai")
+_MANAGEMENT: Final = Place("management", (), "admin")
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A document for browsers, with the headers that it needs."""
+
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ((b"content-type", b"text/html; charset=utf-8"),)
+
+
+class Management:
+    """The management app, which arrives later than the first request."""
+
+    def __init__(self) -> None:
+        self._app: ASGIApp | None = None
+        self._failure: HostlerError | None = None
+        self._settled = anyio.Event()
+
+    def set(self, app: ASGIApp) -> None:
+        """The app is there; waiting requests go on."""
+        self._app = app
+        self._settled.set()
+
+    def fail(self, error: HostlerError) -> None:
+        """The app will never be there; waiting requests get ``error``."""
+        self._failure = error
+        self._settled.set()
+
+    async def get(self) -> ASGIApp:
+        """The app, when it is there; raises why it never will be."""
+        await self._settled.wait()
+        if self._failure is not None:
+            raise self._failure
+        assert self._app is not None
+        return self._app
+
+
+class FrontParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What :class:`Front` is built with. ``web`` gives the page; ``ready`` must not block."""
+
+    keys: Doorkeeper
+    models: Models
+    management: Management
+    web: Callable[[], Page]
+    ready: Callable[[], ReadyReport]
+
+
+class Front:
+    """The ASGI app."""
+
+    def __init__(self, parts: FrontParts) -> None:
+        self._parts = parts
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        path = str(scope["path"])
+        place = _place(path)
+        try:
+            if place is None:
+                raise _no_such(path)
+            self._check_key(scope, place)
+            if place.owner == "management":
+                app = await self._parts.management.get()
+                await app(scope, receive, send)
+                return
+            if scope["type"] != "http":
+                raise NotFound(f"{path} is not a WebSocket.")
+            await self._own(path, place, scope, send)
+        except HostlerError as error:
+            await _refuse(scope, receive, send, error, "openai" if place is None and "/v1" in path else _family(place))
+
+    def _check_key(self, scope: Message, place: Place) -> None:
+        if place.scope is None:
+            return
+        principal = self._parts.keys.authenticate(dict(_headers(scope)))
+        if place.scope == "admin" and principal.scope != "admin":
+            raise Forbidden(f"The key {principal.name!r} may use models, but not the management API.")
+        state = scope.get("state")
+        if isinstance(state, dict):
+            state["principal"] = principal
+
+    async def _own(self, path: str, place: Place, scope: Message, send: Send) -> None:
+        method = str(scope["method"])
+        if method == "OPTIONS":
+            await _send(send, 204, [_allow(place)], b"")
+            return
+        if method not in place.methods:
+            raise MethodNotAllowed(f"{path} takes {' and '.join(place.methods)}, not {method}.")
+        status, headers, body = self._answer(path, place, scope)
+        await _send(send, status, headers, body)
+
+    def _answer(self, path: str, place: Place, scope: Message) -> tuple[int, Headers, bytes]:
+        if place.owner == "home":
+            return self._home(scope)
+        if place.owner == "health":
+            return 200, [_JSON], b'{"status":"ok"}'
+        if place.owner == "ready":
+            report = self._parts.ready()
+            return 200 if report.ready else 503, [_JSON], msgspec.json.encode(report)
+        name = path.partition("/models")[2].removeprefix("/")
+        models = self._parts.models
+        return 200, [_JSON], msgspec.json.encode(models.one(name) if name else models.listed())
+
+    def _home(self, scope: Message) -> tuple[int, Headers, bytes]:
+        accept = dict(_headers(scope)).get(b"accept", b"")
+        if b"text/html" in accept:
+            page = self._parts.web()
+            return 200, [*page.headers, (b"vary", b"accept")], page.body
+        return 200, [_TEXT, (b"vary", b"accept")], _OLLAMA
+
+
+def _place(path: str) -> Place | None:
+    place = ROUTES.get(path)
+    if place is not None:
+        return place
+    if path.startswith("/api/") or path == "/api":
+        return _MANAGEMENT
+    if path.startswith(("/v1/models/", "/models/")):
+        return _ONE_MODEL
+    return None
+
+
+def _family(place: Place | None) -> Family:
+    return "problem" if place is None else place.family
+
+
+def _no_such(path: str) -> NotFound:
+    near = get_close_matches(path, ROUTES, n=2, cutoff=0.7)
+    hint = f"Did you mean {' or '.join(near)}?" if near else "The management API is described at /api/docs."
+    return NotFound(f"There is nothing at {path}.", hint=hint)
+
+
+def _headers(scope: Message) -> Headers:
+    headers = scope["headers"]
+    assert isinstance(headers, list)
+    return headers
+
+
+def _allow(place: Place) -> tuple[bytes, bytes]:
+    return b"allow", ", ".join((*place.methods, "OPTIONS")).encode()
+
+
+async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    if status != 204:
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _refuse(scope: Message, receive: Receive, send: Send, error: HostlerError, family: Family) -> None:
+    """Tell an error; a WebSocket is refused before it opens."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 4000 + status_of(error), "reason": error.message[:100]})
+        return
+    headers = [_JSON, *headers_of(error)]
+    place = _place(str(scope["path"]))
+    if isinstance(error, MethodNotAllowed) and place is not None:
+        headers.append(_allow(place))
+    await _send(send, status_of(error), headers, body_of(error, family))

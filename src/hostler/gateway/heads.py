@@ -1,0 +1,46 @@
+"""Heads that the gateway writes: of requests to engines, and what it keeps of an engine's answer."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from hostler.engines.protocol import Endpoint
+from hostler.gateway.http1 import Head
+
+#: Ours to say (framing, date, server), or meant for one hop, or an engine's dangerous default (CORS `*`).
+_DROPPED: Final = frozenset({
+    b"connection", b"content-length", b"date", b"keep-alive", b"proxy-authenticate", b"proxy-connection", b"server",
+    b"te", b"trailer", b"transfer-encoding", b"upgrade", b"x-request-id",
+})  # fmt: skip
+_CORS: Final = b"access-control-"
+
+
+@lru_cache(maxsize=512)
+def _prefix(target: bytes, endpoint: Endpoint) -> bytes:
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    return (
+        b"POST %b HTTP/1.1\r\nhost: %b:%d\r\nauthorization: Bearer %b\r\ncontent-type: application/json\r\n"
+        b"accept-encoding: identity\r\nx-request-id: "
+        % (target, host.encode(), endpoint.port, endpoint.api_key.encode())
+    )
+
+
+def engine_lines(target: bytes, endpoint: Endpoint, request: str, body: bytes) -> bytes:
+    """A whole request to an engine.
+
+    The engine gets the body and nothing that would tell it who asks: of the client's own head (keys,
+    cookies, user agent) no line is handed on.
+    """
+    return b"%b%b\r\ncontent-length: %d\r\n\r\n%b" % (_prefix(target, endpoint), request.encode(), len(body), body)
+
+
+def lines_of(head: Head) -> bytes:
+    """The header lines of an engine's answer that go to the client; an error is marked as the engine's."""
+    kept = _lines(tuple(field for field in head.fields if field[0] not in _DROPPED))
+    return kept + b"x-hostler-source: engine\r\n" if head.status >= 400 else kept
+
+
+@lru_cache(maxsize=256)
+def _lines(fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    return b"".join(b"%b: %b\r\n" % field for field in fields if not field[0].startswith(_CORS))

@@ -1,0 +1,166 @@
+"""The inference side of the gateway: takes calls from client connections and relays each to an engine."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import Callable, Coroutine
+from itertools import count
+from typing import Final, Protocol
+
+import msgspec
+
+from hostler.accounts.keys import Principal
+from hostler.clock import Clock
+from hostler.config.settings import LimitSettings
+from hostler.errors import BodyTooLarge, Draining, HostlerError, InvalidRequest
+from hostler.fleet.protocol import Catalogue, Fleet
+from hostler.gateway.downstream import Call, ClientLimits
+from hostler.gateway.errors import body_of, headers_of, status_of
+from hostler.gateway.relay import QUEUE_RETRY_S, Exchange, Recorder, Relay, RelayLimits
+from hostler.gateway.routes import INFERENCE
+from hostler.gateway.upstream import Pool, UpstreamLimits
+
+logger = logging.getLogger(__name__)
+
+_SANE_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+
+
+class Doorkeeper(Protocol):
+    """Says who asks; raises Unauthorized. Header names are in lower case."""
+
+    def authenticate(self, headers: dict[bytes, bytes], /) -> Principal: ...
+
+
+class InferenceParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What :class:`Inference` is built with. ``draining`` is asked once per request."""
+
+    fleet: Fleet
+    catalogue: Catalogue
+    keys: Doorkeeper
+    recorder: Recorder
+    clock: Clock
+    limits: LimitSettings
+    draining: Callable[[], bool]
+
+
+class Inference:
+    """The desk of the hot path. Owns the engine connections and every exchange in flight."""
+
+    def __init__(self, parts: InferenceParts) -> None:
+        self._parts = parts
+        self._live: dict[str, Exchange] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._prefix = f"req-{secrets.token_hex(4)}-"
+        self._numbers = count(1)
+        limits = parts.limits
+        self._pool = Pool(
+            UpstreamLimits(
+                head=limits.head,
+                connect_s=limits.connect_s,
+                first_byte_s=limits.first_byte_s,
+                idle_stream_s=limits.idle_stream_s,
+            )
+        )
+        self._relay = Relay(
+            fleet=parts.fleet,
+            catalogue=parts.catalogue,
+            pool=self._pool,
+            recorder=parts.recorder,
+            clock=parts.clock,
+            limits=RelayLimits(load_grace_s=limits.load_grace_s, queue_timeout_s=limits.queue_timeout_s),
+            draining=parts.draining,
+            spawn=self._spawn,
+            closed=self._close,
+            defaults={},
+        )
+
+    @property
+    def client_limits(self) -> ClientLimits:
+        """The bounds that client connections keep."""
+        return ClientLimits(head=self._parts.limits.head, body=self._parts.limits.body)
+
+    @property
+    def running(self) -> int:
+        """Requests in flight, waiting ones included."""
+        return len(self._live)
+
+    # What client connections call.
+
+    def takes(self, path: bytes) -> bool:
+        return path in INFERENCE
+
+    def open(self, call: Call) -> None:
+        """Check what needs no body, so that nobody without a key makes us read one."""
+        try:
+            self._parts.keys.authenticate(call.headers)
+            length = call.headers.get(b"content-length", b"")
+            if length.isdigit() and int(length) > self._parts.limits.body:
+                raise self._too_large()
+            coding = call.headers.get(b"content-encoding", b"identity").lower()
+            if coding != b"identity":
+                raise InvalidRequest(
+                    f"The body is encoded with {coding.decode('latin-1')!r}.", hint="Send it without Content-Encoding."
+                )
+            if self._parts.draining():
+                raise Draining("The gateway is stopping.", retry_after_s=QUEUE_RETRY_S)
+        except HostlerError as error:
+            self._refuse(call, error)
+
+    def overflow(self, call: Call) -> None:
+        self._refuse(call, self._too_large())
+
+    def start(self, call: Call) -> None:
+        principal = self._parts.keys.authenticate(call.headers)
+        request = self._name(call.headers.get(b"x-request-id"))
+        exchange = Exchange(self._relay, call, INFERENCE[call.path], principal.name, request)
+        self._live[request] = exchange
+        exchange.begin()
+
+    async def aclose(self) -> None:
+        """Cut whatever still runs and close the engine connections; returns when no task is left."""
+        for exchange in list(self._live.values()):
+            exchange.on_stalled()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._pool.close()
+
+    # Inside.
+
+    def _name(self, wished: bytes | None) -> str:
+        """The client's own id if it is sane and not in use, else a new one."""
+        if wished is not None and _SANE_ID.fullmatch(wished):
+            name = wished.decode()
+            if name not in self._live:
+                return name
+        return f"{self._prefix}{next(self._numbers):x}"
+
+    def _too_large(self) -> BodyTooLarge:
+        limit = self._parts.limits.body
+        return BodyTooLarge(f"The body is over the limit of {limit} ({int(limit)} bytes).")
+
+    def _refuse(self, call: Call, error: HostlerError) -> None:
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers_of(error))
+        family = INFERENCE[call.path].family
+        call.keep_alive = call.keep_alive and not call.more_body
+        call.answer(status_of(error), b"content-type: application/json\r\n" + lines, body_of(error, family))
+
+    def _spawn(self, work: Coroutine[object, object, None], give_up: Callable[[], None]) -> asyncio.Task[None]:
+        """Run ``work``; a bug in it is loud and gives up that request only."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and (bug := task.exception()) is not None:
+                logger.error("gateway.bug", exc_info=bug)
+                give_up()
+
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(ended)
+        return task
+
+    def _close(self, request: str) -> None:
+        self._live.pop(request, None)

@@ -1,0 +1,82 @@
+"""``/v1/models``: the profiles, as clients of the OpenAI API list them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from hostler.config.settings import Task
+from hostler.fleet.protocol import Catalogue, Entry, Fleet
+from hostler.wire.management import ProfileState
+
+#: The API wants a time of creation; a profile has none. A constant keeps lists equal between calls.
+CREATED: Final = 1_700_000_000
+
+
+class ModelState(msgspec.Struct, frozen=True, kw_only=True):
+    """What Hostler knows of a profile beyond the OpenAI API."""
+
+    state: ProfileState
+    task: Task | None
+    context_length: int | None
+    description: str
+    aliases: tuple[str, ...]
+    slots: int
+    default: bool
+    problem: str | None
+
+
+class ModelObject(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of ``/v1/models``."""
+
+    id: str
+    object: str = "model"
+    created: int = CREATED
+    owned_by: str = "hostler"
+    context_length: int | None
+    hostler: ModelState
+
+
+class ModelList(msgspec.Struct, frozen=True, kw_only=True):
+    """``GET /v1/models``."""
+
+    object: str = "list"
+    data: tuple[ModelObject, ...]
+
+
+class Models:
+    """Answers ``/v1/models`` and ``/v1/models/{id}``."""
+
+    def __init__(self, catalogue: Catalogue, fleet: Fleet) -> None:
+        self._catalogue = catalogue
+        self._fleet = fleet
+
+    def listed(self) -> ModelList:
+        """All profiles that are not hidden."""
+        default = self._catalogue.default()
+        return ModelList(
+            data=tuple(self._object(entry, default) for entry in self._catalogue.entries() if not entry.profile.hidden)
+        )
+
+    def one(self, name: str) -> ModelObject:
+        """The profile that ``name`` means, hidden ones and aliases included; raises UnknownProfile."""
+        meant = self._catalogue.resolve(name).name
+        default = self._catalogue.default()
+        return next(self._object(entry, default) for entry in self._catalogue.entries() if entry.name == meant)
+
+    def _object(self, entry: Entry, default: str | None) -> ModelObject:
+        return ModelObject(
+            id=entry.name,
+            context_length=entry.context,
+            hostler=ModelState(
+                state=self._fleet.profile(entry.name).state,
+                task=entry.task,
+                context_length=entry.context,
+                description=entry.profile.description,
+                aliases=entry.profile.aliases,
+                slots=entry.profile.slots,
+                default=entry.name == default,
+                problem=None if entry.problem is None else entry.problem.message,
+            ),
+        )

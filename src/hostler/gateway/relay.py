@@ -1,0 +1,427 @@
+"""One inference request, from its body to its last byte.
+
+An :class:`Exchange` is driven by calls, not by a task: the client's connection and the engine's call it in
+the turn of the loop in which their bytes arrive. Only waiting (for a lease, for a connection) is a task.
+
+1. Peek at the body, resolve the profile, check the task, splice in sampling defaults.
+2. Get a lease: at once, or by waiting in line.
+   2a. Nothing is sent for ``load_grace_s``, so that a quick failure keeps its status.
+   2b. Then a stream gets 200 and SSE comments that say where it stands.
+   2c. After ``queue_timeout_s`` the request is refused.
+3. Send it on an idle connection, or a fresh one.
+4. Hand on head and body as they come; the last 8 KiB are kept and read after the end.
+5. End, in exactly one way: the lease is given back and one row goes to the ledger.
+   5a. The engine's last byte.
+   5b. The client left: the engine's connection is closed in the same turn.
+   5c. The engine was lost before its first byte: asked again with a new lease, a bounded number of times.
+   5d. Lost later: an error event in the API's own form, or a cut connection where there is no such form.
+   5e. An operator cancelled it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Final, Protocol
+
+import msgspec
+
+from hostler.clock import Clock
+from hostler.errors import (
+    Draining,
+    EngineError,
+    EngineLost,
+    EngineSilent,
+    HostlerError,
+    QueueTimeout,
+    RequestCancelled,
+)
+from hostler.fleet.protocol import Catalogue, Fleet, Lease, Standing, Ticket
+from hostler.gateway.downstream import Call
+from hostler.gateway.errors import Family, body_of, event_of, headers_of, status_of
+from hostler.gateway.heads import engine_lines, lines_of
+from hostler.gateway.http1 import Head
+from hostler.gateway.peek import Defaults, Peek, peek
+from hostler.gateway.routes import Route
+from hostler.gateway.tail import NO_TOKENS, Tail
+from hostler.gateway.upstream import Connection, Pool
+from hostler.wire.management import RequestRecord
+
+COMMENT_S: Final = 2.0
+QUEUE_RETRY_S: Final = 5.0
+
+#: Pauses before an unanswered request is given to another instance; the fleet may need a moment to see
+#: that an engine is gone.
+RETRY_PAUSES_S: Final = (0.05, 0.5)
+
+CLIENT_LEFT: Final = 499
+_STRANGE_ANSWER_LIMIT: Final = 1 * 2**20
+
+_STREAM_LINES: Final = b"content-type: text/event-stream\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+_JSON_LINE: Final = b"content-type: application/json\r\n"
+
+
+class Recorder(Protocol):
+    """Takes ledger rows; never blocks."""
+
+    def record(self, row: RequestRecord) -> None: ...
+
+
+class RelayLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds on waiting, in seconds; None is unbounded."""
+
+    load_grace_s: float = 2.0
+    queue_timeout_s: float | None = None
+
+
+class Relay(msgspec.Struct, frozen=True, kw_only=True):
+    """What every exchange works with. ``defaults`` belongs to the relay: sampling defaults by profile."""
+
+    fleet: Fleet
+    catalogue: Catalogue
+    pool: Pool
+    recorder: Recorder
+    clock: Clock
+    limits: RelayLimits
+    draining: Callable[[], bool]
+    spawn: Callable[[Coroutine[object, object, None], Callable[[], None]], asyncio.Task[None]]
+    closed: Callable[[str], None]
+    defaults: dict[str, Defaults]
+
+
+class Exchange:
+    """One request. Implements the client's Answerer and the engine's Sink."""
+
+    __slots__ = (
+        "_answering", "_asked", "_body", "_call", "_collected", "_connection", "_ended", "_first", "_full", "_lease",
+        "_opened", "_principal", "_profile", "_relay", "_route", "_spent_stale", "_sse", "_started", "_status",
+        "_stream", "_tail", "_task", "_ticket", "_tries", "request",
+    )  # fmt: skip
+
+    def __init__(self, relay: Relay, call: Call, route: Route, principal: str, request: str) -> None:
+        self.request = request
+        self._relay = relay
+        self._call = call
+        self._route = route
+        self._principal = principal
+        self._started = relay.clock.monotonic()
+        self._profile = ""
+        self._stream = False
+        self._body = b""
+        self._ticket: Ticket | None = None
+        self._lease: Lease | None = None
+        self._connection: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._asked = 0.0
+        self._first: float | None = None
+        self._status = 0
+        self._tail: Tail | None = None
+        self._opened = False  # 200 and SSE comments were sent while waiting
+        self._answering = False  # the engine's head has come
+        self._sse = False  # what the client gets is an event stream
+        self._collected: list[bytes] | None = None
+        self._full = False
+        self._tries = 0
+        self._spent_stale = False
+        self._ended = False
+
+    # 1. and 2.
+
+    def begin(self) -> None:
+        """Start; every error of the tree becomes an answer."""
+        self._call.answerer = self
+        try:
+            self._admit(self._call.body())
+        except HostlerError as error:
+            self._refuse(error)
+
+    def _admit(self, body: bytes) -> None:
+        relay = self._relay
+        if relay.draining():
+            raise Draining("The gateway is stopping.", retry_after_s=QUEUE_RETRY_S)
+        asked = peek(body)
+        self._stream = asked.stream is True
+        served = relay.catalogue.resolve(asked.model)
+        self._profile = served.name
+        self._route.check(served)
+        self._body = self._with_defaults(body, asked, served.sampling) if self._route.sampled else body
+        lease = relay.fleet.lease_now(served.name, self.request, self._principal, self._route.api)
+        if lease is None:
+            self._wait()
+        else:
+            self._use(lease)
+
+    def _with_defaults(self, body: bytes, asked: Peek, sampling: object) -> bytes:
+        known = self._relay.defaults.get(self._profile)
+        if known is None or known.sampling is not sampling:
+            known = self._relay.defaults[self._profile] = Defaults(sampling)  # type: ignore[arg-type]
+        return known.splice(body, asked)
+
+    def _wait(self) -> None:
+        """Join the line; raises QueueFull or Draining."""
+        ticket = self._relay.fleet.ask(self._profile, self.request, self._principal, self._route.api)
+        self._ticket = ticket
+        self._task = self._relay.spawn(self._stand_in_line(ticket), self.on_stalled)
+
+    async def _stand_in_line(self, ticket: Ticket) -> None:
+        waiter = asyncio.ensure_future(ticket.wait())
+        try:
+            lease = await self._patiently(waiter, ticket)
+        except HostlerError as error:
+            self._ticket = None
+            self._refuse(error)
+            return
+        finally:
+            if not waiter.done():
+                waiter.cancel()
+                ticket.leave()
+            elif self._ended and not waiter.cancelled() and waiter.exception() is None:
+                waiter.result().end(CLIENT_LEFT)  # granted in the turn in which the client left
+        self._ticket = None
+        self._use(lease)
+
+    async def _patiently(self, waiter: asyncio.Future[Lease], ticket: Ticket) -> Lease:
+        """The lease, while the client hears (if it streams) that it is not forgotten."""
+        clock, limits = self._relay.clock, self._relay.limits
+        give_up = None if limits.queue_timeout_s is None else self._started + limits.queue_timeout_s
+        pause = COMMENT_S if self._opened else limits.load_grace_s
+        while True:
+            left = None if give_up is None else max(0.0, give_up - clock.monotonic())
+            bounds = [bound for bound in (left, pause if self._stream else None) if bound is not None]
+            await asyncio.wait((waiter,), timeout=min(bounds) if bounds else None)
+            if waiter.done():
+                return waiter.result()
+            if left is not None and give_up is not None and clock.monotonic() >= give_up:
+                raise QueueTimeout(
+                    f"No instance of {self._profile!r} was free within {limits.queue_timeout_s:g} s.",
+                    retry_after_s=QUEUE_RETRY_S,
+                )
+            self._comment(ticket.standing())
+            pause = COMMENT_S
+
+    def _comment(self, standing: Standing) -> None:
+        """Keep a stream alive and say where it stands, in a form that every SSE reader skips."""
+        if not self._stream:
+            return
+        if not self._opened:
+            self._opened = self._sse = True
+            self._call.begin(200, _STREAM_LINES + self._own_lines(), None)
+        if not self._full:
+            self._call.write(comment_of(self._profile, standing))
+
+    # 3.
+
+    def _use(self, lease: Lease) -> None:
+        self._lease = lease
+        lease.on_cancel(self._on_cancel)
+        connection = self._relay.pool.take(lease.endpoint)
+        if connection is None:
+            self._task = self._relay.spawn(self._connect(lease), self.on_stalled)
+        else:
+            self._send(lease, connection)
+
+    async def _connect(self, lease: Lease) -> None:
+        try:
+            connection = await self._relay.pool.connect(lease.endpoint)
+        except EngineLost as error:
+            self._lost(error)
+            return
+        if self._ended or self._lease is not lease:
+            connection.hang_up()
+            return
+        self._send(lease, connection)
+
+    def _send(self, lease: Lease, connection: Connection) -> None:
+        self._connection = connection
+        self._asked = self._relay.clock.monotonic()
+        if self._full:
+            connection.pause()
+        connection.send(engine_lines(self._route.target, lease.endpoint, self.request, self._body), self)
+
+    # 4. What the engine's connection calls.
+
+    def on_head(self, head: Head) -> None:
+        self._first = self._relay.clock.monotonic()
+        self._answering = True
+        self._status = head.status
+        kind = head.get(b"content-type")
+        if self._opened:
+            if head.status != 200 or not kind.startswith(b"text/event-stream"):
+                self._collected = []
+            return
+        self._sse = kind.startswith(b"text/event-stream")
+        self._call.begin(head.status, lines_of(head) + self._own_lines(), head.length)
+
+    def on_data(self, data: bytes) -> None:
+        tail = self._tail
+        if tail is None:
+            tail = self._tail = Tail()
+        tail.add(data)
+        if self._collected is None:
+            self._call.write(data)
+        elif sum(map(len, self._collected)) < _STRANGE_ANSWER_LIMIT:
+            self._collected.append(data)
+
+    def on_end(self) -> None:
+        self._connection = None
+        if self._collected is not None:
+            self._call.write(as_event(b"".join(self._collected), self._route.family))
+        self._call.finish()
+        self._end(self._status)
+
+    def on_lost(self, error: EngineLost, *, stale: bool) -> None:
+        self._connection = None
+        lease = self._lease
+        if stale and not self._spent_stale and lease is not None:
+            self._spent_stale = True
+            self._task = self._relay.spawn(self._connect(lease), self.on_stalled)
+        else:
+            self._lost(error)
+
+    def on_stalled(self) -> None:
+        """The client has read nothing for ``idle_stream_s``: its slot is worth more to others."""
+        self._call.cut(unread=True)
+        self.on_gone()
+
+    # What the client's connection calls.
+
+    def on_gone(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        if self._ticket is not None:
+            self._ticket.leave()
+        self._end(CLIENT_LEFT, cancelled=True)
+
+    def on_full(self) -> None:
+        self._full = True
+        if self._connection is not None:
+            self._connection.pause()
+
+    def on_writable(self) -> None:
+        self._full = False
+        if self._connection is not None:
+            self._connection.resume()
+
+    # 5.
+
+    def _on_cancel(self) -> None:
+        """The fleet takes the lease back: an operator's word, or the engine is lost."""
+        if self._ended or self._lease is None:
+            return
+        if self._lease.cancelled:
+            self._fail(RequestCancelled("An operator cancelled this request."), cancelled=True)
+        else:
+            if self._connection is not None:
+                self._connection.hang_up()
+                self._connection = None
+            self._lost(EngineLost("The engine ended before its answer did."))
+
+    def _lost(self, error: EngineLost) -> None:
+        if self._ended:
+            return
+        if self._answering or self._tries >= len(RETRY_PAUSES_S) or isinstance(error, EngineSilent):
+            self._fail(error, abandoned=isinstance(error, EngineSilent))
+            return
+        if self._lease is not None:
+            self._lease.end(status_of(error))
+            self._lease = None
+        self._task = self._relay.spawn(self._again(RETRY_PAUSES_S[self._tries]), self.on_stalled)
+        self._tries += 1
+
+    async def _again(self, pause_s: float) -> None:
+        await asyncio.sleep(pause_s)
+        try:
+            self._wait()
+        except HostlerError as error:
+            self._refuse(error)
+
+    def _fail(self, error: HostlerError, *, cancelled: bool = False, abandoned: bool = False) -> None:
+        """End with an error, wherever the request stands."""
+        if self._answering or self._opened:
+            self._break_off(error)
+        else:
+            self._answer(error)
+        self._end(status_of(error), cancelled=cancelled, abandoned=abandoned)
+
+    def _refuse(self, error: HostlerError) -> None:
+        if not self._ended:
+            self._fail(error)
+
+    def _answer(self, error: HostlerError) -> None:
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers_of(error))
+        self._call.answer(status_of(error), _JSON_LINE + lines + self._own_lines(), body_of(error, self._route.family))
+
+    def _break_off(self, error: HostlerError) -> None:
+        """The answer has begun: an event where the client reads events, else a connection cut short."""
+        if self._sse:
+            # A first empty line ends whatever event was left half-said.
+            self._call.write((b"\n\n" if self._tail is not None else b"") + event_of(error, self._route.family))
+            self._call.finish()
+        else:
+            self._call.cut()
+
+    def _end(self, status: int, *, cancelled: bool = False, abandoned: bool = False) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.hang_up()
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.end(status, abandoned=abandoned or connection is not None)
+        self._relay.closed(self.request)
+        self._relay.recorder.record(self._row(status, lease, cancelled))
+
+    def _row(self, status: int, lease: Lease | None, cancelled: bool) -> RequestRecord:
+        clock = self._relay.clock
+        now = clock.monotonic()
+        total = now - self._started
+        tokens = NO_TOKENS if self._tail is None else self._tail.tokens()
+        return RequestRecord(
+            id=self.request,
+            at=clock.wall() - total,
+            principal=self._principal,
+            profile=self._profile,
+            api=self._route.api,
+            status=status,
+            tokens_in=tokens.prompt,
+            tokens_cached=tokens.cached,
+            tokens_out=tokens.generated,
+            queue_ms=total * 1e3 if lease is None else lease.queue_ms,
+            load_ms=0.0 if lease is None else lease.load_ms,
+            first_byte_ms=None if self._first is None else (self._first - self._started) * 1e3,
+            total_ms=total * 1e3,
+            cancelled=cancelled,
+        )
+
+    def _own_lines(self) -> bytes:
+        """Our header lines: who this is, who serves it, where the time went."""
+        lease = self._lease
+        if lease is None:
+            return b"x-request-id: %b\r\n" % self.request.encode()
+        engine_ms = ((self._first or self._asked) - self._asked) * 1e3
+        return (
+            f"x-request-id: {self.request}\r\nx-hostler-profile: {lease.profile}\r\n"
+            f"x-hostler-instance: {lease.instance}\r\nserver-timing: queue;dur={lease.queue_ms:.1f}, "
+            f"load;dur={lease.load_ms:.1f}, engine;dur={engine_ms:.1f}\r\n"
+        ).encode("latin-1", "replace")
+
+
+def comment_of(profile: str, standing: Standing) -> bytes:
+    """``: hostler place=2 stage="loading tensors" fraction=0.40 elapsed=3.1`` as one SSE comment."""
+    place = f" place={standing.position}" if standing.position else ""
+    fraction = "" if standing.fraction is None else f" fraction={standing.fraction:.2f}"
+    text = f': hostler profile="{profile}"{place} stage="{standing.stage}"{fraction} elapsed={standing.elapsed_s:.1f}'
+    return text.replace("\n", " ").replace("\r", " ").encode() + b"\n\n"
+
+
+def as_event(answer: bytes, family: Family) -> bytes:
+    """An answer that is not a stream, told in a stream that has already begun; an error keeps its body."""
+    try:
+        data = msgspec.json.encode(msgspec.json.decode(answer))
+    except (msgspec.DecodeError, RecursionError):
+        return event_of(EngineError("The engine gave an answer that is not JSON."), family)
+    if family == "anthropic":
+        return b"event: error\ndata: " + data + b"\n\n"
+    return b"data: " + data + b"\n\ndata: [DONE]\n\n"

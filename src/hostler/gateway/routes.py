@@ -1,0 +1,84 @@
+"""The inference paths: what each one is called on the engine, and which profiles can serve it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from hostler.config.settings import Task
+from hostler.errors import WrongTask
+from hostler.fleet.protocol import Served
+from hostler.gateway.errors import Family
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One inference endpoint.
+
+    ``api`` is its name in the ledger, ``target`` the path on the engine, ``tasks`` the profiles that can
+    serve it (None: all of them), ``sampled`` whether sampling defaults apply.
+    """
+
+    api: str
+    target: bytes
+    tasks: frozenset[Task] | None
+    family: Family = "openai"
+    sampled: bool = False
+
+    def check(self, served: Served) -> None:
+        """Raise WrongTask, with the way out, when ``served`` cannot do this."""
+        if self.tasks is None or served.task in self.tasks:
+            return
+        if self.api == "embeddings" and served.embeddings:
+            return
+        raise WrongTask(
+            f"The profile {served.name!r} does {served.task}, not {_PURPOSES.get(self.api, self.api)}.",
+            hint=_way_out(self.api, served),
+        )
+
+
+_PURPOSES: Final = {
+    "chat": "chat",
+    "messages": "chat",
+    "responses": "chat",
+    "completions": "text completion",
+    "embeddings": "embeddings",
+    "rerank": "reranking",
+}
+
+
+def _way_out(api: str, served: Served) -> str:
+    if served.task == "completion" and api in ("chat", "messages", "responses"):
+        return (
+            "Its model has no chat template: send a `prompt` to /v1/completions, or name a chat profile "
+            "(`hostler ls` shows them)."
+        )
+    if api == "embeddings" and served.task == "chat":
+        return f"Set `embeddings = true` in [profiles.{served.name}], or name an embedding profile."
+    if served.task == "embedding":
+        return "Send `input` to /v1/embeddings, or name another profile (`hostler ls` shows them)."
+    return "Name another profile (`hostler ls` shows what each one does)."
+
+
+_CHAT: Final = frozenset[Task]({"chat"})
+_TEXT: Final = frozenset[Task]({"chat", "completion"})
+
+_ROUTES: Final = {
+    b"/v1/chat/completions": Route("chat", b"/v1/chat/completions", _CHAT, sampled=True),
+    b"/v1/completions": Route("completions", b"/v1/completions", _TEXT, sampled=True),
+    b"/v1/embeddings": Route("embeddings", b"/v1/embeddings", frozenset({"embedding"})),
+    b"/v1/rerank": Route("rerank", b"/v1/rerank", frozenset({"rerank"})),
+    b"/v1/responses": Route("responses", b"/v1/responses", _CHAT),
+    b"/v1/messages": Route("messages", b"/v1/messages", _CHAT, "anthropic"),
+    b"/v1/messages/count_tokens": Route("count_tokens", b"/v1/messages/count_tokens", _CHAT, "anthropic"),
+    b"/tokenize": Route("tokenize", b"/tokenize", None),
+    b"/detokenize": Route("detokenize", b"/detokenize", None),
+    b"/apply-template": Route("apply_template", b"/apply-template", _CHAT),
+    b"/infill": Route("infill", b"/infill", _TEXT, sampled=True),
+}
+
+#: Exact paths only. Clients whose base address lacks `/v1` reach the same endpoints.
+INFERENCE: Final[dict[bytes, Route]] = _ROUTES | {
+    path.removeprefix(b"/v1"): _ROUTES[path]
+    for path in (b"/v1/chat/completions", b"/v1/completions", b"/v1/embeddings", b"/v1/rerank")
+}

@@ -1,0 +1,145 @@
+"""Listening: the socket first, then uvicorn with signals, limits and shutdown that are ours."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import ipaddress
+import socket
+from collections.abc import Callable, Generator
+from typing import Final, cast
+
+import uvicorn
+
+from hostler.errors import ConfigError, HomeError, PortInUse
+from hostler.gateway.downstream import ClientConnection, ClientLimits, Desk
+from hostler.gateway.front import ASGIApp
+
+#: Idle client connections live longer than the pools of usual clients keep them, so that the client closes first.
+KEEP_ALIVE_S: Final = 75
+BACKLOG: Final = 2048
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]").partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def check_exposure(host: str, *, has_keys: bool) -> None:
+    """Raise ConfigError when others could reach a gateway that needs no key."""
+    if not has_keys and not is_loopback(host):
+        raise ConfigError(
+            f"Listening on {host} without any key would let everybody on the network in.",
+            hint='Create a key, or listen on loopback (`[gateway] host = "127.0.0.1"`).',
+        )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises PortInUse, ConfigError or HomeError."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as error:
+        raise ConfigError(f"{host!r} is not an address of this machine: {error.strerror}.") from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise _bind_error(host, port, error) from error
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """``http://127.0.0.1:4785``, with the real port."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _bind_error(host: str, port: int, error: OSError) -> Exception:
+    if error.errno == errno.EADDRINUSE:
+        from hostler.hardware.process import who_listens  # only needed when something went wrong
+
+        holder = who_listens(port)
+        return PortInUse(f"Port {port} on {host} is already in use{f' by {holder}' if holder else ''}.")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return ConfigError(f"{host} is not an address of this machine.")
+    return HomeError(f"Listening on {host}:{port} is not possible: {error.strerror}.", hint="Choose another port.")
+
+
+class _Uvicorn(uvicorn.Server):
+    """Signals belong to the composition root: uvicorn would raise them again after its end."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.on_started: Callable[[], None] = lambda: None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.on_started()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+class Server:
+    """Serves a front and a desk on one socket until :meth:`stop`.
+
+    ``shutdown_s`` bounds the time from ``stop`` to the end of :meth:`serve`.
+    """
+
+    def __init__(
+        self, front: ASGIApp, desk: Desk, listener: socket.socket, limits: ClientLimits, *, shutdown_s: int = 5
+    ) -> None:
+        self._listener = listener
+        self._shutdown_s = shutdown_s
+        connection = functools.partial(ClientConnection, desk=desk, limits=limits)
+        self._server = _Uvicorn(
+            uvicorn.Config(
+                front,
+                http=cast(type[ClientConnection], connection),
+                ws="websockets-sansio",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                headers=[("server", "hostler")],
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=shutdown_s,
+            )
+        )
+
+    @property
+    def url(self) -> str:
+        return url_of(self._listener)
+
+    async def serve(self, on_started: Callable[[str], None]) -> None:
+        """Serve until :meth:`stop`; ``on_started`` gets the URL. Cancelling cuts every connection."""
+        self._server.on_started = lambda: on_started(self.url)
+        try:
+            await self._server.serve(sockets=[self._listener])
+        finally:
+            for connection in list(self._server.server_state.connections):
+                connection.transport.abort()
+            self._listener.close()
+
+    def stop(self) -> None:
+        """Close the listener and idle connections; running answers have ``shutdown_s``."""
+        self._server.should_exit = True
+
+    def stop_now(self) -> None:
+        """Cut running answers too."""
+        self._server.should_exit = self._server.force_exit = True

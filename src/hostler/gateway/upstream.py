@@ -1,0 +1,242 @@
+"""Connections to engines: our own pool, one request at a time on each, never pipelined.
+
+A connection belongs to at most one :class:`Sink` at a time. It goes back to the pool only when its
+response was read to the end with no byte too many and the engine did not ask to close. Bytes that come on
+an idle connection, or its end, throw it away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Protocol, cast
+
+import msgspec
+
+from hostler.engines.protocol import Endpoint
+from hostler.errors import EngineLost, EngineSilent
+from hostler.gateway.http1 import END, HEAD_LIMIT, Head, ResponseParser
+
+IDLE_PER_ENDPOINT: Final = 256
+
+
+class UpstreamLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds on an engine; seconds and bytes, None is unbounded."""
+
+    head: int = HEAD_LIMIT
+    connect_s: float = 2.0
+    first_byte_s: float | None = None
+    idle_stream_s: float | None = 600.0
+
+
+class Sink(Protocol):
+    """Who listens to a response. After ``on_end`` or ``on_lost`` the connection is no longer his."""
+
+    def on_head(self, head: Head) -> None: ...
+
+    def on_data(self, data: bytes) -> None: ...
+
+    def on_end(self) -> None: ...
+
+    def on_lost(self, error: EngineLost, *, stale: bool) -> None:
+        """The engine is gone or silent. ``stale``: a reused connection broke before any byte came back."""
+        ...
+
+    def on_stalled(self) -> None:
+        """The sink has held the connection paused for ``idle_stream_s``."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """One TCP connection to an engine."""
+
+    __slots__ = (
+        "_heard", "_key", "_last", "_loop", "_parser", "_paused", "_pool", "_served", "_sink", "_timer", "_transport",
+    )  # fmt: skip
+
+    def __init__(self, pool: Pool, key: tuple[str, int]) -> None:
+        self._pool = pool
+        self._key = key
+        self._loop = asyncio.get_running_loop()
+        self._parser = ResponseParser(pool.limits.head)
+        self._sink: Sink | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._last = 0.0
+        self._heard = False
+        self._paused = False
+        self._served = 0
+
+    # What the pool's user calls.
+
+    def send(self, request: bytes, sink: Sink, *, bodiless: bool = False) -> None:
+        """Send a whole request; its answer goes to ``sink``.
+
+        The request is already bounded and in memory, so there is nothing to drain: the transport keeps a
+        reference, not a copy.
+        """
+        self._sink = sink
+        self._heard = False
+        self._last = self._loop.time()
+        self._parser.begin(bodiless=bodiless)
+        self._transport.write(request)
+        if self._timer is None and self._pool.tick_s is not None:
+            self._timer = self._loop.call_later(self._pool.tick_s, self._check)
+
+    def pause(self) -> None:
+        """Stop reading: the client does not keep up."""
+        if not self._paused and not self._transport.is_closing():
+            self._paused = True
+            self._last = self._loop.time()
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._paused and not self._transport.is_closing():
+            self._paused = False
+            self._last = self._loop.time()
+            self._transport.resume_reading()
+
+    def hang_up(self) -> None:
+        """Close at once; the sink hears nothing more."""
+        self._sink = None
+        self._drop()
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        sink = self._sink
+        if sink is None:
+            self._drop()
+            return
+        self._heard = True
+        self._last = self._loop.time()
+        try:
+            events = self._parser.feed(data)
+        except EngineLost as error:
+            self._lose(error)
+            return
+        for event in events:
+            if event.__class__ is bytes:
+                sink.on_data(event)
+            elif event is END:
+                self._complete(sink)
+            else:
+                sink.on_head(cast(Head, event))
+            if self._sink is not sink:
+                return
+
+    def eof_received(self) -> bool:
+        self._ended(None)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._ended(exc)
+
+    # Inside.
+
+    def _complete(self, sink: Sink) -> None:
+        self._sink = None
+        self._served += 1
+        self.resume()
+        if self._parser.reusable and not self._transport.is_closing():
+            self._pool.give_back(self._key, self)
+        else:
+            self._drop()
+        sink.on_end()
+
+    def _ended(self, exc: Exception | None) -> None:
+        sink = self._sink
+        if sink is None:
+            self._drop()
+            return
+        try:
+            self._parser.eof()
+        except EngineLost as error:
+            reason = f" ({exc})" if exc is not None else ""
+            self._lose(EngineLost(error.message[:-1] + reason + "."))
+            return
+        self._complete(sink)
+
+    def _lose(self, error: EngineLost) -> None:
+        sink, self._sink = self._sink, None
+        self._drop()
+        if sink is not None:
+            sink.on_lost(error, stale=self._served > 0 and not self._heard and not isinstance(error, EngineSilent))
+
+    def _drop(self) -> None:
+        self._pool.forget(self._key, self)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        # Paused or not, unread bytes or not: the engine must notice now.
+        self._transport.abort()
+
+    def _check(self) -> None:
+        """Bound silence with one timer per connection, moved only when it fires."""
+        self._timer = None
+        sink, limits = self._sink, self._pool.limits
+        if sink is None:
+            return
+        bound = limits.idle_stream_s if self._heard or self._paused else limits.first_byte_s
+        now = self._loop.time()
+        due = now + cast(float, self._pool.tick_s) if bound is None else self._last + bound
+        if due > now:
+            self._timer = self._loop.call_at(min(due, now + cast(float, self._pool.tick_s)), self._check)
+        elif self._paused:
+            sink.on_stalled()
+        else:
+            what = "the middle of its answer" if self._heard else "its first byte"
+            self._lose(EngineSilent(f"The engine said nothing for {bound:g} s before {what}."))
+
+
+class Pool:
+    """Idle connections by address, the most recently used first."""
+
+    def __init__(self, limits: UpstreamLimits) -> None:
+        self.limits = limits
+        bounds = [bound for bound in (limits.first_byte_s, limits.idle_stream_s) if bound is not None]
+        #: How often a busy connection looks at its bounds; None without bounds.
+        self.tick_s: float | None = min(bounds) if bounds else None
+        self._idle: dict[tuple[str, int], list[Connection]] = {}
+
+    def take(self, endpoint: Endpoint) -> Connection | None:
+        """An idle connection to ``endpoint``, if there is one."""
+        idle = self._idle.get((endpoint.host, endpoint.port))
+        return idle.pop() if idle else None
+
+    async def connect(self, endpoint: Endpoint) -> Connection:
+        """A fresh connection within ``connect_s``; raises EngineLost."""
+        key = (endpoint.host, endpoint.port)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self.limits.connect_s):
+                _, connection = await loop.create_connection(lambda: Connection(self, key), *key)
+        except TimeoutError:
+            raise EngineLost(f"The engine took no connection within {self.limits.connect_s:g} s.") from None
+        except OSError as error:
+            raise EngineLost(f"The engine cannot be reached ({error.strerror or error}).") from error
+        return connection
+
+    def give_back(self, key: tuple[str, int], connection: Connection) -> None:
+        """Keep a connection that was read to its end."""
+        idle = self._idle.setdefault(key, [])
+        if len(idle) < IDLE_PER_ENDPOINT:
+            idle.append(connection)
+        else:
+            connection.hang_up()
+
+    def forget(self, key: tuple[str, int], connection: Connection) -> None:
+        """A connection ended; nothing happens when it was not idle."""
+        idle = self._idle.get(key)
+        if idle and connection in idle:
+            idle.remove(connection)
+        if idle is not None and not idle:
+            del self._idle[key]
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        for idle in list(self._idle.values()):
+            for connection in list(idle):
+                connection.hang_up()

@@ -1,0 +1,160 @@
+"""What a client gets through the relay, byte for byte."""
+
+from __future__ import annotations
+
+import json
+
+import anyio
+import pytest
+from gateway_fakes import ANSWER, EngineSide, Gateway, Heard
+
+pytestmark = pytest.mark.anyio
+
+CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "The sea?"}]}
+
+
+async def test_an_answer_comes_back_whole(gateway: Gateway) -> None:
+    answer = await gateway.ask(CHAT)
+    assert (answer.status, answer.json()) == (200, ANSWER)
+    assert answer.headers["x-hostler-profile"] == "tiny"
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["server"] == "hostler"
+    assert "queue;dur=1.5" in answer.headers["server-timing"]
+
+
+async def test_the_ledger_gets_one_row_with_tokens(gateway: Gateway) -> None:
+    answer = await gateway.ask(CHAT, headers="X-Request-Id: mine-1\r\n")
+    row = gateway.row
+    assert answer.headers["x-request-id"] == row.id == "mine-1"
+    assert (row.status, row.tokens_in, row.tokens_cached, row.tokens_out, row.cancelled) == (200, 12, 4, 3, False)
+    assert row.first_byte_ms is not None
+    assert 0 <= row.first_byte_ms <= row.total_ms
+    assert gateway.fleet.leases[0].ends == [(200, False)]
+
+
+async def test_the_engine_hears_its_own_key_and_nothing_of_the_client(gateway: Gateway) -> None:
+    await gateway.ask(CHAT, headers="Authorization: Bearer secret\r\nCookie: a=b\r\n")
+    heard = gateway.engine.heard[0]
+    assert heard.line == b"POST /v1/chat/completions HTTP/1.1"
+    assert heard.headers[b"authorization"] == b"Bearer engine-key"
+    assert b"cookie" not in heard.headers
+
+
+async def test_the_body_is_the_clients_bytes_with_defaults_spliced_in(gateway: Gateway) -> None:
+    raw = b' {  "model" : "tiny", "messages":[], "unknown": 1.50 }'
+    await gateway.ask(raw)
+    assert gateway.engine.heard[0].body == b' {"temperature":0.2,' + raw[2:]
+
+
+async def test_a_stream_is_handed_on_event_by_event(gateway: Gateway) -> None:
+    answer = await gateway.ask(CHAT | {"stream": True})
+    events = answer.body.split(b"\n\n")
+    assert events[0] == b'data: {"a":1}'
+    assert events[-2] == b"data: [DONE]"
+    assert (gateway.row.tokens_in, gateway.row.tokens_cached, gateway.row.tokens_out) == (12, 5, 2)
+
+
+async def test_an_event_arrives_before_the_next_one_exists(gateway: Gateway) -> None:
+    client, seen = await gateway.client(), anyio.Event()
+
+    async def one_by_one(heard: Heard, side: EngineSide) -> None:
+        await side.stream_head()
+        await side.event(b"1")
+        await seen.wait()
+        await side.stream_end()
+
+    gateway.engine.script = one_by_one
+    client.send("POST", "/v1/chat/completions", json.dumps(CHAT | {"stream": True}).encode())
+    assert (await client.head())[0] == 200
+    assert await client.chunk() == b"data: 1\n\n"
+    seen.set()
+    assert await client.chunk() == b"data: [DONE]\n\n"
+    assert await client.chunk() == b""
+
+
+async def test_connections_to_both_sides_are_kept(gateway: Gateway) -> None:
+    client = await gateway.client()
+    for _ in range(5):
+        assert (await client.ask(CHAT)).status == 200
+        assert (await client.ask(CHAT | {"stream": True})).complete
+    assert gateway.engine.connections == 1
+
+
+async def test_an_engines_error_passes_as_it_is_and_is_marked(gateway: Gateway) -> None:
+    async def too_long(heard: Heard, side: EngineSide) -> None:
+        await side.json({"error": {"code": 400, "message": "exceeds"}}, status="400 Bad Request")
+
+    gateway.engine.script = too_long
+    answer = await gateway.ask(CHAT | {"stream": True})
+    assert (answer.status, answer.json()["error"]["message"]) == (400, "exceeds")
+    assert answer.headers["x-hostler-source"] == "engine"
+
+
+async def test_an_answer_that_ends_by_closing(gateway: Gateway) -> None:
+    async def until_close(heard: Heard, side: EngineSide) -> None:
+        await side.say(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{}")
+        side.writer.close()
+
+    gateway.engine.script = until_close
+    client = await gateway.client()
+    for _ in range(2):
+        answer = await client.ask(CHAT)
+        assert (answer.status, answer.body, answer.complete) == (200, b"{}", True)
+
+
+async def test_no_content(gateway: Gateway) -> None:
+    async def nothing(heard: Heard, side: EngineSide) -> None:
+        await side.say(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    gateway.engine.script = nothing
+    answer = await gateway.ask(CHAT)
+    assert (answer.status, answer.body) == (204, b"")
+    assert "content-length" not in answer.headers
+
+
+async def test_old_clients_get_a_body_that_ends_by_closing(gateway: Gateway) -> None:
+    client = await gateway.client()
+    body = json.dumps(CHAT | {"stream": True}).encode()
+    client.writer.write(b"POST /v1/chat/completions HTTP/1.0\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+    answer = await client.answer()
+    assert answer.headers["connection"] == "close"
+    assert answer.body.endswith(b"data: [DONE]\n\n")
+
+
+async def test_expect_continue(gateway: Gateway) -> None:
+    client = await gateway.client()
+    body = json.dumps(CHAT).encode()
+    client.writer.write(
+        b"POST /v1/chat/completions HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
+    )
+    assert (await client.head())[0] == 100
+    client.writer.write(body)
+    assert (await client.answer()).status == 200
+
+
+async def test_a_pipelining_client_gets_its_first_answer_and_a_close(gateway: Gateway) -> None:
+    client = await gateway.client()
+    for _ in range(2):
+        client.send("POST", "/v1/chat/completions", json.dumps(CHAT).encode())
+    assert (await client.answer()).json() == ANSWER
+    assert await client.reader.read() == b""
+    assert len(gateway.engine.heard) == 1
+
+
+async def test_a_large_body_in_small_pieces(gateway: Gateway) -> None:
+    raw = json.dumps(CHAT | {"padding": "x" * 3_000_000, "temperature": 1}).encode()
+    answer = await gateway.ask(raw)
+    assert answer.status == 200
+    assert gateway.engine.heard[0].body == raw
+
+
+async def test_a_large_answer_comes_back_whole(gateway: Gateway) -> None:
+    big = {"data": ["y" * 1000] * 4000, "usage": {"prompt_tokens": 9}}
+
+    async def much(heard: Heard, side: EngineSide) -> None:
+        await side.json(big)
+
+    gateway.engine.script = much
+    answer = await gateway.ask({"model": "vec", "input": "x"}, "/v1/embeddings")
+    assert answer.json() == big
+    assert gateway.row.tokens_in == 9

@@ -1,0 +1,44 @@
+"""Every error of the tree has a status and a body in every API's words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hostler import errors
+from hostler.errors import HostlerError
+from hostler.gateway.errors import Family, body_of, event_of, headers_of, status_of
+
+
+def tree(kind: type[HostlerError] = HostlerError) -> list[type[HostlerError]]:
+    return [kind, *(below for child in kind.__subclasses__() for below in tree(child))]
+
+
+@pytest.mark.parametrize("kind", tree())
+def test_status(kind: type[HostlerError]) -> None:
+    status = status_of(kind("Something."))
+    assert 400 <= status < 600
+    assert (status < 500) == issubclass(kind, errors.RequestError)
+
+
+@pytest.mark.parametrize("family", ["openai", "anthropic", "ollama", "problem"])
+def test_the_body_says_who_spoke_and_what_to_do(family: Family) -> None:
+    body = body_of(errors.EngineLost("The engine ended."), family)
+    said = json.loads(body)
+    assert '"source":"engine"' in body.decode()
+    assert "engine_lost" in body.decode()
+    assert "Send the request again" in body.decode()
+    assert "error" in said
+
+
+def test_openai_stream_event_ends_the_stream() -> None:
+    event = event_of(errors.EngineLost("Gone."), "openai")
+    assert event.startswith(b'data: {"error":{')
+    assert event.endswith(b"\n\ndata: [DONE]\n\n")
+
+
+def test_retry_headers() -> None:
+    headers = dict(headers_of(errors.QueueFull("Full.", retry_after_s=0.2)))
+    assert headers[b"retry-after"] == b"1"
+    assert dict(headers_of(errors.NeverFits("Too big.")))[b"x-should-retry"] == b"false"

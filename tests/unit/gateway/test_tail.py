@@ -1,0 +1,37 @@
+"""Token counts out of the last words of an answer."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hostler.gateway.tail import TAIL_LIMIT, Tail, Tokens, read_tokens
+
+USAGE = {"usage": {"prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 4}}}
+TIMINGS = {"timings": {"cache_n": 5, "prompt_n": 7, "prompt_ms": 1.5, "predicted_n": 2}}
+
+
+@pytest.mark.parametrize(
+    ("said", "tokens"),
+    [
+        (USAGE, Tokens(12, 4, 3)),
+        (TIMINGS, Tokens(12, 5, 2)),
+        (USAGE | TIMINGS, Tokens(12, 5, 2)),
+        ({"usage": {"input_tokens": 8, "output_tokens": 9, "cache_read_input_tokens": 1}}, Tokens(8, 1, 9)),
+        ({"usage": None}, Tokens()),
+        ({"choices": []}, Tokens()),
+        ({"content": 'the words "usage": {"prompt_tokens": 1}'}, Tokens()),
+    ],
+)
+def test_every_dialect(said: object, tokens: Tokens) -> None:
+    assert read_tokens(json.dumps(said).encode()) == tokens
+
+
+def test_only_the_end_is_kept() -> None:
+    tail = Tail()
+    for _ in range(1000):
+        tail.add(b"x" * 500)
+    tail.add(json.dumps(USAGE).encode())
+    assert tail.tokens() == Tokens(12, 4, 3)
+    assert sum(map(len, tail._pieces)) <= 5 * TAIL_LIMIT
