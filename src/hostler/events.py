@@ -207,6 +207,15 @@ class Bus:
             return [gap, *kept]
         return kept
 
+    async def changed(self, after: int) -> None:
+        """Return once an event with an id above ``after`` was published; at once if that is so already."""
+        self._readers += 1
+        try:
+            while self._last_id <= after:
+                await self._arrival.wait()
+        finally:
+            self._readers -= 1
+
     async def subscribe(self, after: int | None = None) -> AsyncIterator[AnyEvent]:
         """Yield events as they come, from the one after ``after`` (None: only new ones).
 

@@ -179,6 +179,23 @@ class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
     removed: tuple[str, ...]
 
 
+class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
+    """``POST /api/requests/{id}/cancel``: the request that was told to end."""
+
+    request: str
+
+
+ConfigScalar = bool | int | float | str | None
+
+
+class ConfigValue(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting in force: its dotted ``key``, its value, and who set it (default, file, environment, flag)."""
+
+    key: str
+    value: ConfigScalar | tuple[ConfigScalar, ...] | dict[str, ConfigScalar]
+    source: str
+
+
 class ReadyReport(msgspec.Struct, frozen=True, kw_only=True):
     """``GET /ready``: 200 when ``ready``, else 503."""
 

@@ -1,0 +1,27 @@
+"""Profile names hold `/` and `:`; in a path they become one segment before the router sees them."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, unquote
+
+PREFIX = "/api/profiles/"
+ACTIONS = ("load", "unload", "switch")
+
+
+def routed(method: str, path: str) -> str:
+    """The path with a profile's name as one segment; other paths come back as they are.
+
+    The last segment is an action only for POST: ``GET /api/profiles/a/load`` asks for the profile `a/load`.
+    """
+    if not path.startswith(PREFIX):
+        return path
+    rest = path.removeprefix(PREFIX)
+    name, slash, last = rest.rpartition("/")
+    if method == "POST" and slash and last in ACTIONS:
+        return f"{PREFIX}{quote(name, safe='')}/{last}"
+    return f"{PREFIX}{quote(rest, safe='')}"
+
+
+def named(segment: str) -> str:
+    """The profile's name that :func:`routed` made into ``segment``."""
+    return unquote(segment)

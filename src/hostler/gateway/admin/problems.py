@@ -1,0 +1,99 @@
+"""Everything that can go wrong in a management request, as :class:`ProblemBody` with the right status."""
+
+from __future__ import annotations
+
+from litestar import Request, Response
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.openapi import ResponseSpec
+from litestar.types import ExceptionHandlersMap
+
+from hostler import log
+from hostler.errors import BodyTooLarge, HostlerError, InvalidRequest, MethodNotAllowed, NotFound
+from hostler.gateway.errors import body_of, headers_of, status_of
+from hostler.wire.management import ProblemBody
+
+AnyRequest = Request[None, None, State]
+
+RESERVED = {
+    "chat generate embed embeddings tags ps show version pull push create copy delete blobs me signout status "
+    "experimental": "the Ollama API",
+    "v0 v1": "LM Studio's API",
+}
+
+MEANINGS = {
+    400: "The request is malformed; the message says where.",
+    401: "No valid key came with the request.",
+    403: "The key lacks the scope, or a page of another origin sent the request.",
+    404: "There is no such thing; the message lists the nearest names.",
+    409: "It contradicts the present state.",
+    413: "The body is too large.",
+    499: "The wait was ended by somebody else.",
+    500: "The configuration or the model is wrong; the message says where.",
+    502: "The engine failed; the message says how.",
+    503: "Not now: no room, too many waiting, or the gateway is stopping.",
+    504: "The engine was not ready in time.",
+}
+
+
+def fails(*statuses: int) -> dict[int, ResponseSpec]:
+    """How a route documents its errors; 401 and 403 are everywhere."""
+    return {
+        status: ResponseSpec(ProblemBody, description=MEANINGS[status], generate_examples=False)
+        for status in sorted({401, 403, *statuses})
+    }
+
+
+def answer(error: HostlerError) -> Response[bytes]:
+    """The response that tells ``error``."""
+    headers = {name.decode(): value.decode() for name, value in headers_of(error)}
+    return Response(
+        body_of(error, "problem"), status_code=status_of(error), headers=headers, media_type="application/json"
+    )
+
+
+def _told(_: AnyRequest, error: HostlerError) -> Response[bytes]:
+    return answer(error)
+
+
+def _refused(request: AnyRequest, error: HTTPException) -> Response[bytes]:
+    return answer(translated(error, request.method, request.url.path))
+
+
+def _bug(request: AnyRequest, error: Exception) -> Response[bytes]:
+    log.bug("admin.bug", error, method=request.method, path=request.url.path)
+    return answer(HostlerError("Hostler made a mistake here.", hint="Its log has the details; please report them."))
+
+
+def translated(error: HTTPException, method: str, path: str) -> HostlerError:
+    """The framework's refusal as one of ours."""
+    if error.status_code == 404:
+        return NotFound(f"There is nothing at {path}.", hint=_hint(path))
+    if error.status_code == 405:
+        return MethodNotAllowed(f"{path} does not take {method}.", hint="/api/docs shows what each path takes.")
+    if error.status_code == 413:
+        return BodyTooLarge("The body is larger than a management request may be.", hint="")
+    return InvalidRequest(_where(error), hint="/api/docs shows what each path takes.")
+
+
+def _where(error: HTTPException) -> str:
+    """The failure with the fields that it names; never the values that were sent."""
+    extra = error.extra if isinstance(error.extra, list) else []
+    named = [f"`{item['key']}`: {item['message']}" for item in extra if "key" in item and "message" in item]
+    detail = str(extra[0].get("message", "")) if extra and not named else ""
+    return "; ".join(named) or detail or error.detail
+
+
+def _hint(path: str) -> str:
+    first = path.removeprefix("/api/").split("/")[0]
+    for names, owner in RESERVED.items():
+        if first in names.split():
+            return f"/api/{first} belongs to {owner}, which this version does not speak; use /v1/chat/completions."
+    return "/api/docs shows every path."
+
+
+HANDLERS: ExceptionHandlersMap = {
+    HostlerError: _told,
+    HTTPException: _refused,
+    Exception: _bug,
+}

@@ -1,0 +1,80 @@
+"""Profiles: what can be asked for, and bringing it in and out of memory."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import Controller, get, post
+from litestar.openapi.spec import Example
+from litestar.params import Body, PathParameter
+
+from hostler.gateway.admin import views
+from hostler.gateway.admin.paths import named
+from hostler.gateway.admin.problems import fails
+from hostler.gateway.admin.wanted import Wanted
+from hostler.wire.management import ProfileInfo, Switched, SwitchOptions, UnloadOptions
+
+Name = Annotated[
+    str,
+    PathParameter(
+        description="A profile's name or alias; `/` and `:` may stand in it as they are, or percent-encoded.",
+        examples=[Example(summary="A profile", value="smollm2")],
+    ),
+]
+
+_LOAD_FAILURES = (400, 404, 409, 499, 500, 502, 503, 504)
+
+
+class ProfileRoutes(Controller):
+    """`/api/profiles`."""
+
+    path = "/api/profiles"
+    tags = ("Profiles",)
+
+    @get(summary="All profiles", responses=fails())
+    async def profiles(self, services: Wanted) -> list[ProfileInfo]:
+        """Profiles of the config in file order, then one for each model that was found; hidden ones too."""
+        return views.profiles(services.catalogue, services.fleet)
+
+    @get("/{name:str}", summary="One profile", responses=fails(400, 404))
+    async def profile(self, services: Wanted, name: Name) -> ProfileInfo:
+        """The profile, its model, what it needs and the state of its instance."""
+        return views.profile(services.catalogue, services.fleet, named(name))
+
+    @post("/{name:str}/load", status_code=200, summary="Load a profile", responses=fails(*_LOAD_FAILURES))
+    async def load(self, services: Wanted, name: Name) -> Switched:
+        """Answers when the profile is ready, or with why it cannot be. Others are unloaded only when the
+        room is needed. A load that is already under way is joined; a failed profile is tried again."""
+        profile = views.resolved(services.catalogue, named(name))
+        await services.fleet.load(profile)
+        return Switched(profile=profile, state=services.fleet.profile(profile).state)
+
+    @post("/{name:str}/unload", status_code=200, summary="Unload a profile", responses=fails(400, 404, 413, 503))
+    async def unload(
+        self,
+        services: Wanted,
+        name: Name,
+        data: Annotated[UnloadOptions | None, Body(description="`now` cuts running requests off.")] = None,
+    ) -> Switched:
+        """Answers when the engine has ended. Running requests finish first, unless `now` is set."""
+        profile = views.resolved(services.catalogue, named(name))
+        ended = await services.fleet.unload(profile, now=data.now if data else False)
+        state = services.fleet.profile(profile).state
+        return Switched(profile=profile, state=state, unloaded=(profile,) if ended else ())
+
+    @post(
+        "/{name:str}/switch",
+        status_code=200,
+        summary="Switch to a profile",
+        responses=fails(*_LOAD_FAILURES, 413),
+    )
+    async def switch(
+        self,
+        services: Wanted,
+        name: Name,
+        data: Annotated[SwitchOptions | None, Body(description="`keep` leaves the others loaded.")] = None,
+    ) -> Switched:
+        """Load the profile, then drain and unload every other unpinned one, even if both would fit."""
+        profile = views.resolved(services.catalogue, named(name))
+        unloaded = await services.fleet.switch(profile, keep=data.keep if data else False)
+        return Switched(profile=profile, state=services.fleet.profile(profile).state, unloaded=unloaded)

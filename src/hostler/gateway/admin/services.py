@@ -1,0 +1,64 @@
+"""What the management API works with, handed in by the composition root; it owns none of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from hostler.accounts.keys import Principal
+from hostler.events import Bus
+from hostler.fleet.protocol import Catalogue, Fleet
+from hostler.wire.management import ConfigValue, GatewayStatus, Reloaded, RequestRecord
+
+
+class History(Protocol):
+    """Finished requests; :class:`hostler.ledger.queries.Queries` is one."""
+
+    async def recent(self, limit: int = 50, profile: str | None = None) -> tuple[RequestRecord, ...]:
+        """The newest ``limit`` ones (of ``profile``), newest first."""
+        ...
+
+
+class LogReader(Protocol):
+    """Reads log files, rotated ones too."""
+
+    async def tail(self, path: Path, lines: int) -> list[str]:
+        """The last ``lines`` lines without their ends; empty when there is no file yet."""
+        ...
+
+    def follow(self, path: Path, lines: int) -> AsyncIterator[str]:
+        """The last ``lines`` lines, then new ones as they are written, until the iterator is closed."""
+        ...
+
+
+class Closing(Protocol):
+    """An event that is set when the gateway stops; ``anyio.Event`` is one."""
+
+    def is_set(self) -> bool: ...
+
+    async def wait(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """The collaborators.
+
+    ``authenticate`` takes headers (names in lower case) and raises Unauthorized. ``log_file`` takes a
+    profile, or None for Hostler's own log.
+    ``closing`` ends every event stream and followed log, so that draining can finish.
+    """
+
+    fleet: Fleet
+    catalogue: Catalogue
+    bus: Bus
+    history: History
+    logs: LogReader
+    closing: Closing
+    authenticate: Callable[[Mapping[bytes, bytes]], Principal]
+    status: Callable[[], GatewayStatus]
+    reload: Callable[[], Awaitable[Reloaded]]
+    config: Callable[[], list[ConfigValue]]
+    log_file: Callable[[str | None], Path]
+    heartbeat_s: float = 15.0

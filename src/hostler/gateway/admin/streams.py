@@ -1,0 +1,118 @@
+"""Events as a stream: SSE frames and WebSocket messages of the same batches."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+
+import anyio
+import msgspec
+
+from hostler.errors import InvalidRequest
+from hostler.events import AnyEvent, Bus, Gap
+from hostler.gateway.admin.services import Closing
+
+BATCH = 256
+HEARTBEAT = b": still here\n\n"
+# Browsers reconnect by themselves after this pause.
+OPENING = b"retry: 1000\n: hello\n\n"
+
+_encoder = msgspec.json.Encoder()
+TYPES: tuple[str, ...] = tuple(sorted(str(kind.__struct_config__.tag) for kind in AnyEvent.__args__))
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What a reader asks for: events above ``after`` (None: only new ones) of ``types`` (empty: all)."""
+
+    after: int | None = None
+    types: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(cls, after: int | None, last_event_id: str | None, types: str | None) -> Wanted:
+        """From the query and the header; the header, which a reconnecting browser sends, counts more."""
+        if last_event_id:
+            if not last_event_id.isdigit():
+                raise InvalidRequest("`Last-Event-ID` is not a number.", hint="Send the id of the last event you read.")
+            after = int(last_event_id)
+        chosen = frozenset(filter(None, (types or "").split(",")))
+        unknown = sorted(chosen.difference(TYPES))
+        if unknown:
+            raise InvalidRequest(f"There is no event type {unknown[0]!r}.", hint=f"The types are {', '.join(TYPES)}.")
+        return cls(after, chosen)
+
+    def takes(self, event: AnyEvent) -> bool:
+        """Whether the reader wants ``event``; what it missed is always told."""
+        return not self.types or isinstance(event, Gap) or str(event.__struct_config__.tag) in self.types
+
+
+async def batches(
+    bus: Bus, closing: Closing, wanted: Wanted, heartbeat_s: float
+) -> AsyncGenerator[list[AnyEvent], None]:
+    """Wanted events as they come, until ``closing``; an empty list after each ``heartbeat_s`` of silence.
+
+    A reader costs one number: when it is slower than the ring, a Gap tells what it missed. An ``after``
+    above the newest id (from an earlier run of the gateway) starts at the oldest kept event.
+    """
+    cursor = bus.last_id if wanted.after is None else wanted.after
+    if cursor > bus.last_id:
+        cursor = 0
+    while not closing.is_set():
+        news = bus.since(cursor)[:BATCH]
+        if news:
+            cursor = news[-1].id
+            chosen = [event for event in news if wanted.takes(event)]
+            if chosen:
+                yield chosen
+        elif await _silence(bus, closing, cursor, heartbeat_s):
+            yield []
+
+
+async def frames(bus: Bus, closing: Closing, wanted: Wanted, heartbeat_s: float) -> AsyncGenerator[bytes, None]:
+    """The batches as server-sent events."""
+    yield OPENING
+    async for batch in batches(bus, closing, wanted, heartbeat_s):
+        yield b"".join(map(frame, batch)) or HEARTBEAT
+
+
+def frame(event: AnyEvent) -> bytes:
+    """One server-sent event."""
+    name = str(event.__struct_config__.tag).encode()
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.id, name, _encoder.encode(event))
+
+
+def message(event: AnyEvent) -> str:
+    """One WebSocket message."""
+    return _encoder.encode(event).decode()
+
+
+async def _silence(bus: Bus, closing: Closing, cursor: int, heartbeat_s: float) -> bool:
+    """Wait for news or the end; True when neither came in time."""
+    with anyio.move_on_after(heartbeat_s) as bound:
+        async with anyio.create_task_group() as waiting:
+
+            async def first(wait: Callable[[], Awaitable[None]]) -> None:
+                await wait()
+                waiting.cancel_scope.cancel()
+
+            waiting.start_soon(first, lambda: bus.changed(cursor))
+            waiting.start_soon(first, closing.wait)
+    return bound.cancelled_caught
+
+
+async def lines_until(source: AsyncIterator[str], closing: Closing) -> AsyncIterator[bytes]:
+    """Lines of a followed log, each with its end, until ``closing``."""
+    while (line := await _next_line(source, closing)) is not None:
+        yield line.encode("utf-8", "backslashreplace") + b"\n"
+
+
+async def _next_line(source: AsyncIterator[str], closing: Closing) -> str | None:
+    line: str | None = None
+    async with anyio.create_task_group() as waiting:
+
+        async def end() -> None:
+            await closing.wait()
+            waiting.cancel_scope.cancel()
+
+        waiting.start_soon(end)
+        line = await anext(source, None)
+        waiting.cancel_scope.cancel()
+    return line

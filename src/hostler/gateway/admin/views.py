@@ -1,0 +1,74 @@
+"""From what the fleet and the catalogue know to what the API shows."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hostler.errors import NotFound
+from hostler.fleet.protocol import Catalogue, Entry, Fleet, InstanceView, ProfileStanding, RequestView
+from hostler.gateway.errors import problem_of
+from hostler.wire.management import Instance, ProfileInfo, RequestInFlight
+
+
+def profiles(catalogue: Catalogue, fleet: Fleet) -> list[ProfileInfo]:
+    """Every profile with the state of its instance."""
+    default = catalogue.default()
+    return [_profile(entry, fleet.profile(entry.name), default) for entry in catalogue.entries()]
+
+
+def profile(catalogue: Catalogue, fleet: Fleet, name: str) -> ProfileInfo:
+    """One profile by name or alias. Raises UnknownProfile."""
+    entries = {entry.name: entry for entry in catalogue.entries()}
+    entry = entries.get(name) or entries[catalogue.resolve(name).name]
+    return _profile(entry, fleet.profile(entry.name), catalogue.default())
+
+
+def resolved(catalogue: Catalogue, name: str) -> str:
+    """The name of the profile that ``name`` means. Raises UnknownProfile."""
+    entry = next((entry for entry in catalogue.entries() if entry.name == name), None)
+    return entry.name if entry else catalogue.resolve(name).name
+
+
+def instance(fleet: Fleet, wanted: str) -> Instance:
+    """One instance by its id. Raises NotFound."""
+    for view in fleet.instances():
+        if view.id == wanted:
+            return shown_instance(view)
+    raise NotFound(f"There is no instance {wanted}.", hint="`hostler ps` shows those that run.")
+
+
+def shown_instance(view: InstanceView) -> Instance:
+    """An instance as the API shows it; both structs have the same fields."""
+    return Instance(**msgspec.structs.asdict(view))
+
+
+def shown_request(view: RequestView) -> RequestInFlight:
+    """A request in flight as the API shows it; both structs have the same fields."""
+    return RequestInFlight(**msgspec.structs.asdict(view))
+
+
+def _profile(entry: Entry, standing: ProfileStanding, default: str | None) -> ProfileInfo:
+    wanted = entry.profile
+    return ProfileInfo(
+        name=entry.name,
+        description=wanted.description,
+        task=entry.task,
+        aliases=wanted.aliases,
+        model=entry.model.name if entry.model else wanted.model,
+        size=entry.model.size if entry.model else None,
+        context=entry.context,
+        slots=wanted.slots,
+        ttl_s=wanted.ttl,
+        pin=wanted.pin,
+        group=wanted.group,
+        hidden=wanted.hidden,
+        origin=entry.origin,
+        default=entry.name == default,
+        state=standing.state,
+        reason=standing.reason,
+        waiting=standing.waiting,
+        load_s=standing.load_s,
+        tokens_per_s=standing.tokens_per_s,
+        need=entry.need,
+        problem=problem_of(entry.problem) if entry.problem else None,
+    )

@@ -1,0 +1,56 @@
+"""The management application over fakes of its collaborators."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+from admin_fakes import FakeCatalogue, FakeFleet, FakeHistory, FakeLogs, World
+
+from hostler.accounts.keys import Keyring
+from hostler.clock import ManualClock
+from hostler.events import Bus
+from hostler.gateway.admin.app import build
+from hostler.gateway.admin.services import Services
+
+
+@pytest.fixture
+def world(home: Path) -> World:
+    fleet = FakeFleet()
+    keys = Keyring.load(home / "keys.json")
+    world = World(
+        fleet=fleet,
+        catalogue=FakeCatalogue(),
+        history=FakeHistory(),
+        logs=FakeLogs(),
+        bus=Bus(ManualClock(), ring=100),
+        closing=anyio.Event(),
+        keys=keys,
+    )
+    world.app = build(
+        Services(
+            fleet=fleet,
+            catalogue=world.catalogue,
+            bus=world.bus,
+            history=world.history,
+            logs=world.logs,
+            closing=world.closing,
+            authenticate=keys.authenticate,
+            status=world.status,
+            reload=world.reload,
+            config=world.config,
+            log_file=lambda profile: Path(f"/logs/{profile or 'hostler'}.log"),
+            heartbeat_s=0.01,
+        )
+    )
+    return world
+
+
+@pytest.fixture
+async def client(world: World, anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app=world.app, raise_app_exceptions=False)  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:4785") as client:
+        yield client
