@@ -35,10 +35,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     code: str = ""
 
 
-_DEVICE_BYTES = re.compile(
-    r"(?:failed to allocate|unable to allocate|allocating)\s+(?:(?P<device>[A-Za-z]+\d*)\s+buffer.*?)?"
-    r"(?:size|of)?\s*(?P<size>[\d.]+)\s*(?P<unit>MiB|bytes)?(?:\s+on device (?P<on>\d+))?"
-)
+_SIZE = re.compile(r"([\d.]+) MiB|(?:of size |allocate )(\d+)|(\d+) bytes")
+_PLACE = re.compile(r"on device (\d+)|allocate ([A-Za-z]+\d+) buffer")
 _OUT_OF_MEMORY = re.compile(
     r"bad_alloc|out of memory|OutOfMemory|ErrorOutOfDeviceMemory|cannot allocate memory|failed to allocate"
     r"|unable to allocate|mmap failed.*allocate|insufficient memory|failed to mlock|failed to fit params",
@@ -144,24 +142,21 @@ def _memory(ending: Ending) -> OutOfMemory | None:
     line = next((each for each in ending.lines if _OUT_OF_MEMORY.search(each)), None)
     if line is None:
         return None
-    found = _DEVICE_BYTES.search(line)
-    device = _device(found, line)
-    size = f" {_size(found)}" if found and found["size"] else ""
-    return OutOfMemory(f"The engine of `{ending.profile}` could not get{size or ' enough'} memory on {device}.")
+    return OutOfMemory(f"The engine of `{ending.profile}` could not get {_size(line)} memory on {_device(line)}.")
 
 
-def _device(found: re.Match[str] | None, line: str) -> str:
-    if found and found["on"]:
-        return f"device {found['on']}"
-    name = found["device"] if found else None
-    if name and not name.upper().startswith("CPU"):
-        return name
-    return "the GPU" if re.search(r"cuda|hip|vulkan|metal|Device", line, re.IGNORECASE) else "host"
+def _device(line: str) -> str:
+    if found := _PLACE.search(line):
+        return f"device {found[1]}" if found[1] else found[2]
+    return "the GPU" if re.search(r"cuda|hip|vulkan|metal|vk::|Device", line, re.IGNORECASE) else "host"
 
 
-def _size(found: re.Match[str]) -> str:
-    mib = float(found["size"]) / (1 if found["unit"] == "MiB" else 2**20)
-    return f"{mib / 1024:.1f} GiB" if mib >= 1024 else f"{mib:.0f} MiB"
+def _size(line: str) -> str:
+    found = _SIZE.search(line)
+    if found is None:
+        return "enough"
+    mib = float(found[1]) if found[1] else int(found[2] or found[3]) / 2**20
+    return f"{mib / 1024:.1f} GiB of" if mib >= 1024 else f"{mib:.0f} MiB of"
 
 
 def _signal(ending: Ending) -> KilledBySignal | None:
