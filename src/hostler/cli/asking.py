@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PromptArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[PROMPT]", help="What to ask; piped text is added to it. Without both: a conversation.",
+        metavar="PROMPT", help="What to ask; piped text is added to it. Without both: a conversation.",
         show_default=False,
     ),
 ]  # fmt: skip

@@ -237,6 +237,7 @@ def _history() -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             # Questions are private: the file is made for its owner alone before anything is in it.
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.touch(mode=0o600)
             readline.write_history_file(file)
 

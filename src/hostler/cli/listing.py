@@ -37,7 +37,11 @@ async def ls(session: Session, show_all: AllOption = False) -> None:
     elif not known:
         print("No profile and no model was found. `hostler starters fetch smollm2` fetches a small one.")
     else:
-        output.console(session).print(_profiles(known))
+        screen = output.console(session)
+        screen.print(_profiles(known))
+        for profile in known:
+            if why := _trouble(profile):
+                screen.print(f"{profile.name}: {why}", style="yellow")
 
 
 async def ps(session: Session) -> None:
@@ -88,24 +92,28 @@ def _profiles(known: list[ProfileInfo]) -> Table:
 
 
 def _grouped(known: list[ProfileInfo]) -> dict[str, list[ProfileInfo]]:
-    """Profiles under their headings, in the order that they came; those without a heading first."""
+    """Profiles under their headings, in the order that they came; without a heading first, found ones last."""
     groups: dict[str, list[ProfileInfo]] = {"": []}
     for profile in known:
         heading = profile.group or ("" if profile.origin == "config" else FOUND)
         groups.setdefault(heading, []).append(profile)
-    return groups
+    found = groups.pop(FOUND, [])
+    return groups | ({FOUND: found} if found else {})
 
 
 def _about(profile: ProfileInfo) -> str:
-    """Why it cannot run; else its description, else what it is."""
-    if profile.problem is not None:
-        return f"{profile.problem.message} {profile.problem.hint}".strip()
-    if profile.reason:
-        return profile.reason
+    """Its description, else where it was found; what it does unless that is chat."""
     told = profile.description or (f"from {profile.origin}" if profile.origin != "config" else "")
     if profile.task not in (None, "chat"):
         return f"{told} ({profile.task})".strip()
     return told
+
+
+def _trouble(profile: ProfileInfo) -> str:
+    """Why it cannot run, and what to do; empty when nothing is wrong."""
+    if profile.problem is not None:
+        return f"{profile.problem.message} {profile.problem.hint}".strip()
+    return profile.reason
 
 
 def _instances(running: list[Instance]) -> Table:

@@ -13,7 +13,7 @@ from hostler.cli.completion import complete_profile
 Whose = Annotated[
     str | None,
     typer.Argument(
-        metavar="[PROFILE]", help="Whose engine; without it the gateway's own log.", autocompletion=complete_profile
+        metavar="PROFILE", help="Whose engine; without it the gateway's own log.", autocompletion=complete_profile
     ),
 ]
 FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines until Ctrl-C.")]

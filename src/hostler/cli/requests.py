@@ -44,11 +44,11 @@ async def cancel(session: Session, request: RequestId) -> None:
     from hostler.cli import output
 
     async with session.connect() as client:
-        await client.cancel(request)
+        done = await client.cancel(request)
     if session.json:
-        output.write_json({"cancelled": request})
+        output.write_json(done)
     else:
-        print(f"{request} is cancelled.")
+        print(f"{done.request} is cancelled.")
 
 
 def _requests(known: Requests, lines: int) -> Table:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FirstProfile = Annotated[
     str | None,
     typer.Argument(
-        metavar="[PROFILE]", help="Load it at once; with a gateway running, switch to it.",
+        metavar="PROFILE", help="Load it at once; with a gateway running, switch to it.",
         autocompletion=complete_profile, show_default=False,
     ),
 ]  # fmt: skip

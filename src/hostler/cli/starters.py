@@ -76,7 +76,7 @@ def _complete(incomplete: str) -> list[str]:
 
 
 Names = Annotated[
-    list[str], typer.Argument(metavar="NAME...", help="As `hostler starters ls` shows them.", autocompletion=_complete)
+    list[str], typer.Argument(metavar="NAME", help="As `hostler starters ls` shows them.", autocompletion=_complete)
 ]
 
 

@@ -17,6 +17,8 @@ from hostler.client.transport import ConnectionLost, Transport
 from hostler.errors import NoGateway
 from hostler.events import AnyEvent
 from hostler.wire.management import (
+    Cancelled,
+    ConfigValue,
     GatewayStatus,
     Instance,
     ProfileInfo,
@@ -67,9 +69,9 @@ class Client:
         """Read the configuration again; ConfigError when it is wrong, and the old one stays."""
         return await self._transport.post("/api/gateway/reload", Reloaded)
 
-    async def config(self) -> bytes:
-        """The effective configuration with its sources, as JSON."""
-        return await self._transport.get_bytes("/api/config")
+    async def config(self) -> list[ConfigValue]:
+        """Every setting in force and who set it."""
+        return await self._transport.get("/api/config", list[ConfigValue])
 
     async def profiles(self) -> list[ProfileInfo]:
         """All profiles, hidden ones too."""
@@ -99,9 +101,9 @@ class Client:
         """Requests in flight and at most ``limit`` finished ones."""
         return await self._transport.get("/api/requests", Requests, limit=limit)
 
-    async def cancel(self, request: str) -> None:
+    async def cancel(self, request: str) -> Cancelled:
         """Cancel a queued or running request; NotFound when there is none of that id."""
-        await self._transport.post(f"/api/requests/{quote(request, safe='')}/cancel", msgspec.Raw)
+        return await self._transport.post(f"/api/requests/{quote(request, safe='')}/cancel", Cancelled)
 
     async def healthy(self) -> bool:
         """True when the gateway's loop turns."""

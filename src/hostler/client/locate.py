@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import Literal
@@ -16,8 +15,6 @@ import msgspec
 
 RECORD = "gateway.json"
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}
-# Process start times are read from clock ticks; two readings of one process differ by less than this.
-SAME_START_S = 1.5
 
 How = Literal["asked", "record", "config"]
 
@@ -48,12 +45,9 @@ def read_record(state: Path) -> GatewayRecord | None:
 
 def _still_runs(record: GatewayRecord) -> bool:
     """True when the pid is alive and is not a later process that was given the same number."""
-    import psutil
+    from hostler.hardware.process import is_same_process
 
-    with contextlib.suppress(psutil.Error):
-        started = psutil.Process(record.pid).create_time()
-        return abs(started - record.start_time) < SAME_START_S
-    return False
+    return is_same_process(record.pid, record.start_time)
 
 
 def locate(asked: str | None, state: Path) -> Target | None:

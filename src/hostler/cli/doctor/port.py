@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from hostler.cli.doctor.findings import Finding, Ground, ok, problem
 from hostler.client.locate import read_record
+from hostler.hardware.process import who_listens
 
 CHECK = "port"
 
@@ -37,5 +38,6 @@ def listenable(host: str, port: int) -> Finding:
 
 def _taken(host: str, port: int, error: OSError) -> Finding:
     if error.errno == errno.EADDRINUSE:
-        return problem(CHECK, f"{host}:{port} is in use.", "Stop that, or start with `hostler up --port PORT`.")
+        holder = who_listens(port) or "something"
+        return problem(CHECK, f"{holder} listens on {host}:{port}.", "Stop it, or start with `hostler up --port PORT`.")
     return problem(CHECK, f"{host}:{port} cannot be had: {error.strerror}.", "Correct `[gateway] host` and `port`.")

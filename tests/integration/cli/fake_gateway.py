@@ -1,0 +1,261 @@
+"""A gateway that answers from the wire structs and remembers what it was asked. Runs in a thread of the test."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+import anyio
+import msgspec
+import uvicorn
+
+from hostler.errors import HostlerError, NotFound, UnknownProfile
+from hostler.events import AnyEvent, InstanceChanged, LoadProgress
+from hostler.wire.management import (
+    Cancelled,
+    ConfigValue,
+    DeviceMemory,
+    GatewayStatus,
+    Instance,
+    Problem,
+    ProblemBody,
+    ProfileInfo,
+    ReadyReport,
+    Reloaded,
+    RequestInFlight,
+    RequestRecord,
+    Requests,
+    Switched,
+)
+
+Body = bytes | AsyncIterator[bytes]
+GIB, MIB = 2**30, 2**20
+
+
+def profile(name: str, **changes: Any) -> ProfileInfo:
+    """A ready chat profile, with ``changes``."""
+    usual = ProfileInfo(
+        name=name, description=f"The profile {name}", task="chat", aliases=(), model=f"{name}.gguf", size=98 * MIB,
+        context=8192, slots=1, ttl_s=None, pin=False, group="", hidden=False, origin="config", default=False,
+        state="unloaded", reason="", waiting=0, load_s=None, tokens_per_s=None, need={"host": 338 * MIB},
+    )  # fmt: skip
+    return msgspec.structs.replace(usual, **changes)
+
+
+INSTANCE = Instance(
+    id="smollm2-1", profile="smollm2", state="ready", pid=4242, model="smollm2.gguf", context=8192, slots=1,
+    bytes={"host": 338 * MIB}, predicted_bytes={"host": 300 * MIB}, leases=1, served=7, tokens_per_s=85.4,
+    idle_s=None, ttl_s=600.0, pinned=False, load_s=1.2, started_at=1_700_000_000.0,
+)  # fmt: skip
+REQUESTS = Requests(
+    in_flight=(
+        RequestInFlight(
+            id="req-9", profile="smollm2", instance="smollm2-1", api="openai.chat", state="running", age_s=1.25,
+            principal="local",
+        ),
+    ),
+    recent=(
+        RequestRecord(
+            id="req-8", at=1_700_000_000.0, principal="local", profile="smollm2", api="openai.chat", status=200,
+            tokens_in=12, tokens_cached=0, tokens_out=60, queue_ms=0.2, load_ms=1200.0, first_byte_ms=1300.0,
+            total_ms=2400.0, cancelled=False,
+        ),
+    ),
+)  # fmt: skip
+STATUS = GatewayStatus(
+    version="0.1.0", pid=4711, url="", home="/home", config_file="/home/hostler.toml", config_error="",
+    started_at=1_700_000_000.0, draining=False, default="smollm2", running=1, queued=0, last_event=2,
+    ledger_dropped=0,
+    memory=(DeviceMemory(device="host", total=24 * GIB, free=20 * GIB, budget=18 * GIB, used=338 * MIB),),
+)  # fmt: skip
+EVENTS: tuple[AnyEvent, ...] = (
+    InstanceChanged(id=1, at=1.0, instance="smollm2-1", profile="smollm2", state="loading"),
+    LoadProgress(id=2, at=2.0, instance="smollm2-1", profile="smollm2", stage="loading tensors", elapsed_s=0.4),
+    InstanceChanged(id=3, at=3.0, instance="smollm2-1", profile="smollm2", state="ready"),
+)
+USAGE = {"prompt_n": 12, "predicted_n": 3, "predicted_per_second": 85.4}
+
+
+class FakeGateway:
+    """What it serves can be changed by a test; ``asked`` lists method and path of every request."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.profiles = [
+            profile("smollm2", default=True, state="ready", tokens_per_s=85.4, aliases=("tiny",)),
+            profile("gemma3-270m", task="completion", context=32768, size=253 * MIB),
+            profile("secret", hidden=True),
+        ]
+        self.instances = [INSTANCE]
+        self.requests = REQUESTS
+        self.pieces: tuple[str, ...] = ("The sea ", "is wide", ".")
+        self.stream_error: dict[str, object] | None = None
+        self.truncated = False
+        self.events_per_connection = len(EVENTS)
+        self.asked: list[tuple[str, str]] = []
+        self.bodies: list[dict[str, object]] = []
+        self.keys: list[str] = []
+        self.last_event_ids: list[str] = []
+        self.hung_up = threading.Event()
+        self.endless = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        method, path = scope["method"], scope["raw_path"].decode()
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode()).items()}
+        body = await _read(receive)
+        self.asked.append((method, path))
+        self.keys.append(headers.get("authorization", ""))
+        if body:
+            self.bodies.append(json.loads(body))
+        try:
+            kind, content = self._answer(method, path, query, headers)
+        except HostlerError as error:
+            await _send(send, 404, "application/json", _problem(error))
+            return
+        try:
+            await _send(send, 200, kind, content)
+        finally:
+            if self.endless:
+                self.hung_up.set()
+
+    def _answer(self, method: str, path: str, query: dict[str, str], headers: dict[str, str]) -> tuple[str, Body]:
+        parts = [unquote(part) for part in path.strip("/").split("/")]
+        match method, *parts:
+            case "GET", "api", "events":
+                after = headers.get("last-event-id") or query.get("after") or ""
+                self.last_event_ids.append(after)
+                return "text/event-stream", self._events(int(after or 0))
+            case "GET", "api", "logs":
+                if "profile" in query:
+                    self._known(query["profile"])
+                lines = [f"line {number}" for number in range(1, 6)][-int(query["lines"]) :]
+                return "text/plain", "".join(f"{line}\n" for line in lines).encode()
+            case "POST", "v1", "chat", "completions":
+                return "text/event-stream", self._chat(lambda text: {"delta": {"content": text}})
+            case "POST", "v1", "completions":
+                return "text/event-stream", self._chat(lambda text: {"text": text})
+        return "application/json", msgspec.json.encode(self._management(method, parts, query))
+
+    def _management(self, method: str, parts: list[str], query: dict[str, str]) -> object:
+        match method, *parts:
+            case "GET", "api", "gateway":
+                return msgspec.structs.replace(STATUS, url=self.url)
+            case "POST", "api", "gateway", "reload":
+                return Reloaded(added=("new",), changed=("smollm2",), removed=())
+            case "GET", "api", "config":
+                return [ConfigValue(key="gateway.port", value="4785", source="default")]
+            case "GET", "api", "profiles":
+                return self.profiles
+            case "GET", "api", "profiles", name:
+                return self._known(name)
+            case "POST", "api", "profiles", name, "load":
+                return Switched(profile=self._known(name).name, state="ready")
+            case "POST", "api", "profiles", name, "unload":
+                return Switched(profile=self._known(name).name, state="unloaded", unloaded=(name,))
+            case "POST", "api", "profiles", name, "switch":
+                return Switched(profile=self._known(name).name, state="ready", unloaded=("old", "older"))
+            case "GET", "api", "instances":
+                return self.instances
+            case "GET", "api", "requests":
+                return self.requests
+            case "POST", "api", "requests", "req-9", "cancel":
+                return Cancelled(request="req-9")
+            case "GET", "health":
+                return {"status": "ok"}
+            case "GET", "ready":
+                return ReadyReport(ready=True, draining=False, config_error="", profiles={"smollm2": "ready"})
+        raise NotFound(f"There is nothing at /{'/'.join(parts)}.")
+
+    def _known(self, name: str) -> ProfileInfo:
+        for known in self.profiles:
+            if name == known.name or name in known.aliases:
+                return known
+        raise UnknownProfile(f"No profile is called {name}; the nearest is smollm2.")
+
+    async def _events(self, after: int) -> AsyncIterator[bytes]:
+        yield b": hello\n\n"
+        fresh = [event for event in EVENTS if event.id > after]
+        for event in fresh[: self.events_per_connection]:
+            yield b"id: %d\ndata: %s\n\n" % (event.id, msgspec.json.encode(event))
+        if len(fresh) <= self.events_per_connection:
+            await anyio.sleep_forever()
+
+    async def _chat(self, choice: Callable[[str], dict[str, object]]) -> AsyncIterator[bytes]:
+        yield b": loading smollm2, 40%\n\n"
+        for text in self.pieces:
+            yield _data({"choices": [choice(text)]})
+        if self.endless:
+            await anyio.sleep_forever()
+        if self.stream_error:
+            yield _data({"error": self.stream_error})
+            return
+        yield _data({"choices": [{**choice(""), "finish_reason": "stop"}], "timings": USAGE})
+        if not self.truncated:
+            yield b"data: [DONE]\n\n"
+
+
+def _data(value: object) -> bytes:
+    return b"data: %s\n\n" % json.dumps(value).encode()
+
+
+def _problem(error: HostlerError) -> bytes:
+    return msgspec.json.encode(ProblemBody(Problem(code=error.code, message=error.message, hint=error.hint)))
+
+
+async def _read(receive: Callable[[], Awaitable[Any]]) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+
+
+async def _send(send: Callable[[Any], Awaitable[None]], status: int, kind: str, content: Body) -> None:
+    headers = [(b"content-type", kind.encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    if isinstance(content, bytes):
+        await send({"type": "http.response.body", "body": content})
+        return
+    async for piece in content:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, app: FakeGateway) -> None:
+        super().__init__(
+            uvicorn.Config(app, port=0, log_level="error", lifespan="off", ws="none", timeout_graceful_shutdown=0)
+        )
+        self.listening = threading.Event()
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @property
+    def port(self) -> int:
+        port: int = self.servers[0].sockets[0].getsockname()[1]
+        return port
+
+
+@contextmanager
+def serving() -> Iterator[FakeGateway]:
+    """A fake gateway that listens on a free port until the block ends."""
+    gateway = FakeGateway()
+    server = _Server(gateway)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        assert server.listening.wait(10)
+        gateway.url = f"http://127.0.0.1:{server.port}"
+        yield gateway
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive()
