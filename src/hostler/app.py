@@ -1,1 +1,239 @@
-"""The composition root: builds everything and owns the root task group."""
+"""The composition root: builds everything, owns the root task group, starts and stops in the right order.
+
+Start: lock the home, end orphans, bind, serve; then the ledger, the management API and preloads behind it.
+Stop (Ctrl-C or SIGTERM): refuse new work but keep listening, let running requests finish for ``drain_s``, end
+event streams, close the listener, stop every engine, write the ledger. A second signal skips the waiting.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import cast
+
+import anyio
+import anyio.abc
+import msgspec
+
+from hostler import __version__, log
+from hostler.accounts.keys import Keyring
+from hostler.clock import SystemClock
+from hostler.config.load import Loaded, load
+from hostler.config.paths import expand, home
+from hostler.config.settings import Config, Home
+from hostler.engines.builds import Builds
+from hostler.engines.llamacpp import LlamaCpp
+from hostler.engines.protocol import RunnerSettings
+from hostler.errors import HostlerError
+from hostler.events import Bus, GatewayDraining, GatewayStarted
+from hostler.fleet.catalogue import ProfileCatalogue
+from hostler.fleet.measurements import Measurements
+from hostler.fleet.memory import Budget
+from hostler.fleet.owner import FleetOwner, Preparer
+from hostler.gateway.front import ASGIApp, Front, FrontParts, Management
+from hostler.gateway.inference import Inference, InferenceParts
+from hostler.gateway.openai import Models
+from hostler.gateway.server import Server, check_exposure, listen, url_of
+from hostler.gateway.web import page
+from hostler.hardware.process import process_start_time
+from hostler.ledger.recorder import Recorder
+from hostler.live import LiveConfig
+from hostler.models.library import Library
+from hostler.standing import Standing, devices
+from hostler.store.home_lock import Holder, HomeLock
+from hostler.store.writer import Writer
+
+
+class UpOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `hostler up` was told. ``announce`` is called once, when requests are accepted."""
+
+    config: Path | None = None
+    host: str | None = None
+    port: int | None = None
+    log_format: str | None = None
+    log_level: str | None = None
+    profile: str | None = None
+    announce: Callable[[Standing], None] | None = None
+
+    def flags(self) -> dict[str, object]:
+        """Those that are settings, by dotted key."""
+        given = {
+            "gateway.host": self.host,
+            "gateway.port": self.port,
+            "log.format": self.log_format,
+            "log.level": self.log_level,
+        }
+        return {key: value for key, value in given.items() if value is not None}
+
+
+def run(options: UpOptions) -> int:
+    """Serve until a signal; the exit status. Raises HostlerError when it cannot start."""
+    folders = home(os.environ, options.config)
+    flags = options.flags()
+    loaded = load(folders, os.environ, flags)
+    log.configure(loaded.config.log, folders.logs)
+    lock = HomeLock(folders.state)
+    lock.acquire(_holder(""))
+    try:
+        return anyio.run(_serve, options, folders, flags, loaded, lock, backend_options={"use_uvloop": _has_uvloop()})
+    finally:
+        lock.release()
+        log.close()
+
+
+async def _serve(options: UpOptions, folders: Home, flags: Mapping[str, object], loaded: Loaded, lock: HomeLock) -> int:
+    gateway = Gateway(folders, flags, loaded)
+    try:
+        await gateway.serve(lock, options)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await gateway.aclose()
+    return 0
+
+
+class Gateway:
+    """Everything that lives as long as the process."""
+
+    def __init__(self, folders: Home, flags: Mapping[str, object], loaded: Loaded) -> None:
+        config = loaded.config
+        self.folders = folders
+        clock = SystemClock()
+        self.bus = Bus(clock)
+        self.live = LiveConfig(folders, flags, loaded, self.bus)
+        self.keys = Keyring.load(folders.state / "keys.json")
+        check_exposure(config.gateway.host, has_keys=not self.keys.empty)
+        self._listener = listen(config.gateway.host, config.gateway.port)
+        self.url = url_of(self._listener)
+        self.runner = LlamaCpp(_runner_settings(folders, config), Builds(folders.cache))
+        self.catalogue = ProfileCatalogue(config, self._library, clock, lambda: self.fleet.recent())
+        self.fleet = FleetOwner(
+            runner=self.runner,
+            preparer=Preparer(self.catalogue.spec, self.catalogue.wanted, self.catalogue.key),
+            budget=Budget(config.memory, lambda: devices(self.fleet.pids())),
+            measurements=Measurements(folders.state / "measurements.json"),
+            limits=config.limits,
+            bus=self.bus,
+            clock=clock,
+        )
+        self.writer = Writer(folders.state / "hostler.db")
+        self.recorder = Recorder(self.writer, self.bus, clock)
+        self.draining = False
+        self.closing = anyio.Event()
+        self.standing = Standing(self)
+        self.inference = Inference(
+            InferenceParts(
+                fleet=self.fleet,
+                catalogue=self.catalogue,
+                keys=self.keys,
+                recorder=self.recorder,
+                clock=clock,
+                limits=config.limits,
+                draining=lambda: self.draining,
+            )
+        )
+        self._management = Management()
+        front = Front(
+            FrontParts(
+                keys=self.keys,
+                models=Models(self.catalogue, self.fleet),
+                management=self._management,
+                web=page,
+                ready=self.standing.ready,
+            )
+        )
+        self._server = Server(front, self.inference, self._listener, self.inference.client_limits)
+
+    def _library(self, config: Config) -> Library:
+        roots = [expand(root, os.environ) for root in config.library.roots]
+        return Library(self.folders.models, roots, config.library.caches, os.environ)
+
+    async def serve(self, lock: HomeLock, options: UpOptions) -> None:
+        """Serve until a signal has ended it; engines are gone when this returns."""
+        for orphan in await self.runner.end_orphans():
+            log.warning("engine.orphan_ended", pid=orphan.pid, profile=orphan.profile)
+        await self.catalogue.refresh()
+        lock.record(_holder(self.url))
+        async with anyio.create_task_group() as group:
+            group.start_soon(log.follow_bus, self.bus)
+            group.start_soon(self._stop_on_signal)
+            await group.start(self.fleet.run)
+            await self._server.serve(lambda url: self._started(url, group, options))
+            group.cancel_scope.cancel()
+
+    def _started(self, url: str, group: anyio.abc.TaskGroup, options: UpOptions) -> None:
+        """Requests are accepted: everything that they do not wait for begins now."""
+        self.bus.publish(GatewayStarted(url=url, version=__version__))
+        self.writer.start()
+        group.start_soon(self._build_management)
+        group.start_soon(self.live.follow, self.catalogue, self.fleet)
+        wanted = dict.fromkeys([*self.live.config.gateway.preload, *([options.profile] if options.profile else [])])
+        for name in wanted:
+            group.start_soon(self._preload, name)
+        if options.announce is not None:
+            options.announce(self.standing)
+
+    async def _preload(self, name: str) -> None:
+        try:
+            await self.fleet.load(self.catalogue.resolve(name).name)
+        except HostlerError as error:
+            log.error("preload.failed", profile=name, code=error.code, reason=str(error))
+
+    async def _build_management(self) -> None:
+        self._management.set(await anyio.to_thread.run_sync(_management_app, self.standing))
+
+    async def _stop_on_signal(self) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for _ in signals:
+                break
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._stop, group.cancel_scope)
+                async for _ in signals:
+                    log.warning("gateway.stop_now")
+                    group.cancel_scope.cancel()
+        self.fleet.cut_off()
+        self._server.stop_now()
+
+    async def _stop(self, waiting: anyio.CancelScope) -> None:
+        self.draining = True
+        self.bus.publish(GatewayDraining(leases=self.fleet.counts()[0]))
+        await self.fleet.drain(self.live.config.limits.drain_s)
+        self.fleet.cut_off()
+        self.closing.set()
+        self._server.stop()
+        waiting.cancel()
+
+    async def aclose(self) -> None:
+        """Write the ledger and close what is still open."""
+        self.closing.set()
+        await self.inference.aclose()
+        await self.recorder.close()
+        await self.writer.close()
+
+
+def _management_app(standing: Standing) -> ASGIApp:
+    from hostler.gateway.admin.app import build
+
+    return cast(ASGIApp, build(standing.services()))
+
+
+def _runner_settings(folders: Home, config: Config) -> RunnerSettings:
+    return RunnerSettings(
+        limits=config.limits,
+        logs=folders.logs,
+        state=folders.state,
+        cache=folders.cache,
+        log_max_bytes=config.log.max_size,
+        log_keep=config.log.keep,
+    )
+
+
+def _holder(url: str) -> Holder:
+    return Holder(os.getpid(), process_start_time(os.getpid()) or 0.0, url)
+
+
+def _has_uvloop() -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec("uvloop") is not None

@@ -22,6 +22,7 @@ class HeldLease:
         "_fleet",
         "api",
         "asked",
+        "cancelled",
         "ended",
         "endpoint",
         "granted",
@@ -39,6 +40,7 @@ class HeldLease:
         self._fleet = fleet
         self._callback: Callable[[], None] | None = None
         self.ended = False
+        self.cancelled = False
         self.request = asked.request
         self.profile = asked.profile
         self.principal = asked.principal
@@ -54,7 +56,12 @@ class HeldLease:
         self._callback = callback
 
     def cancel(self) -> None:
-        """Tell the holder, once, that the request is to end."""
+        """Tell the holder, once, that an operator ends the request."""
+        self.cancelled = True
+        self.lose()
+
+    def lose(self) -> None:
+        """Tell the holder, once, that the engine is gone."""
         callback, self._callback = self._callback, None
         if callback is not None:
             callback()

@@ -59,7 +59,6 @@ class FleetOwner:
         clock: Clock,
     ) -> None:
         self._preparer = preparer
-        self.budget = budget
         self._bus = bus
         self._clock = clock
         self.configure(limits)
@@ -72,6 +71,7 @@ class FleetOwner:
         self._recent: str | None = None
         self._specs: dict[str, LoadSpec] = {}
         self._runs = Runs(runner, measurements, bus, clock, self._tell)
+        self.budget = budget
         self._group: anyio.abc.TaskGroup | None = None
         self._nudge = anyio.Event()
         self._changed = anyio.Event()
@@ -134,11 +134,17 @@ class FleetOwner:
             self._carry_out(effect)
         if isinstance(message, m.Leave):
             self._tickets.pop(message.ticket, None)
+        if isinstance(message, m.Gone):
+            self._lose(message.instance)
         if self._waits_for_time(message):
             self._nudge.set()
         if self._watchers:
             self._changed.set()
             self._changed = anyio.Event()
+
+    def _lose(self, instance: str) -> None:
+        for lease in [held for held in self._held.values() if held.instance == instance]:
+            lease.lose()
 
     def _waits_for_time(self, message: m.Message) -> bool:
         """Whether the next wake may have come nearer; the common grant and release must stay cheap."""
@@ -354,6 +360,10 @@ class FleetOwner:
             ticket.refuse(QueueTimeout("The gateway stopped before the request got its turn."))
 
     # --- views ------------------------------------------------------------------------------------------
+
+    def pids(self) -> list[int]:
+        """The processes of all engines that run."""
+        return self._runs.pids()
 
     def counts(self) -> tuple[int, int]:
         """How many requests run, and how many wait."""

@@ -71,6 +71,10 @@ class Runs:
         """The run of that instance, until it is reaped."""
         return self._runs.get(instance)
 
+    def pids(self) -> list[int]:
+        """The processes that run now."""
+        return [run.pid for run in self._runs.values() if run.pid is not None]
+
     async def preflight(self, spec: LoadSpec) -> None:
         """See :meth:`hostler.engines.protocol.Runner.preflight`."""
         await self._runner.preflight(spec)

@@ -1,0 +1,74 @@
+"""The configuration while the gateway runs: read again when the file changes or somebody asks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import anyio
+
+from hostler.config.diff import changed_profiles
+from hostler.config.load import Loaded, load, show
+from hostler.config.settings import Config, Home
+from hostler.config.watch import watch
+from hostler.errors import ConfigError
+from hostler.events import Bus, ConfigRejected, ConfigReloaded
+from hostler.fleet.catalogue import ProfileCatalogue
+from hostler.fleet.owner import FleetOwner
+from hostler.wire.management import ConfigValue, Reloaded
+
+
+class LiveConfig:
+    """The configuration in force. A broken edit changes nothing; :attr:`problem` then says why.
+
+    Host, port, library roots of the caches and the log are taken at start only; profiles, limits of the fleet
+    and memory are taken at once, without touching instances whose settings did not change.
+    """
+
+    def __init__(self, home: Home, flags: Mapping[str, object], loaded: Loaded, bus: Bus) -> None:
+        self._home = home
+        self._flags = flags
+        self._loaded = loaded
+        self._bus = bus
+        self._reading = anyio.Lock()
+        self.problem = ""
+
+    @property
+    def config(self) -> Config:
+        """What is in force."""
+        return self._loaded.config
+
+    def shown(self) -> list[ConfigValue]:
+        """Every setting with its value and source."""
+        return [ConfigValue(key=v.key, value=v.value, source=v.source) for v in show(self._loaded)]
+
+    async def reload(self, catalogue: ProfileCatalogue, fleet: FleetOwner) -> Reloaded:
+        """Read everything again and apply it. Raises ConfigError, and keeps the old, when it is wrong."""
+        async with self._reading:
+            try:
+                fresh = load(self._home, os.environ, self._flags)
+            except ConfigError as error:
+                if error.message != self.problem:
+                    self._bus.publish(ConfigRejected(reason=error.message))
+                self.problem = error.message
+                raise
+            difference = changed_profiles(self.config, fresh.config)
+            self.problem, self._loaded = "", fresh
+            await catalogue.configure(fresh.config)
+            fleet.budget.configure(fresh.config.memory)
+            fleet.configure(fresh.config.limits)
+            fleet.reconfigured()
+        told = Reloaded(added=difference.added, changed=difference.changed, removed=difference.removed)
+        self._bus.publish(ConfigReloaded(added=told.added, changed=told.changed, removed=told.removed))
+        return told
+
+    async def follow(self, catalogue: ProfileCatalogue, fleet: FleetOwner) -> None:
+        """Reload whenever the file changes, until cancelled."""
+
+        async def changed() -> None:
+            try:
+                await self.reload(catalogue, fleet)
+            except ConfigError:
+                return  # told as an event, and shown until the file is right again
+
+        await watch(self._home.config_file, changed)

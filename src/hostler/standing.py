@@ -1,0 +1,134 @@
+"""How the gateway stands: what it tells about itself, and what the management API works with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+
+from hostler import __version__, log
+from hostler.clock import SystemClock
+from hostler.engines import logs as engine_logs
+from hostler.errors import UnknownProfile
+from hostler.fleet.memory import DeviceReading
+from hostler.hardware import host
+from hostler.hardware.process import resident
+from hostler.ledger.queries import Queries
+from hostler.wire.management import DeviceMemory, GatewayStatus, ProfileState, ReadyReport, Reloaded
+
+if TYPE_CHECKING:
+    from hostler.app import Gateway
+    from hostler.gateway.admin.services import Services
+
+
+def devices(pids: Iterable[int]) -> dict[str, DeviceReading]:
+    """Every device now; ``pids`` are our engines."""
+    memory = host.memory()
+    held = [seen for pid in pids if (seen := resident(pid)) is not None]
+    return {"host": DeviceReading(memory.total, memory.available, sum(h.anonymous + h.shared for h in held))}
+
+
+class Standing:
+    """Reads of a running gateway."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.started_at = SystemClock.wall()
+
+    def status(self) -> GatewayStatus:
+        """``GET /api/gateway``."""
+        gateway = self.gateway
+        running, queued = gateway.fleet.counts()
+        return GatewayStatus(
+            version=__version__,
+            pid=os.getpid(),
+            url=gateway.url,
+            home=str(gateway.folders.state.parent),
+            config_file=str(gateway.folders.config_file),
+            config_error=gateway.live.problem,
+            started_at=self.started_at,
+            draining=gateway.draining,
+            default=gateway.catalogue.default(),
+            running=running,
+            queued=queued,
+            last_event=gateway.bus.last_id,
+            ledger_dropped=gateway.recorder.dropped,
+            memory=self.memory(),
+        )
+
+    def memory(self) -> tuple[DeviceMemory, ...]:
+        """Each device: size, free, budget of engines, and what they hold."""
+        budget = self.gateway.fleet.budget
+        instances = self.gateway.fleet.instances()
+        return tuple(
+            DeviceMemory(
+                device=device,
+                total=reading.total,
+                free=reading.free,
+                budget=budget.bytes[device],
+                used=sum(i.bytes.get(device, 0) for i in instances),
+            )
+            for device, reading in budget.readings.items()
+        )
+
+    def ready(self) -> ReadyReport:
+        """``GET /ready``: the config is valid, nothing drains, every preload is settled."""
+        gateway = self.gateway
+        states = {name: self._state(name) for name in gateway.live.config.gateway.preload}
+        settled = all(state in ("ready", "failed") for state in states.values())
+        return ReadyReport(
+            ready=settled and not gateway.draining and not gateway.live.problem,
+            draining=gateway.draining,
+            config_error=gateway.live.problem,
+            profiles=states,
+        )
+
+    def _state(self, name: str) -> ProfileState:
+        try:
+            return self.gateway.fleet.profile(self.gateway.catalogue.resolve(name).name).state
+        except UnknownProfile:
+            return "failed"
+
+    def log_file(self, profile: str | None) -> Path:
+        """The engine's log of a profile, or Hostler's own."""
+        logs = self.gateway.folders.logs
+        return logs / log.FILE_NAME if profile is None else engine_logs.path_for(logs, profile)
+
+    async def reload(self) -> Reloaded:
+        """Read the configuration again."""
+        return await self.gateway.live.reload(self.gateway.catalogue, self.gateway.fleet)
+
+    def services(self) -> Services:
+        """What the management API is built with. Imports it."""
+        from hostler.gateway.admin.services import Services
+
+        gateway = self.gateway
+        return Services(
+            fleet=gateway.fleet,
+            catalogue=gateway.catalogue,
+            bus=gateway.bus,
+            history=Queries(gateway.writer, gateway.recorder),
+            logs=LogFiles(),
+            closing=gateway.closing,
+            authenticate=gateway.keys.authenticate,
+            status=self.status,
+            reload=self.reload,
+            config=gateway.live.shown,
+            log_file=self.log_file,
+        )
+
+
+class LogFiles:
+    """Reads log files for the management API; see :class:`hostler.gateway.admin.services.LogReader`."""
+
+    async def tail(self, path: Path, lines: int) -> list[str]:
+        return await anyio.to_thread.run_sync(engine_logs.tail, path, lines)
+
+    async def follow(self, path: Path, lines: int) -> AsyncIterator[str]:
+        for line in await self.tail(path, lines):
+            yield line
+        async for line in engine_logs.follow(path):
+            yield line
