@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hostler.errors import ModelError
+from hostler.models.cursor import MAX_NAME
 from hostler.models.gguf import read_facts, read_header
-from hostler.models.header import MAX_NAME, Skipped
+from hostler.models.header import Skipped
 
 WHOLE = gguf(LLAMA, TENSORS)
 
