@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import re
 import struct
@@ -21,7 +22,8 @@ from hostler.testing.fake_engine.wire import Connection, Request
 
 Handler = Callable[[Connection, Request], None]
 _OPEN = frozenset({"/health", "/v1/health", "/"})
-_VECTOR = [round((0.5 - i / 575) / 6.92, 9) for i in range(576)]
+_RAMP = [0.5 - i / 575 for i in range(576)]
+_VECTOR = [part / math.hypot(*_RAMP) for part in _RAMP]
 
 
 def _number(token: Token) -> int:
