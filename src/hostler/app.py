@@ -36,7 +36,7 @@ from hostler.gateway.front import ASGIApp, Front, FrontParts, Management
 from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.openai import Models
 from hostler.gateway.server import Server, check_exposure, listen, url_of
-from hostler.gateway.web import page
+from hostler.gateway.web.page import page
 from hostler.hardware.process import process_start_time
 from hostler.ledger.recorder import Recorder
 from hostler.live import LiveConfig
@@ -111,7 +111,7 @@ class Gateway:
         self.fleet = FleetOwner(
             runner=self.runner,
             preparer=Preparer(self.catalogue.spec, self.catalogue.wanted, self.catalogue.key),
-            budget=Budget(config.memory, lambda: devices(self.fleet.pids())),
+            budget=Budget(config.memory, devices),
             measurements=Measurements(folders.state / "measurements.json"),
             limits=config.limits,
             bus=self.bus,

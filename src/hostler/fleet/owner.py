@@ -109,7 +109,7 @@ class FleetOwner:
 
     async def _measure(self) -> None:
         held = await self._runs.measure()
-        self.budget.refresh()
+        self.budget.refresh(self.pids())
         for instance, sizes in held.items():
             self._tell(m.Measured(instance, sizes))
 
@@ -195,7 +195,7 @@ class FleetOwner:
             self._tell(m.PrepareFailed(profile, error))
             return
         self._specs[profile] = spec
-        self.budget.refresh()
+        self.budget.refresh(self.pids())
         self._tell(m.Prepared(profile, want))
 
     def _start(self, instance: str, profile: str) -> None:

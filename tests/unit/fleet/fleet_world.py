@@ -99,7 +99,7 @@ class World:
         self.fleet = FleetOwner(
             runner=self.runner,
             preparer=Preparer(self.spec, self.wanted, lambda name: self.keys.get(name, "")),
-            budget=Budget(MemorySettings(reserve=0), lambda: reading),
+            budget=Budget(MemorySettings(reserve=0), lambda engines: reading),
             measurements=self.measurements,
             limits=limits,
             bus=self.bus,
