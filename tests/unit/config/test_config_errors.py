@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import tomlkit
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hostler.config.load import load, parse
 from hostler.config.settings import Home
@@ -246,3 +249,42 @@ def test_a_folder_in_place_of_the_file_is_a_clear_error(tmp_path: Path) -> None:
 def _home(file: Path) -> Home:
     folder = file.parent
     return Home(config_file=file, models=folder, state=folder, cache=folder, logs=folder)
+
+
+KEYS = ["gateway", "port", "preload", "memory", "budget", "limits", "body", "profiles", "a", "b", "model", "aliases"]
+KEYS += ["extends", "engine", "env", "sampling", "ttl", "context", "task", "log", "level"]
+scalars = (
+    st.none().map(lambda _none: "never")
+    | st.booleans()
+    | st.integers(-5, 70_000)
+    | st.floats()
+    | st.sampled_from(["a", "b", "auto", "1 GiB", "chat", "info", ""])
+    | st.datetimes()
+    | st.dates()
+)
+data = st.recursive(
+    scalars | st.lists(scalars, max_size=2),
+    lambda inner: st.dictionaries(st.sampled_from(KEYS), inner, max_size=4) | st.lists(inner, max_size=2),
+    max_leaves=12,
+)
+variables = st.lists(st.sampled_from(KEYS), min_size=1, max_size=5).map(
+    lambda parts: "HOSTLER_" + "__".join(parts).upper()
+)
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(KEYS), data, max_size=4),
+    st.dictionaries(
+        variables, st.sampled_from(["1", "x", "[]", "{}", "'a'", "{ a = 1 }", "[1, 'a']", "nan"]), max_size=2
+    ),
+)
+def test_whatever_is_written_is_a_configuration_or_a_named_mistake(
+    document: dict[str, object], environ: dict[str, str]
+) -> None:
+    text = tomlkit.dumps(document)
+    try:
+        named = [str(source) for source in parse(text, FILE, environ).sources.values()]
+    except ConfigError as error:
+        named = list(error.problems)
+    assert all(line.startswith(("default", "hostler.toml:", "env:HOSTLER_")) for line in named)
