@@ -84,21 +84,27 @@ class Chat(Dialect):
         super().__init__(wish)
         self.id = shapes.new_id("chatcmpl-")
         self.call_id = shapes.new_id("")
-        # Every chunk but the text is the same: written once.
-        self._before = b'data: {"choices":[{"finish_reason":null,"index":0,"delta":'
-        self._after = (
-            b'}],"created":%d,"id":"%b","model":%b,"system_fingerprint":"%b","object":"chat.completion.chunk"}\n\n'
-            % (
-                self.created,
-                self.id.encode(),
-                dump(wish.model),
-                shapes.FINGERPRINT.encode(),
-            )
-        )
         self._texts: dict[str, bytes] = {}
+        self._after = b""
 
     def _chunk(self, delta: Json) -> bytes:
-        return self._before + dump(delta) + self._after
+        # Every chunk of a stream is the same but for its delta.
+        if not self._after:
+            tail = self._body([])
+            del tail["choices"]
+            self._after = b"}]," + dump(tail)[1:] + b"\n\n"
+        return b'data: {"choices":[{"finish_reason":null,"index":0,"delta":' + dump(delta) + self._after
+
+    def _body(self, choices: list[Json], **more: object) -> Json:
+        return {
+            "choices": choices,
+            "created": self.created,
+            "id": self.id,
+            "model": self.wish.model,
+            "system_fingerprint": shapes.FINGERPRINT,
+            "object": "chat.completion.chunk",
+            **more,
+        }
 
     def opening(self, slot: Slot) -> bytes:
         role = self._chunk({"role": "assistant", "content": None})
@@ -119,19 +125,6 @@ class Chat(Dialect):
             known = self._texts[piece] = self._chunk(delta)
         return known
 
-    def _tail(self, choices: list[Json], **more: object) -> bytes:
-        return sse(
-            {
-                "choices": choices,
-                "created": self.created,
-                "id": self.id,
-                "model": self.wish.model,
-                "system_fingerprint": shapes.FINGERPRINT,
-                "object": "chat.completion.chunk",
-                **more,
-            }
-        )
-
     def _reason(self, end: Ending) -> str:
         if self.wish.call is not None:
             return "tool_calls"
@@ -140,9 +133,9 @@ class Chat(Dialect):
     def closing(self, text: str, end: Ending) -> Sequence[bytes]:
         last: list[Json] = [{"finish_reason": self._reason(end), "index": 0, "delta": {}}]
         if self.wish.include_usage:
-            final = self._tail(last) + self._tail([], usage=shapes.usage(end.slot), timings=end.timings)
+            final = sse(self._body(last)) + sse(self._body([], usage=shapes.usage(end.slot), timings=end.timings))
         else:
-            final = self._tail(last, timings=end.timings)
+            final = sse(self._body(last, timings=end.timings))
         return final, DONE
 
     def whole(self, text: str, end: Ending) -> Json:

@@ -61,11 +61,13 @@ _SETTINGS: Json = {
 }
 _run = "".join(random.choices(string.ascii_letters + string.digits, k=20))
 _numbers = itertools.count()
+# Made once: json.dumps makes a new encoder at each call with these arguments.
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def dump(value: object) -> bytes:
     """Compact JSON, as the real one writes it."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return _encode(value).encode()
 
 
 def new_id(prefix: str) -> str:

@@ -81,6 +81,8 @@ class Connection(asyncio.Protocol):
         self.base_switches = switches
         self._serve = serve
         self._buffer = bytearray()
+        # Clients that keep a connection mostly send the same head again.
+        self._last_head = b""
         self._answering = False
         self._closing = False
         self._keep = True
@@ -144,7 +146,11 @@ class Connection(asyncio.Protocol):
             if len(self._buffer) > MAX_HEAD:
                 raise BadRequest
             return None
-        request, keep = parse_head(bytes(self._buffer[:end]))
+        head = bytes(self._buffer[:end])
+        if head != self._last_head:
+            self._parsed, self._last_head = parse_head(head), head
+        request, keep = self._parsed
+        request = Request(request.method, request.path, request.query, request.headers)
         start = end + 4
         if b"transfer-encoding" in request.headers:
             taken = take_chunked(self._buffer, start)
