@@ -1,0 +1,1 @@
+"""The doorstep: the one page a browser gets at `/`."""
