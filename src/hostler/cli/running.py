@@ -67,6 +67,7 @@ def up(
     if record is not None:
         return _already_up(session, record, profile)
     from hostler.app import UpOptions, run
+    from hostler.cli.announcement import announce
 
     return run(
         UpOptions(
@@ -76,6 +77,7 @@ def up(
             log_format="json" if session.json else log_format,
             log_level=log_level,
             profile=profile,
+            announce=lambda standing: announce(session, standing),
         )
     )
 

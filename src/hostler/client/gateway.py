@@ -128,10 +128,11 @@ class Client:
     async def events(self, after: int | None = None) -> AsyncGenerator[AnyEvent, None]:
         """Events from the one after ``after`` (None: only new ones), without end.
 
-        A lost connection is taken up again after the last event that came. NoGateway is raised when the
-        gateway stays away for the sum of :data:`RECONNECT_S`.
+        A lost connection is taken up again after the last event that came. NoGateway is raised when there is
+        no gateway to begin with, or it stays away for the sum of :data:`RECONNECT_S`.
         """
         last, attempts = after, 0
+        await self.healthy()
         while True:
             try:
                 async with aclosing(self._events_once(last)) as arriving:

@@ -35,12 +35,13 @@ class Target(msgspec.Struct, frozen=True):
 
 
 def read_record(state: Path) -> GatewayRecord | None:
-    """The record in ``state`` when the process that wrote it still runs; else None. Never raises."""
+    """The record in ``state`` when the process that wrote it still runs and listens; else None. Never raises."""
     try:
         record = msgspec.json.decode((state / RECORD).read_bytes(), type=GatewayRecord)
     except (OSError, msgspec.DecodeError):
         return None
-    return record if _still_runs(record) else None
+    # Until it listens the record has no address; then there is nothing to talk to yet.
+    return record if record.url and _still_runs(record) else None
 
 
 def _still_runs(record: GatewayRecord) -> bool:

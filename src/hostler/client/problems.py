@@ -40,16 +40,20 @@ class Refused(HostlerError):
 
 def _tree(root: type[HostlerError]) -> Iterator[type[HostlerError]]:
     yield root
-    for child in root.__subclasses__():
-        if child.__module__ == errors.__name__:
-            yield from _tree(child)
+    for child in _children(root):
+        yield from _tree(child)
+
+
+def _children(kind: type[HostlerError]) -> list[type[HostlerError]]:
+    return [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
 
 
 def _by_code() -> dict[str, type[HostlerError]]:
-    """Code to class. Where a parent shares a child's code the parent, met first, is kept."""
+    """Code to class. A parent that shares its code with a child is only its heading: the child is meant."""
     table: dict[str, type[HostlerError]] = {}
     for kind in _tree(HostlerError):
-        table.setdefault(kind.code, kind)
+        if kind.code not in {child.code for child in _children(kind)}:
+            table.setdefault(kind.code, kind)
     return table
 
 
@@ -91,7 +95,9 @@ def _built(said: _Said, retry_after_s: float | None) -> HostlerError:
     if kind is None:
         return Refused(message, hint=said.hint, said=code)
     # A hint that came with the error is the gateway's; without one the message already says it all.
-    return kind(message, hint=said.hint, retry_after_s=retry_after_s)
+    error = kind(message, hint=said.hint)
+    error.retry_after_s = retry_after_s
+    return error
 
 
 def _seconds(text: str | None) -> float | None:

@@ -117,11 +117,17 @@ class FakeGateway:
         except HostlerError as error:
             await _send(send, 404, "application/json", _problem(error))
             return
-        try:
+        async with anyio.create_task_group() as sides:
+            sides.start_soon(self._watch, receive, sides.cancel_scope)
             await _send(send, 200, kind, content)
-        finally:
-            if self.endless:
-                self.hung_up.set()
+            sides.cancel_scope.cancel()
+
+    async def _watch(self, receive: Any, scope: anyio.CancelScope) -> None:
+        """Stop answering when the client leaves."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.hung_up.set()
+        scope.cancel()
 
     def _answer(self, method: str, path: str, query: dict[str, str], headers: dict[str, str]) -> tuple[str, Body]:
         parts = [unquote(part) for part in path.strip("/").split("/")]

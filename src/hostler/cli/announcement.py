@@ -1,0 +1,84 @@
+"""What `hostler up` prints once it serves: where, two things to try, what it decided, and where to go next."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from hostler.cli.doctor.engines import embedded_version
+from hostler.cli.output import write_json_line
+from hostler.config.quantities import format_bytes
+
+if TYPE_CHECKING:
+    from hostler.cli.command import Session
+    from hostler.config.settings import Task
+    from hostler.fleet.protocol import Entry
+    from hostler.standing import Standing
+    from hostler.wire.management import GatewayStatus
+
+CHAT_TOKENS = 60
+# Below this many parameters an answer is a demonstration, not an answer.
+TOY = 10**9
+
+
+def announce(session: Session, standing: Standing) -> None:
+    """Print it; with `--json` the gateway's status as one line."""
+    status = standing.status()
+    if session.json:
+        write_json_line(status)
+        return
+    entries = [entry for entry in standing.gateway.catalogue.entries() if entry.problem is None]
+    for line in told(status, entries, str(standing.gateway.folders.models)):
+        print(line, flush=True)
+
+
+def told(status: GatewayStatus, entries: list[Entry], models: str) -> Iterator[str]:
+    """The lines; ``entries`` are the profiles that can run."""
+    yield f"Hostler {status.version} serves at {status.url} (a page for the browser, and the API). Ctrl-C stops it."
+    yield ""
+    tried = [entry for entry in (_first(entries, "chat", status.default), _first(entries, "completion")) if entry]
+    for entry in tried:
+        yield f"Try {entry.name}:" if entry.task == "chat" else f"Let {entry.name} continue a text:"
+        yield f"  {curl(status.url, entry)}"
+    if tried and all(entry.facts is not None and entry.facts.parameters < TOY for entry in tried):
+        toys = " and ".join(entry.name for entry in tried)
+        yield f"({toys}: toys, to see that everything works. Expect little of what they say.)"
+    yield ""
+    yield from _decided(status, entries)
+    yield ""
+    yield f"For a real model put a GGUF file into {models}, or name its folder in `[library] roots`"
+    yield f"of {status.config_file}; `hostler ls` then shows it, and its name works as `model`."
+
+
+def _first(entries: list[Entry], task: Task, wanted: str | None = None) -> Entry | None:
+    """The wanted entry if it does the task, else the first that does; the config's come before found models."""
+    able = [entry for entry in entries if entry.task == task and not entry.profile.hidden]
+    return next((entry for entry in able if entry.name == wanted), able[0] if able else None)
+
+
+def curl(url: str, entry: Entry) -> str:
+    """A command line to paste."""
+    body: dict[str, object] = {"model": entry.name, "max_tokens": CHAT_TOKENS}
+    if entry.task == "chat":
+        path = "chat/completions"
+        body["messages"] = [{"role": "user", "content": "Write one sentence about the sea."}]
+    else:
+        path = "completions"
+        body["prompt"] = "The sea is"
+    return f"curl -s {url}/v1/{path} -d {shlex.quote(json.dumps(body))}"
+
+
+def _decided(status: GatewayStatus, entries: list[Entry]) -> Iterator[str]:
+    from hostler.hardware.host import physical_cores
+
+    cores = physical_cores()
+    yield "On this machine:"
+    yield f"  engine   xllamacpp {embedded_version() or 'is missing'}, {cores} CPU thread{'' if cores == 1 else 's'}"
+    for device in status.memory:
+        yield f"  {device.device:8} engines may hold {format_bytes(device.budget)} of {format_bytes(device.total)}"
+    for entry in entries:
+        if entry.name == status.default:
+            need = ", ".join(f"{format_bytes(size)} on {device}" for device, size in entry.need.items())
+            yield f"  default  {entry.name}: context {entry.context}, about {need or 'an unknown size'}"
