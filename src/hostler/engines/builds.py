@@ -105,7 +105,7 @@ class Builds:
 
     def _read(self, path: Path) -> _Cached | None:
         try:
-            return msgspec.json.decode(self._file(path).read_bytes(), type=_Cached)
+            return msgspec.json.decode(self._file(path).read_bytes(), type=_Cached, dec_hook=_path)
         except (OSError, msgspec.MsgspecError):
             return None
 
@@ -115,7 +115,7 @@ class Builds:
         try:
             self._cache.mkdir(parents=True, exist_ok=True)
             fresh = file.with_suffix(".new")
-            fresh.write_bytes(msgspec.json.encode(known))
+            fresh.write_bytes(msgspec.json.encode(known, enc_hook=str))
             fresh.replace(file)
         except OSError:
             return
@@ -150,6 +150,10 @@ async def probe(path: Path) -> Build:
 
 def _is_program(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
+
+
+def _path(_kind: type, text: object) -> Path:
+    return Path(str(text))
 
 
 def _located(name: str) -> Path:
