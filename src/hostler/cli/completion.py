@@ -18,6 +18,7 @@ def complete_profile(incomplete: str) -> list[str]:
 def _from_gateway() -> list[str]:
     """Names from the gateway that this home's record or HOSTLER_URL points to; none when none runs."""
     import http.client
+    from contextlib import closing
     from urllib.parse import urlsplit
 
     import msgspec
@@ -31,9 +32,9 @@ def _from_gateway() -> list[str]:
         address = urlsplit(find_gateway(None, None).url)
         # http.client costs a tenth of httpx to import, and here every key press pays for it.
         kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
-        connection = kind(address.hostname or "127.0.0.1", address.port, timeout=ANSWER_S)
-        connection.request("GET", "/api/profiles", headers={"authorization": f"Bearer {key}"} if key else {})
-        found = msgspec.json.decode(connection.getresponse().read(), type=list[ProfileInfo])
+        with closing(kind(address.hostname or "127.0.0.1", address.port, timeout=ANSWER_S)) as connection:
+            connection.request("GET", "/api/profiles", headers={"authorization": f"Bearer {key}"} if key else {})
+            found = msgspec.json.decode(connection.getresponse().read(), type=list[ProfileInfo])
     except (OSError, ValueError, http.client.HTTPException, msgspec.DecodeError, HostlerError):
         return []
     return [name for profile in found if not profile.hidden for name in (profile.name, *profile.aliases)]
