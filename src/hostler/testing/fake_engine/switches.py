@@ -76,7 +76,7 @@ def _convert(name: str, value: object) -> object:
         raise UnknownSwitch(f"unknown switch: {name}")
     try:
         if isinstance(default, bool):
-            return value in (True, "1", "true", "yes")
+            return str(value).lower() in ("true", "1", "yes")
         return type(default)(value)  # type: ignore[call-overload,unused-ignore]
     except (TypeError, ValueError) as error:
         raise UnknownSwitch(f"switch {name}: {error}") from error
