@@ -48,7 +48,7 @@ _MISSING_TENSOR = re.compile(r"missing tensor '([^']+)'")
 _WRONG_SHAPE = re.compile(r"tensor '([^']+)' has wrong shape")
 _ARCHITECTURE = re.compile(r"unknown (?:model )?architecture: '([^']*)'")
 _BROKEN = re.compile(
-    r"(failed to open GGUF file.*|invalid magic.*|failed to read (?:header|key-value|tensor|magic).*|gguf_init_from_\w+: .*"
+    r"(failed to open GGUF file.*|invalid magic.*|failed to read (?:header|key-value|tensor|magic).*"
     r"|tensor '[^']+' data is not within the file bounds.*|unsupported .*GGUF version.*|model is corrupted.*)"
 )
 _DRIVER = re.compile(
