@@ -172,7 +172,7 @@ class Gateway:
         for name in wanted:
             group.start_soon(self._preload, name)
         if options.announce is not None:
-            options.announce(self.standing)
+            group.start_soon(anyio.to_thread.run_sync, options.announce, self.standing)
 
     async def _preload(self, name: str) -> None:
         try:

@@ -8,6 +8,7 @@ has asked for before.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import anyio
 import msgspec
@@ -16,6 +17,7 @@ from hostler.clock import Clock
 from hostler.config.diff import instance_key
 from hostler.config.names import Names
 from hostler.config.settings import Config, Profile, Task
+from hostler.engines.command import CHECKPOINTS
 from hostler.engines.protocol import LoadSpec
 from hostler.errors import ConfigError, HostlerError, ModelError, UnknownProfile
 from hostler.fleet.messages import Want
@@ -223,6 +225,14 @@ def context_of(profile: Profile, facts: GgufFacts | None) -> int:
     return min(DEFAULT_CONTEXT, facts.context_length) if facts is not None else DEFAULT_CONTEXT
 
 
+def _size(file: Path | None) -> int:
+    """Bytes; 0 without a file or when it has just gone, which the load itself will tell."""
+    try:
+        return 0 if file is None else file.stat().st_size
+    except OSError:
+        return 0
+
+
 def needed(profile: Profile, model: Model, facts: GgufFacts) -> dict[str, int]:
     """Predicted bytes per device."""
     engine = profile.engine
@@ -235,6 +245,7 @@ def needed(profile: Profile, model: Model, facts: GgufFacts) -> dict[str, int]:
             cache_type_v=engine.cache_type_v,
             ubatch=engine.ubatch or DEFAULT_UBATCH,
             prompt_cache=engine.cache_ram,
-            projector=model.projector.stat().st_size if model.projector is not None else 0,
+            checkpoints=CHECKPOINTS,
+            projector=_size(model.projector),
         )
     )

@@ -26,9 +26,7 @@ class Budget:
     the device unless configured) is never ours either way. ``read`` gets the pids of our engines.
     """
 
-    def __init__(
-        self, settings: MemorySettings, read: Callable[[Iterable[int]], Mapping[str, DeviceReading]]
-    ) -> None:
+    def __init__(self, settings: MemorySettings, read: Callable[[Iterable[int]], Mapping[str, DeviceReading]]) -> None:
         self._settings = settings
         self._read = read
         self.readings: Mapping[str, DeviceReading] = {}
