@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 from hostler.testing.fake_engine import shapes
-from hostler.testing.fake_engine.dialects import Chat, Completions, Dialect, Messages, Native, Responses, ToolCall, Wish
+from hostler.testing.fake_engine.dialects import Chat, Completions, Dialect, Native, ToolCall, Wish
 from hostler.testing.fake_engine.flags import Options
 from hostler.testing.fake_engine.generation import Plan
+from hostler.testing.fake_engine.messages import Messages, Responses
 from hostler.testing.fake_engine.shapes import Json
 from hostler.testing.fake_engine.slots import Token
 from hostler.testing.fake_engine.switches import Switches
