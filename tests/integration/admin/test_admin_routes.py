@@ -159,6 +159,8 @@ class TestWhoMayManage:
         bearer = {"authorization": f"Bearer {user}"}
         assert problem(await client.get("/api/profiles", headers=bearer), 403) == "forbidden"
         assert (await client.get("/api/profiles", headers={"x-api-key": admin})).status_code == 200
+        for path in ("/api/docs", "/api/docs/rapidoc-min.js", "/api/schema"):
+            assert (await client.get(path)).status_code == 200
 
     @pytest.mark.parametrize(
         "headers",

@@ -6,7 +6,7 @@ from litestar import Litestar
 from litestar.di import Provide
 from litestar.enums import ScopeType
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.spec import License, Tag
+from litestar.openapi.spec import Components, License, SecurityScheme, Tag
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 import hostler
@@ -25,6 +25,8 @@ from hostler.gateway.errors import body_of, headers_of, status_of
 
 BODY_LIMIT = 64 * 1024
 POLICY_VIOLATION = 1008
+# The same for every gateway, and a browser cannot send a key when it opens a page.
+PUBLIC = ("/api/docs", "/api/schema")
 
 
 def build(services: Services) -> ASGIApp:
@@ -54,6 +56,8 @@ class Management:
     def _admit(self, scope: Scope) -> None:
         """Raise Unauthorized or Forbidden for whoever may not manage."""
         headers = dict(scope["headers"])
+        if scope["path"].startswith(PUBLIC):
+            return
         principal = self._services.authenticate(headers)
         if principal.scope != "admin":
             raise Forbidden(f"The key {principal.name!r} may only use models.")
@@ -102,6 +106,14 @@ def _openapi() -> OpenAPIConfig:
             Tag(name="Gateway", description="The gateway itself and its configuration."),
         ],
         path="/api/schema",
+        components=Components(
+            security_schemes={
+                "key": SecurityScheme(
+                    type="http", scheme="bearer", description="Needed once the gateway has keys; `x-api-key` works too."
+                )
+            }
+        ),
+        security=[{"key": []}, {}],
         render_plugins=[Document()],
         use_handler_docstrings=True,
         create_examples=False,
