@@ -4,8 +4,8 @@ Runs llama.cpp's own server out of the `xllamacpp` wheel in this process. The AP
 environment (``LLAMA_API_KEY``). When the parent passed a status channel, one JSON object a line goes there:
 ``{"listening": {"host": ..., "port": ...}}`` or ``{"error": ..., "code": ...}``. Logs go to standard error.
 
-SIGTERM ends it: by the default action while it loads (native code that no handler can end), by an orderly
-shutdown afterwards, both well under 100 ms. It ends with its parent. Exit codes: 0 after an orderly stop, 1
+SIGTERM ends it: by the default action while it loads (native code that no handler can end), with code 0
+afterwards; both well under 100 ms, busy or not. It ends with its parent. Exit codes: 0 when told to stop, 1
 when the engine refused to start, 2 for a flag it cannot take.
 """
 
@@ -23,7 +23,7 @@ from hostler.engines.parent import die_with_parent, status_fd
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serve until told to stop; the exit code."""
+    """Serve until told to stop, which ends the process; the exit code when it could not start."""
     die_with_parent()
     channel = status_fd()
     if channel is not None:
@@ -45,8 +45,8 @@ def main(argv: Sequence[str]) -> int:
     stop = _stop_pipe()
     _tell(channel, {"listening": {"host": host, "port": int(port)}})
     select.select([stop], [], [])
-    del server
-    return 0
+    # The server's destructor would wait for requests, up to a second; there is nothing to save.
+    os._exit(0)
 
 
 def _start(argv: Sequence[str], key: str):  # type: ignore[no-untyped-def]  # the wheel has no types
@@ -90,7 +90,4 @@ def _end_with_channel(channel: int) -> None:
 
 
 if __name__ == "__main__":
-    # os._exit: the engine is stopped by now, and tearing the interpreter down under its threads gains nothing.
-    code = main(sys.argv[1:])
-    sys.stderr.flush()
-    os._exit(code)
+    sys.exit(main(sys.argv[1:]))
