@@ -18,6 +18,7 @@ from hostler.engines.logs import path_for
 from hostler.engines.protocol import Buffer, Complaint, Stage
 from hostler.errors import FlagUnsupported, LoadFailed
 from hostler.hardware.process import process_start_time
+from hostler.testing.builds import write_build
 
 pytestmark = pytest.mark.anyio
 
@@ -124,8 +125,13 @@ async def test_a_value_that_only_the_wheel_can_refuse(runner, spec, run, smollm2
         assert (await Builds(Path()).get(None)).version in engine.failure.message
 
 
-async def test_the_engine_ends_with_a_gateway_that_is_killed(smollm2: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["embedded", "binary"])
+async def test_the_engine_ends_with_a_gateway_that_is_killed(kind: str, smollm2: Path, tmp_path: Path) -> None:
     """kill -9 of the parent, which cannot clean anything up."""
+    engine = ["hostler.engines.embedded"]
+    if kind == "binary":
+        engine = ["hostler.engines.guard", str(write_build(tmp_path))]
+    argv = [sys.executable, "-P", "-m", *engine, "-m", str(smollm2), "-c", "512", "--host", "127.0.0.1", "--port", "0"]
     program = textwrap.dedent(
         f"""
         import anyio, os, socket, sys
@@ -133,11 +139,13 @@ async def test_the_engine_ends_with_a_gateway_that_is_killed(smollm2: Path, tmp_
 
         async def main():
             ours, theirs = socket.socketpair()
-            argv = [sys.executable, "-P", "-m", "hostler.engines.embedded", "-m", {str(smollm2)!r}, "-c", "512",
-                    "--host", "127.0.0.1", "--port", "0"]
-            child = await spawn(argv, {{}}, theirs.fileno(), 2)
+            reading, writing = os.pipe()
+            child = await spawn({argv!r}, {{}}, theirs.fileno(), writing)
             print(child.pid, flush=True)
-            await anyio.wait_readable(ours)
+            with open(reading, "rb") as log:
+                for line in log:
+                    if b"listening on" in line:
+                        break
             print("listening", flush=True)
             await anyio.sleep_forever()
 
