@@ -110,7 +110,7 @@ def seconds(value: float | None) -> str:
     """A duration without false precision, or a dash."""
     if value is None:
         return "-"
-    return format_seconds(value if value < 10 else round(value))
+    return format_seconds(value if value < 1 else round(value))
 
 
 def ttl(value: float | None) -> str:
