@@ -7,6 +7,8 @@ from litestar.di import Provide
 from litestar.enums import ScopeType
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, License, SecurityScheme, Tag
+from litestar.plugins import PluginProtocol
+from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 import hostler
@@ -76,8 +78,16 @@ async def _refuse(scope: Scope, send: Send, error: HostlerError) -> None:
     await send({"type": "http.response.body", "body": body_of(error, "problem"), "more_body": False})
 
 
+class _Lean(Litestar):
+    """Litestar without the plugins that it adds for whatever else is installed: Pydantic alone is 12 MB."""
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        return [*plugins, MsgspecDIPlugin()]
+
+
 def _litestar(services: Services) -> Litestar:
-    return Litestar(
+    return _Lean(
         route_handlers=[GatewayRoutes, ProfileRoutes, InstanceRoutes, RequestRoutes, StreamRoutes, DocsRoutes],
         dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
         exception_handlers=problems.HANDLERS,
