@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator
+from itertools import islice
 from typing import Literal
 
 import anyio
@@ -201,7 +202,9 @@ class Bus:
         missed = self._last_id - after
         if missed <= 0:
             return []
-        kept = list(self._ring)[-missed:] if missed < len(self._ring) else list(self._ring)
+        # From the newest back: a reader that keeps up must not pay for the whole ring.
+        kept = list(islice(reversed(self._ring), missed))
+        kept.reverse()
         if missed > len(kept):
             gap = Gap(id=kept[0].id - 1, at=kept[0].at, first=after + 1, last=kept[0].id - 1)
             return [gap, *kept]

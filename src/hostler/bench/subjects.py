@@ -121,6 +121,7 @@ async def gateway(folder: Path) -> AsyncIterator[Gateway]:
         accepted_s = await _accepted(port, began, process, log)
         target = Target("127.0.0.1", port, "")
         await _answers(target, process, log)
+        await _settled(process.pid)
         yield Gateway(target, process.pid, accepted_s, log)
 
 
@@ -150,6 +151,17 @@ async def _answers(target: Target, process: asyncio.subprocess.Process, log: Pat
             await measure(target, Shape(name="first", clients=1, requests=1, tokens=3, stream=False), MODEL)
     except Exception as error:
         raise RuntimeError(f"{error}; {_tail(log)}") from error
+
+
+async def _settled(pid: int) -> None:
+    """Wait until the gateway has nothing left to build behind its first requests (management, ledger)."""
+    before = usage_of(pid).cpu_s
+    for _ in range(60):
+        await asyncio.sleep(0.5)
+        now = usage_of(pid).cpu_s
+        if now - before < 0.03:
+            return
+        before = now
 
 
 def free_port() -> int:

@@ -91,13 +91,14 @@ class Call:
     """
 
     __slots__ = (
-        "_chunked", "_client", "_pieces", "_size", "answerer", "disconnected", "headers", "keep_alive", "message_event",
-        "modern", "more_body", "path", "response_complete",
+        "_chunked", "_client", "_head", "_pieces", "_size", "answerer", "disconnected", "headers", "keep_alive",
+        "message_event", "modern", "more_body", "path", "response_complete",
     )  # fmt: skip
 
     def __init__(self, client: ClientConnection, path: bytes, headers: dict[bytes, bytes], modern: bool) -> None:
         self._client = client
         self._chunked = False
+        self._head = b""
         self.path = path
         self.headers = headers
         self.modern = modern
@@ -122,7 +123,10 @@ class Call:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def begin(self, status: int, lines: bytes, length: int | None) -> None:
-        """Send the head; ``lines`` are whole header lines. Without ``length`` the body is as long as it gets."""
+        """Make the head; ``lines`` are whole header lines. Without ``length`` the body is as long as it gets.
+
+        It waits for the first body bytes, because every write is a system call; :meth:`flush` sends it alone.
+        """
         if status in (204, 304):
             framing = b""
         elif length is not None:
@@ -135,21 +139,29 @@ class Call:
             framing = b""
         if not self.keep_alive:
             framing += b"connection: close\r\n"
-        self._client.transport.write(
-            b"".join((STATUS_LINE[status], self._client.default_lines(), lines, framing, b"\r\n"))
-        )
+        self._head = b"".join((STATUS_LINE[status], self._client.default_lines(), lines, framing, b"\r\n"))
+
+    def flush(self) -> None:
+        """Send the head if it still waits."""
+        if self._head:
+            self._client.transport.write(self._head)
+            self._head = b""
 
     def write(self, data: bytes) -> None:
         """Send body bytes."""
         if self._chunked:
-            self._client.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-        else:
-            self._client.transport.write(data)
+            data = b"%b%x\r\n%b\r\n" % (self._head, len(data), data)
+        elif self._head:
+            data = self._head + data
+        self._head = b""
+        self._client.transport.write(data)
 
     def finish(self) -> None:
         """The body is complete."""
         if self._chunked:
-            self._client.transport.write(b"0\r\n\r\n")
+            self._client.transport.write(self._head + b"0\r\n\r\n")
+        else:
+            self.flush()
         self.response_complete = True
         self.answerer = None
         self._client.answered(self)
@@ -165,6 +177,7 @@ class Call:
 
         ``unread``: also throw away what was written and the client has not read.
         """
+        self.flush()
         self.response_complete = True
         self.answerer = None
         if unread:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 from hostler.engines.protocol import Endpoint
+from hostler.fleet.protocol import Lease
 from hostler.gateway.http1 import Head
 
 #: Ours to say (framing, date, server), or meant for one hop, or an engine's dangerous default (CORS `*`).
@@ -44,3 +45,14 @@ def lines_of(head: Head) -> bytes:
 @lru_cache(maxsize=256)
 def _lines(fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
     return b"".join(b"%b: %b\r\n" % field for field in fields if not field[0].startswith(_CORS))
+
+
+def own_lines(request: str, lease: Lease | None, engine_ms: float) -> bytes:
+    """Our header lines: the request's id, who serves it, where the time went until the engine's first byte."""
+    if lease is None:
+        return b"x-request-id: %b\r\n" % request.encode()
+    return (
+        f"x-request-id: {request}\r\nx-hostler-profile: {lease.profile}\r\n"
+        f"x-hostler-instance: {lease.instance}\r\nserver-timing: queue;dur={lease.queue_ms:.1f}, "
+        f"load;dur={lease.load_ms:.1f}, engine;dur={engine_ms:.1f}\r\n"
+    ).encode("latin-1", "replace")

@@ -29,7 +29,6 @@ import msgspec
 from hostler.clock import Clock
 from hostler.errors import (
     Draining,
-    EngineError,
     EngineLost,
     EngineSilent,
     HostlerError,
@@ -38,11 +37,12 @@ from hostler.errors import (
 )
 from hostler.fleet.protocol import Catalogue, Fleet, Lease, Standing, Ticket
 from hostler.gateway.downstream import Call
-from hostler.gateway.errors import Family, body_of, event_of, headers_of, status_of
-from hostler.gateway.heads import engine_lines, lines_of
+from hostler.gateway.errors import body_of, event_of, headers_of, status_of
+from hostler.gateway.heads import engine_lines, lines_of, own_lines
 from hostler.gateway.http1 import Head
 from hostler.gateway.peek import Defaults, Peek, peek
 from hostler.gateway.routes import Route
+from hostler.gateway.sse import as_event, comment_of
 from hostler.gateway.tail import NO_TOKENS, Tail
 from hostler.gateway.upstream import Connection, Pool
 from hostler.wire.management import RequestRecord
@@ -206,6 +206,7 @@ class Exchange:
         if not self._opened:
             self._opened = self._sse = True
             self._call.begin(200, _STREAM_LINES + self._own_lines(), None)
+            self._call.flush()
         if not self._full:
             self._call.write(comment_of(self._profile, standing))
 
@@ -240,7 +241,7 @@ class Exchange:
 
     # 4. What the engine's connection calls.
 
-    def on_head(self, head: Head) -> None:
+    def on_head(self, head: Head, *, alone: bool) -> None:
         self._first = self._relay.clock.monotonic()
         self._answering = True
         self._status = head.status
@@ -251,6 +252,8 @@ class Exchange:
             return
         self._sse = kind.startswith(b"text/event-stream")
         self._call.begin(head.status, lines_of(head) + self._own_lines(), head.length)
+        if alone:
+            self._call.flush()
 
     def on_data(self, data: bytes) -> None:
         tail = self._tail
@@ -396,32 +399,5 @@ class Exchange:
         )
 
     def _own_lines(self) -> bytes:
-        """Our header lines: who this is, who serves it, where the time went."""
-        lease = self._lease
-        if lease is None:
-            return b"x-request-id: %b\r\n" % self.request.encode()
-        engine_ms = ((self._first or self._asked) - self._asked) * 1e3
-        return (
-            f"x-request-id: {self.request}\r\nx-hostler-profile: {lease.profile}\r\n"
-            f"x-hostler-instance: {lease.instance}\r\nserver-timing: queue;dur={lease.queue_ms:.1f}, "
-            f"load;dur={lease.load_ms:.1f}, engine;dur={engine_ms:.1f}\r\n"
-        ).encode("latin-1", "replace")
-
-
-def comment_of(profile: str, standing: Standing) -> bytes:
-    """``: hostler place=2 stage="loading tensors" fraction=0.40 elapsed=3.1`` as one SSE comment."""
-    place = f" place={standing.position}" if standing.position else ""
-    fraction = "" if standing.fraction is None else f" fraction={standing.fraction:.2f}"
-    text = f': hostler profile="{profile}"{place} stage="{standing.stage}"{fraction} elapsed={standing.elapsed_s:.1f}'
-    return text.replace("\n", " ").replace("\r", " ").encode() + b"\n\n"
-
-
-def as_event(answer: bytes, family: Family) -> bytes:
-    """An answer that is not a stream, told in a stream that has already begun; an error keeps its body."""
-    try:
-        data = msgspec.json.encode(msgspec.json.decode(answer))
-    except (msgspec.DecodeError, RecursionError):
-        return event_of(EngineError("The engine gave an answer that is not JSON."), family)
-    if family == "anthropic":
-        return b"event: error\ndata: " + data + b"\n\n"
-    return b"data: " + data + b"\n\ndata: [DONE]\n\n"
+        asked = self._asked
+        return own_lines(self.request, self._lease, ((self._first or asked) - asked) * 1e3)

@@ -31,7 +31,9 @@ class UpstreamLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Sink(Protocol):
     """Who listens to a response. After ``on_end`` or ``on_lost`` the connection is no longer his."""
 
-    def on_head(self, head: Head) -> None: ...
+    def on_head(self, head: Head, *, alone: bool) -> None:
+        """The head; ``alone`` when nothing of the body came with it."""
+        ...
 
     def on_data(self, data: bytes) -> None: ...
 
@@ -123,7 +125,7 @@ class Connection(asyncio.Protocol):
             elif event is END:
                 self._complete(sink)
             else:
-                sink.on_head(cast(Head, event))
+                sink.on_head(cast(Head, event), alone=len(events) == 1)
             if self._sink is not sink:
                 return
 
