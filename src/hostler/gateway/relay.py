@@ -27,14 +27,7 @@ from typing import Final, Protocol
 import msgspec
 
 from hostler.clock import Clock
-from hostler.errors import (
-    Draining,
-    EngineLost,
-    EngineSilent,
-    HostlerError,
-    QueueTimeout,
-    RequestCancelled,
-)
+from hostler.errors import Draining, EngineLost, EngineSilent, HostlerError, QueueTimeout, RequestCancelled
 from hostler.fleet.protocol import Catalogue, Fleet, Lease, Standing, Ticket
 from hostler.gateway.downstream import Call
 from hostler.gateway.errors import body_of, event_of, headers_of, status_of
