@@ -26,7 +26,7 @@ from hostler.models.facts import GgufFacts, Model
 from hostler.models.library import FactsCache, Library, Scan
 from hostler.placement.bytes import Need, estimate
 
-FRESH_S = 1.0  # a scan this young answers another refresh
+PAUSE_S = 0.25  # from one scan to the next, so that wrong names asked for in a row do not keep the disk busy
 DEFAULT_CONTEXT = 8192
 DEFAULT_UBATCH = 512  # an engine is given at most this, so its compute buffer is at most as large
 
@@ -75,16 +75,19 @@ class ProfileCatalogue:
     async def refresh(self) -> None:
         asked = self._clock.monotonic()
         async with self._scanning:
-            if self._scanned_at < asked - FRESH_S:
-                await self._scan(self._view.config)
+            if self._scanned_at >= asked:
+                return
+            await anyio.sleep(max(0.0, self._scanned_at + PAUSE_S - self._clock.monotonic()))
+            await self._scan(self._view.config)
 
     async def _scan(self, config: Config) -> None:
+        began = self._clock.monotonic()
         library = self._library(config)
         scan = await anyio.to_thread.run_sync(library.scan)
         self._facts.keep_only(scan.models)
         self._view = _view(config, scan)
         self._served = {}
-        self._scanned_at = self._clock.monotonic()
+        self._scanned_at = began
 
     def resolve(self, name: str | None) -> Served:
         profile = self._view.names.resolve(name) if name is not None else self._nameless()

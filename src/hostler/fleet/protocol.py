@@ -13,7 +13,7 @@ import msgspec
 
 from hostler.config.settings import Profile, SamplingSettings, Task
 from hostler.engines.protocol import Endpoint
-from hostler.errors import HostlerError
+from hostler.errors import HostlerError, UnknownProfile
 from hostler.events import InstanceState
 from hostler.models.facts import GgufFacts, Model
 
@@ -125,6 +125,15 @@ class Catalogue(Protocol):
     def default(self) -> str | None:
         """The profile that a request without ``model`` goes to now."""
         ...
+
+
+async def found(catalogue: Catalogue, name: str) -> Served:
+    """The profile that ``name`` means, if need be after another look at the disk; raises UnknownProfile."""
+    try:
+        return catalogue.resolve(name)
+    except UnknownProfile:
+        await catalogue.refresh()
+        return catalogue.resolve(name)
 
 
 class InstanceView(msgspec.Struct, frozen=True, kw_only=True):

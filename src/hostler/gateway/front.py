@@ -141,10 +141,10 @@ class Front:
             return
         if method not in place.methods:
             raise MethodNotAllowed(f"{path} takes {' and '.join(place.methods)}, not {method}.")
-        status, headers, body = self._answer(path, place, scope)
+        status, headers, body = await self._answer(path, place, scope)
         await _send(send, status, headers, body)
 
-    def _answer(self, path: str, place: Place, scope: Message) -> tuple[int, Headers, bytes]:
+    async def _answer(self, path: str, place: Place, scope: Message) -> tuple[int, Headers, bytes]:
         if place.owner == "home":
             return self._home(scope)
         if place.owner == "health":
@@ -154,7 +154,7 @@ class Front:
             return 200 if report.ready else 503, [_JSON], msgspec.json.encode(report)
         name = path.partition("/models")[2].removeprefix("/")
         models = self._parts.models
-        return 200, [_JSON], msgspec.json.encode(models.one(name) if name else models.listed())
+        return 200, [_JSON], msgspec.json.encode(await models.one(name) if name else await models.listed())
 
     def _home(self, scope: Message) -> tuple[int, Headers, bytes]:
         accept = dict(_headers(scope)).get(b"accept", b"")

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from hostler.config.settings import Task
-from hostler.fleet.protocol import Catalogue, Entry, Fleet
+from hostler.fleet.protocol import Catalogue, Entry, Fleet, found
 from hostler.wire.management import ProfileState
 
 #: The API wants a time of creation; a profile has none. A constant keeps lists equal between calls.
@@ -52,16 +52,17 @@ class Models:
         self._catalogue = catalogue
         self._fleet = fleet
 
-    def listed(self) -> ModelList:
-        """All profiles that are not hidden."""
+    async def listed(self) -> ModelList:
+        """All profiles that are not hidden, models that came just now included."""
+        await self._catalogue.refresh()
         default = self._catalogue.default()
         return ModelList(
             data=tuple(self._object(entry, default) for entry in self._catalogue.entries() if not entry.profile.hidden)
         )
 
-    def one(self, name: str) -> ModelObject:
+    async def one(self, name: str) -> ModelObject:
         """The profile that ``name`` means, hidden ones and aliases included; raises UnknownProfile."""
-        meant = self._catalogue.resolve(name).name
+        meant = (await found(self._catalogue, name)).name
         default = self._catalogue.default()
         return next(self._object(entry, default) for entry in self._catalogue.entries() if entry.name == meant)
 

@@ -4,6 +4,7 @@ An :class:`Exchange` is driven by calls, not by a task: the client's connection 
 the turn of the loop in which their bytes arrive. Only waiting (for a lease, for a connection) is a task.
 
 1. Peek at the body, resolve the profile, check the task, splice in sampling defaults.
+   1a. An unknown name: look at the disk once more, then resolve again.
 2. Get a lease: at once, or by waiting in line.
    2a. Nothing is sent for ``load_grace_s``, so that a quick failure keeps its status.
    2b. Then a stream gets 200 and SSE comments that say where it stands.
@@ -27,7 +28,15 @@ from typing import Final, Protocol
 import msgspec
 
 from hostler.clock import Clock
-from hostler.errors import Draining, EngineLost, EngineSilent, HostlerError, QueueTimeout, RequestCancelled
+from hostler.errors import (
+    Draining,
+    EngineLost,
+    EngineSilent,
+    HostlerError,
+    QueueTimeout,
+    RequestCancelled,
+    UnknownProfile,
+)
 from hostler.fleet.protocol import Catalogue, Fleet, Lease, Standing, Ticket
 from hostler.gateway.downstream import Call
 from hostler.gateway.errors import body_of, event_of, headers_of, status_of
@@ -123,8 +132,19 @@ class Exchange:
     def begin(self) -> None:
         """Start; every error of the tree becomes an answer."""
         self._call.answerer = self
+        body = self._call.body()
         try:
-            self._admit(self._call.body())
+            self._admit(body)
+        except UnknownProfile:
+            self._task = self._relay.spawn(self._look_again(body), self.on_stalled)
+        except HostlerError as error:
+            self._refuse(error)
+
+    async def _look_again(self, body: bytes) -> None:
+        """The model may have come since the disk was last looked at."""
+        await self._relay.catalogue.refresh()
+        try:
+            self._admit(body)
         except HostlerError as error:
             self._refuse(error)
 

@@ -115,6 +115,9 @@ class FakeCatalogue:
             raise UnknownProfile(f"There is no profile {name!r}.", hint="The nearest are coder.")
         return Served(name=known[name], task="chat", embeddings=False, sampling=SamplingSettings(), context=4096)
 
+    async def refresh(self) -> None:
+        """There is nothing new."""
+
     def entries(self) -> list[Entry]:
         return [_entry(name) for name in NAMES]
 

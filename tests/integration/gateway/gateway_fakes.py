@@ -143,6 +143,9 @@ class FakeCatalogue:
         except KeyError:
             raise UnknownProfile(f"No profile is named {name!r}. The nearest: tiny.") from None
 
+    async def refresh(self) -> None:
+        """There is nothing new."""
+
     def entries(self) -> list[Entry]:
         return [
             Entry(

@@ -5,28 +5,29 @@ from __future__ import annotations
 import msgspec
 
 from hostler.errors import NotFound
-from hostler.fleet.protocol import Catalogue, Entry, Fleet, InstanceView, ProfileStanding, RequestView
+from hostler.fleet.protocol import Catalogue, Entry, Fleet, InstanceView, ProfileStanding, RequestView, found
 from hostler.gateway.errors import problem_of
 from hostler.wire.management import Instance, ProfileInfo, RequestInFlight
 
 
-def profiles(catalogue: Catalogue, fleet: Fleet) -> list[ProfileInfo]:
-    """Every profile with the state of its instance."""
+async def profiles(catalogue: Catalogue, fleet: Fleet) -> list[ProfileInfo]:
+    """Every profile with the state of its instance; models that came just now included."""
+    await catalogue.refresh()
     default = catalogue.default()
     return [_profile(entry, fleet.profile(entry.name), default) for entry in catalogue.entries()]
 
 
-def profile(catalogue: Catalogue, fleet: Fleet, name: str) -> ProfileInfo:
+async def profile(catalogue: Catalogue, fleet: Fleet, name: str) -> ProfileInfo:
     """One profile by name or alias. Raises UnknownProfile."""
-    entries = {entry.name: entry for entry in catalogue.entries()}
-    entry = entries.get(name) or entries[catalogue.resolve(name).name]
+    meant = await resolved(catalogue, name)
+    entry = next(entry for entry in catalogue.entries() if entry.name == meant)
     return _profile(entry, fleet.profile(entry.name), catalogue.default())
 
 
-def resolved(catalogue: Catalogue, name: str) -> str:
+async def resolved(catalogue: Catalogue, name: str) -> str:
     """The name of the profile that ``name`` means. Raises UnknownProfile."""
     entry = next((entry for entry in catalogue.entries() if entry.name == name), None)
-    return entry.name if entry else catalogue.resolve(name).name
+    return entry.name if entry else (await found(catalogue, name)).name
 
 
 def instance(fleet: Fleet, wanted: str) -> Instance:

@@ -34,18 +34,18 @@ class ProfileRoutes(Controller):
     @get(summary="All profiles", responses=fails())
     async def profiles(self, services: Wanted) -> list[ProfileInfo]:
         """Profiles of the config in file order, then one for each model that was found; hidden ones too."""
-        return views.profiles(services.catalogue, services.fleet)
+        return await views.profiles(services.catalogue, services.fleet)
 
     @get("/{name:str}", summary="One profile", responses=fails(400, 404))
     async def profile(self, services: Wanted, name: Name) -> ProfileInfo:
         """The profile, its model, what it needs and the state of its instance."""
-        return views.profile(services.catalogue, services.fleet, named(name))
+        return await views.profile(services.catalogue, services.fleet, named(name))
 
     @post("/{name:str}/load", status_code=200, summary="Load a profile", responses=fails(*_LOAD_FAILURES))
     async def load(self, services: Wanted, name: Name) -> Switched:
         """Answers when the profile is ready, or with why it cannot be. Others are unloaded only when the
         room is needed. A load that is already under way is joined; a failed profile is tried again."""
-        profile = views.resolved(services.catalogue, named(name))
+        profile = await views.resolved(services.catalogue, named(name))
         await services.fleet.load(profile)
         return Switched(profile=profile, state=services.fleet.profile(profile).state)
 
@@ -57,7 +57,7 @@ class ProfileRoutes(Controller):
         data: Annotated[UnloadOptions | None, Body(description="`now` cuts running requests off.")] = None,
     ) -> Switched:
         """Answers when the engine has ended. Running requests finish first, unless `now` is set."""
-        profile = views.resolved(services.catalogue, named(name))
+        profile = await views.resolved(services.catalogue, named(name))
         ended = await services.fleet.unload(profile, now=data.now if data else False)
         state = services.fleet.profile(profile).state
         return Switched(profile=profile, state=state, unloaded=(profile,) if ended else ())
@@ -75,6 +75,6 @@ class ProfileRoutes(Controller):
         data: Annotated[SwitchOptions | None, Body(description="`keep` leaves the others loaded.")] = None,
     ) -> Switched:
         """Load the profile, then drain and unload every other unpinned one, even if both would fit."""
-        profile = views.resolved(services.catalogue, named(name))
+        profile = await views.resolved(services.catalogue, named(name))
         unloaded = await services.fleet.switch(profile, keep=data.keep if data else False)
         return Switched(profile=profile, state=services.fleet.profile(profile).state, unloaded=unloaded)

@@ -82,7 +82,7 @@ class StreamRoutes(Controller):
         self, services: Wanted, profile: OfProfile = None, lines: Lines = 100, follow: Follow = False
     ) -> Stream | Response[str]:
         """The last lines of an engine's log, or of Hostler's own; empty when there is none yet."""
-        name = views.resolved(services.catalogue, profile) if profile else None
+        name = await views.resolved(services.catalogue, profile) if profile else None
         path = services.log_file(name)
         if follow:
             return Stream(_followed(services, path, lines), media_type=PLAIN, headers={"cache-control": "no-store"})
