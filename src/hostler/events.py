@@ -180,7 +180,7 @@ class Bus:
         self._ring: deque[AnyEvent] = deque(maxlen=ring)
         self._last_id = 0
         self._arrival = anyio.Event()
-        self._readers = 0
+        self._waiting = 0
 
     @property
     def last_id(self) -> int:
@@ -192,7 +192,7 @@ class Bus:
         self._last_id += 1
         stamped = msgspec.structs.replace(event, id=self._last_id, at=self._clock.wall())
         self._ring.append(stamped)
-        if self._readers:
+        if self._waiting:
             self._arrival.set()
             self._arrival = anyio.Event()
         return stamped
@@ -212,12 +212,12 @@ class Bus:
 
     async def changed(self, after: int) -> None:
         """Return once an event with an id above ``after`` was published; at once if that is so already."""
-        self._readers += 1
+        self._waiting += 1
         try:
             while self._last_id <= after:
                 await self._arrival.wait()
         finally:
-            self._readers -= 1
+            self._waiting -= 1
 
     async def subscribe(self, after: int | None = None) -> AsyncIterator[AnyEvent]:
         """Yield events as they come, from the one after ``after`` (None: only new ones).
@@ -228,17 +228,9 @@ class Bus:
         cursor = self._last_id if after is None else after
         if cursor > self._last_id:
             cursor = 0
-        self._readers += 1
-        try:
-            while True:
-                arrival = self._arrival
-                batch = self.since(cursor)
-                if not batch:
-                    await arrival.wait()
-                    continue
-                for event in batch:
-                    # The ring may have moved on while the reader was busy with this batch.
-                    cursor = event.id
-                    yield event
-        finally:
-            self._readers -= 1
+        while True:
+            await self.changed(cursor)
+            for event in self.since(cursor):
+                # The ring may have moved on while the reader was busy with this batch.
+                cursor = event.id
+                yield event

@@ -24,6 +24,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+import anyio
+import msgspec
+
 if TYPE_CHECKING:
     from hostler.config.settings import LogSettings
     from hostler.events import AnyEvent, Bus
@@ -33,6 +36,7 @@ Scalar = str | int | float | bool | None
 FILE_NAME = "hostler.log"
 LONGEST_VALUE = 2_000
 RETRY_FILE_S = 30.0
+LOOK_S = 0.1
 
 _logger = logging.getLogger("hostler")
 _request: ContextVar[str] = ContextVar("hostler_request", default="")
@@ -106,9 +110,24 @@ def close() -> None:
 
 
 async def follow_bus(bus: Bus) -> None:
-    """Log every event of ``bus``, kept ones first, until cancelled."""
-    async for event in bus.subscribe(after=0):
+    """Log every event of ``bus``, kept ones first, until cancelled; what happened until then is logged still.
+
+    Looks at most ten times a second: thousands of requests a second must not wake it once each.
+    """
+    logged = 0
+    try:
+        while True:
+            await bus.changed(logged)
+            logged = _log_since(bus, logged)
+            await anyio.sleep(LOOK_S)
+    finally:
+        _log_since(bus, logged)
+
+
+def _log_since(bus: Bus, logged: int) -> int:
+    for event in bus.since(logged):
         log_event(event)
+    return bus.last_id
 
 
 def log_event(event: AnyEvent) -> None:
@@ -116,22 +135,23 @@ def log_event(event: AnyEvent) -> None:
 
     An engine's own words are left to the engine's log: they can quote a prompt.
     """
-    import msgspec
-
+    name = str(event.__struct_config__.tag)
+    level = _event_level(name, event)
+    if not _logger.isEnabledFor(level):
+        return
     plain: dict[str, object] = msgspec.to_builtins(event)
-    name = str(plain.pop("type"))
-    for key in ("id", "at", "text"):
+    for key in ("type", "id", "at", "text"):
         plain.pop(key, None)
-    shown = {key: _scalar(value) for key, value in plain.items() if value not in ("", None)}
-    _write(_event_level(name, plain), name, shown)
+    _write(level, name, {key: _scalar(value) for key, value in plain.items() if value not in ("", None)})
 
 
-def _event_level(name: str, plain: dict[str, object]) -> int:
+def _event_level(name: str, event: AnyEvent) -> int:
     if name.startswith(_QUIET_EVENTS):
         return logging.DEBUG
-    if plain.get("level") == "error" or plain.get("state") == "failed":
+    severity = getattr(event, "level", "")
+    if severity == "error" or getattr(event, "state", "") == "failed":
         return logging.ERROR
-    if plain.get("level") == "warning" or name in ("config.rejected", "ledger.dropped", "gap"):
+    if severity == "warning" or name in ("config.rejected", "ledger.dropped", "gap"):
         return logging.WARNING
     return logging.INFO
 

@@ -14,12 +14,14 @@ from typing import Final, Literal
 import anyio
 import msgspec
 
-from hostler.accounts.keys import Scope
+from hostler.accounts.keys import LOCAL, Scope
 from hostler.errors import Forbidden, HostlerError, MethodNotAllowed, NotFound
 from hostler.gateway.errors import Family, body_of, headers_of, status_of
+from hostler.gateway.guard import check_host
 from hostler.gateway.inference import Doorkeeper
 from hostler.gateway.openai import Models
 from hostler.gateway.routes import INFERENCE
+from hostler.gateway.web.page import Page, wants_page
 from hostler.wire.management import ReadyReport
 
 Message = MutableMapping[str, object]
@@ -55,13 +57,7 @@ ROUTES: Final[dict[str, Place]] = {
 }
 _ONE_MODEL: Final = Place("models", ("GET", "HEAD"), "inference", "openai")
 _MANAGEMENT: Final = Place("management", (), "admin")
-
-
-class Page(msgspec.Struct, frozen=True):
-    """A document for browsers, with the headers that it needs."""
-
-    body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ((b"content-type", b"text/html; charset=utf-8"),)
+_DESCRIPTION: Final = Place("management", (), None)
 
 
 class Management:
@@ -127,7 +123,10 @@ class Front:
     def _check_key(self, scope: Message, place: Place) -> None:
         if place.scope is None:
             return
-        principal = self._parts.keys.authenticate(dict(_headers(scope)))
+        headers = dict(_headers(scope))
+        principal = self._parts.keys.authenticate(headers)
+        if principal is LOCAL:
+            check_host(headers)
         if place.scope == "admin" and principal.scope != "admin":
             raise Forbidden(f"The key {principal.name!r} may use models, but not the management API.")
         state = scope.get("state")
@@ -157,10 +156,9 @@ class Front:
         return 200, [_JSON], msgspec.json.encode(await models.one(name) if name else await models.listed())
 
     def _home(self, scope: Message) -> tuple[int, Headers, bytes]:
-        accept = dict(_headers(scope)).get(b"accept", b"")
-        if b"text/html" in accept:
+        if wants_page(dict(_headers(scope)).get(b"accept", b"")):
             page = self._parts.web()
-            return 200, [*page.headers, (b"vary", b"accept")], page.body
+            return 200, list(page.headers), page.body
         return 200, [_TEXT, (b"vary", b"accept")], _OLLAMA
 
 
@@ -168,6 +166,8 @@ def _place(path: str) -> Place | None:
     place = ROUTES.get(path)
     if place is not None:
         return place
+    if path.startswith(("/api/docs", "/api/schema")):
+        return _DESCRIPTION
     if path.startswith("/api/") or path == "/api":
         return _MANAGEMENT
     if path.startswith(("/v1/models/", "/models/")):

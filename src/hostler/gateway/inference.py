@@ -12,13 +12,14 @@ from typing import Final, Protocol
 
 import msgspec
 
-from hostler.accounts.keys import Principal
+from hostler.accounts.keys import LOCAL, Principal
 from hostler.clock import Clock
 from hostler.config.settings import LimitSettings
 from hostler.errors import BodyTooLarge, Draining, HostlerError, InvalidRequest
 from hostler.fleet.protocol import Catalogue, Fleet
 from hostler.gateway.downstream import Call, ClientLimits
 from hostler.gateway.errors import body_of, headers_of, status_of
+from hostler.gateway.guard import check_host
 from hostler.gateway.relay import QUEUE_RETRY_S, Exchange, Recorder, Relay, RelayLimits
 from hostler.gateway.routes import INFERENCE
 from hostler.gateway.upstream import Pool, UpstreamLimits
@@ -95,7 +96,8 @@ class Inference:
     def open(self, call: Call) -> None:
         """Check what needs no body, so that nobody without a key makes us read one."""
         try:
-            self._parts.keys.authenticate(call.headers)
+            if self._parts.keys.authenticate(call.headers) is LOCAL:
+                check_host(call.headers)
             length = call.headers.get(b"content-length", b"")
             if length.isdigit() and int(length) > self._parts.limits.body:
                 raise self._too_large()

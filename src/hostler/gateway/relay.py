@@ -45,7 +45,7 @@ from hostler.gateway.http1 import Head
 from hostler.gateway.peek import Defaults, Peek, peek
 from hostler.gateway.routes import Route
 from hostler.gateway.sse import as_event, comment_of
-from hostler.gateway.tail import NO_TOKENS, Tail
+from hostler.gateway.tail import NO_TOKENS, Tail, Tokens
 from hostler.gateway.upstream import Connection, Pool
 from hostler.wire.management import RequestRecord
 
@@ -57,6 +57,7 @@ QUEUE_RETRY_S: Final = 5.0
 RETRY_PAUSES_S: Final = (0.05, 0.5)
 
 CLIENT_LEFT: Final = 499
+ENOUGH_TOKENS: Final = 8  # a speed over fewer says little
 _STRANGE_ANSWER_LIMIT: Final = 1 * 2**20
 
 _STREAM_LINES: Final = b"content-type: text/event-stream\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
@@ -96,8 +97,8 @@ class Exchange:
 
     __slots__ = (
         "_answering", "_asked", "_body", "_call", "_collected", "_connection", "_ended", "_first", "_full", "_lease",
-        "_opened", "_principal", "_profile", "_relay", "_route", "_spent_stale", "_sse", "_started", "_status",
-        "_stream", "_tail", "_task", "_ticket", "_tries", "request",
+        "_opened", "_principal", "_profile", "_relay", "_route", "_spent_stale", "_sse", "_started",
+        "_status", "_stream", "_tail", "_task", "_ticket", "_tries", "request",
     )  # fmt: skip
 
     def __init__(self, relay: Relay, call: Call, route: Route, principal: str, request: str) -> None:
@@ -384,16 +385,18 @@ class Exchange:
         if connection is not None:
             connection.hang_up()
         lease, self._lease = self._lease, None
+        tokens = NO_TOKENS if self._tail is None else self._tail.tokens()
         if lease is not None:
+            if tokens.per_second is not None and (tokens.generated or 0) >= ENOUGH_TOKENS:
+                lease.measured(tokens.per_second)
             lease.end(status, abandoned=abandoned or connection is not None)
         self._relay.closed(self.request)
-        self._relay.recorder.record(self._row(status, lease, cancelled))
+        self._relay.recorder.record(self._row(status, lease, tokens, cancelled))
 
-    def _row(self, status: int, lease: Lease | None, cancelled: bool) -> RequestRecord:
+    def _row(self, status: int, lease: Lease | None, tokens: Tokens, cancelled: bool) -> RequestRecord:
         clock = self._relay.clock
         now = clock.monotonic()
         total = now - self._started
-        tokens = NO_TOKENS if self._tail is None else self._tail.tokens()
         return RequestRecord(
             id=self.request,
             at=clock.wall() - total,

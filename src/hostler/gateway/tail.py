@@ -20,12 +20,19 @@ _NUMBER = re.compile(
 )
 
 
+_SPEED = re.compile(rb'"predicted_per_second"\s*:\s*(\d{1,9}(?:\.\d{1,12})?)')
+
+
 class Tokens(msgspec.Struct, frozen=True):
-    """Tokens of the whole prompt, of those taken from a cache, and generated; None when the engine said nothing."""
+    """Tokens of the whole prompt, of those taken from a cache, and generated, and how many of these a second.
+
+    None where the engine said nothing.
+    """
 
     prompt: int | None = None
     cached: int | None = None
     generated: int | None = None
+    per_second: float | None = None
 
 
 NO_TOKENS: Final = Tokens()
@@ -65,4 +72,5 @@ def read_tokens(text: bytes) -> Tokens:
     if prompt is None and b"prompt_n" in said:
         prompt = said[b"prompt_n"] + (cached or 0)
     generated = said.get(b"predicted_n", said.get(b"completion_tokens", said.get(b"output_tokens")))
-    return Tokens(prompt, cached, generated)
+    speed = _SPEED.search(text, min(places))
+    return Tokens(prompt, cached, generated, float(speed[1]) if speed else None)

@@ -15,10 +15,11 @@ from hostler.config.settings import LimitSettings, Profile, SamplingSettings, Ta
 from hostler.engines.protocol import Endpoint
 from hostler.errors import HostlerError, QueueFull, UnknownProfile
 from hostler.fleet.protocol import Entry, InstanceView, Lease, ProfileStanding, RequestView, Served, Standing, Ticket
-from hostler.gateway.front import Front, FrontParts, Management, Page
+from hostler.gateway.front import Front, FrontParts, Management
 from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.openai import Models
 from hostler.gateway.server import Server, listen
+from hostler.gateway.web.page import Page
 from hostler.wire.management import ReadyReport, RequestRecord
 
 
@@ -127,6 +128,9 @@ class FakeFleet:
 
     def recent(self) -> str | None:
         return None
+
+
+PAGE = Page(b"<!doctype html>", ((b"content-type", b"text/html; charset=utf-8"),))
 
 
 class FakeCatalogue:
@@ -356,7 +360,7 @@ class Gateway:
         self.front = Front(
             FrontParts(
                 keys=keys, models=Models(self.catalogue, self.fleet), management=self.management,
-                web=lambda: Page(b"<!doctype html>"), ready=self._ready,
+                web=lambda: PAGE, ready=self._ready,
             )
         )  # fmt: skip
         self.listener = listen("127.0.0.1", 0)

@@ -14,7 +14,8 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 import hostler
 from hostler.accounts.keys import LOCAL
 from hostler.errors import Forbidden, HostlerError
-from hostler.gateway.admin import guard, problems
+from hostler.gateway import guard
+from hostler.gateway.admin import problems
 from hostler.gateway.admin.document import Document
 from hostler.gateway.admin.paths import routed
 from hostler.gateway.admin.routes.docs import DocsRoutes

@@ -47,7 +47,7 @@ class Wanted(msgspec.Struct, frozen=True):
 async def batches(
     bus: Bus, closing: Closing, wanted: Wanted, heartbeat_s: float
 ) -> AsyncGenerator[list[AnyEvent], None]:
-    """Wanted events as they come, until ``closing``; an empty list after each ``heartbeat_s`` of silence.
+    """Wanted events as they come, to the last one before ``closing``; an empty list after each ``heartbeat_s`` of silence.
 
     A reader costs one number: when it is slower than the ring, a Gap tells what it missed. An ``after``
     above the newest id (from an earlier run of the gateway) starts at the oldest kept event.
@@ -55,13 +55,15 @@ async def batches(
     cursor = bus.last_id if wanted.after is None else wanted.after
     if cursor > bus.last_id:
         cursor = 0
-    while not closing.is_set():
+    while True:
         news = bus.since(cursor)[:BATCH]
         if news:
             cursor = news[-1].id
             chosen = [event for event in news if wanted.takes(event)]
             if chosen:
                 yield chosen
+        elif closing.is_set():
+            return
         elif await _silence(bus, closing, cursor, heartbeat_s):
             yield []
 

@@ -29,7 +29,6 @@ def page() -> Page:
         body,
         (
             (b"content-type", b"text/html; charset=utf-8"),
-            (b"content-length", b"%d" % len(body)),
             (b"content-security-policy", _policy(body)),
             (b"cache-control", b"no-cache"),
             (b"referrer-policy", b"no-referrer"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from hostler.errors import Forbidden
@@ -42,6 +43,7 @@ def check_host(headers: Headers) -> None:
         )
 
 
+@lru_cache(maxsize=256)
 def is_local_name(host: str) -> bool:
     """True for IP addresses, single-label names, this machine's own name and what only local DNS serves."""
     host = host.lower().rstrip(".")
