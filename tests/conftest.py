@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+from hostler.models.starters import STARTERS, fetch
 
 
 @pytest.fixture
@@ -22,3 +25,22 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("HOSTLER_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def models_folder() -> Path:
+    """Where real models are kept between runs: HOSTLER_TEST_MODELS, or .make/models in the repository."""
+    default = Path(__file__).parents[1] / ".make" / "models"
+    return Path(os.environ.get("HOSTLER_TEST_MODELS") or default)
+
+
+@pytest.fixture(scope="session")
+def smollm2(models_folder: Path) -> Path:
+    """A small chat model, fetched when it is not there yet."""
+    return fetch(STARTERS["smollm2"], models_folder, lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def gemma(models_folder: Path) -> Path:
+    """A small base model without a chat template, fetched when it is not there yet."""
+    return fetch(STARTERS["gemma3-270m"], models_folder, lambda _: None)

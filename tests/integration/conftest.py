@@ -1,39 +1,17 @@
-"""Engines and models for tests that use processes and sockets."""
+"""Engines for tests that use processes and sockets."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 
-from hostler.models.starters import STARTERS, fetch
 from hostler.testing.launch import Running, running_fake, running_program
 
 FakeEngine = Callable[..., Awaitable[Running]]
 RealEngine = Callable[..., Awaitable[Running]]
-
-
-@pytest.fixture(scope="session")
-def models_folder() -> Path:
-    """Where real models are kept between runs: HOSTLER_TEST_MODELS, or .make/models in the repository."""
-    default = Path(__file__).parents[2] / ".make" / "models"
-    return Path(os.environ.get("HOSTLER_TEST_MODELS") or default)
-
-
-@pytest.fixture(scope="session")
-def smollm2(models_folder: Path) -> Path:
-    """A small chat model, fetched when it is not there yet."""
-    return fetch(STARTERS["smollm2"], models_folder, lambda _: None)
-
-
-@pytest.fixture(scope="session")
-def gemma(models_folder: Path) -> Path:
-    """A small base model without a chat template, fetched when it is not there yet."""
-    return fetch(STARTERS["gemma3-270m"], models_folder, lambda _: None)
 
 
 @pytest.fixture

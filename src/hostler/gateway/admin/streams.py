@@ -47,7 +47,7 @@ class Wanted(msgspec.Struct, frozen=True):
 async def batches(
     bus: Bus, closing: Closing, wanted: Wanted, heartbeat_s: float
 ) -> AsyncGenerator[list[AnyEvent], None]:
-    """Wanted events as they come, to the last one before ``closing``; an empty list after each ``heartbeat_s`` of silence.
+    """Wanted events, to the last one before ``closing``; an empty list after each ``heartbeat_s`` of silence.
 
     A reader costs one number: when it is slower than the ring, a Gap tells what it missed. An ``after``
     above the newest id (from an earlier run of the gateway) starts at the oldest kept event.

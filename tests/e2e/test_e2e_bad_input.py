@@ -1,0 +1,192 @@
+"""Bad input gets a clear error that says what to do, and nothing else suffers from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from hostler.testing import http
+from hostler.testing.gguf_files import write_tiny_gguf
+
+pytestmark = pytest.mark.anyio
+
+
+def _error(answer: http.Response) -> dict[str, object]:
+    error = answer.json()["error"]
+    assert isinstance(error, dict)
+    return error
+
+
+async def test_requests_that_are_wrong_are_told_what_is_wrong(gateway, place) -> None:
+    running = gateway(place.fake("coder"), top='[limits]\nbody = "64 KiB"')
+
+    malformed = await running.post("/v1/chat/completions", b'{"model": "coder", "messages": [}')
+    assert malformed.status == 400
+    assert "not JSON" in str(_error(malformed)["message"])
+
+    for body in (b"", b"[]", b'"text"', b'{"model": 7}', b'{"model": "\xff"}'):
+        answer = await running.post("/v1/chat/completions", body)
+        assert answer.status == 400, body
+        assert _error(answer)["source"] == "gateway"
+
+    large = await running.chat("coder", "x" * 100_000)
+    assert large.status == 413
+    assert "65536 bytes" in str(_error(large)["message"])
+
+    unknown = await running.chat("codr")
+    assert unknown.status == 404
+    assert "coder" in str(_error(unknown))
+
+    nowhere = await running.get("/v1/nowhere")
+    assert nowhere.status == 404
+    wrong = await running.get("/v1/chat/completions")
+    assert (wrong.status, wrong.headers["allow"]) == (405, "POST, OPTIONS")
+
+    assert (await running.chat("coder")).status == 200
+    assert await running.idle()
+
+
+async def test_broken_model_files_fail_their_profile_alone(gateway, place, smollm2: Path) -> None:
+    whole = smollm2.read_bytes()
+    files = {
+        "cut-header": whole[:5000],
+        "cut-weights": whole[: len(whole) // 2],
+        "not-gguf": b"PK\x03\x04" + b"\0" * 5000,
+        "corrupt": whole[:24] + b"\xff" * 64 + whole[88:2_000_000],
+    }
+    for name, data in files.items():
+        (place.models / f"{name}.gguf").write_bytes(data)
+    sections = [place.profile(name, place.models / f"{name}.gguf") for name in files]
+    running = gateway(*sections, place.profile("missing", place.models / "missing.gguf"), place.fake("good"))
+
+    for name in (*files, "missing"):
+        answer = await running.chat(name)
+        assert answer.status >= 400, name
+        assert f"{name}.gguf" in str(_error(answer)["message"])
+        shown = await running.profile(name)
+        assert shown["state"] == "failed", shown
+        assert f"{name}.gguf" in shown["reason"]
+        assert (await running.chat("good")).status == 200
+
+    for name in ("cut-header", "corrupt"):
+        assert any(word.strip(".,").isdigit() for word in (await running.profile(name))["reason"].split()), name
+    listed = {each["name"]: each for each in await running.api("/api/profiles")}
+    assert listed["cut-header"]["problem"]["code"]
+    assert listed["good"]["state"] == "ready"
+    assert await running.idle()
+
+
+async def test_a_mended_file_is_taken_as_soon_as_it_is_asked_for_by_an_operator(gateway, place) -> None:
+    model = place.models / "coder.gguf"
+    model.write_bytes(b"nothing like it")
+    running = gateway(place.fake("coder"))
+    assert (await running.chat("coder")).status >= 400
+    write_tiny_gguf(model)
+    assert (await running.api("/api/profiles/coder/load", post=True))["state"] == "ready"
+    assert (await running.chat("coder")).status == 200
+
+
+async def test_a_build_for_another_cpu_says_so(gateway, place) -> None:
+    running = gateway(place.fake("alien", die_at_load="SIGILL"), place.fake("good"))
+    answer = await running.chat("alien")
+    assert answer.status == 502
+    assert "SIGILL" in str(_error(answer)["message"])
+    assert "another CPU" in str(_error(answer)["hint"])
+    shown = await running.profile("alien")
+    assert shown["state"] == "failed"
+    assert "SIGILL" in shown["reason"]
+    assert (await running.chat("good")).status == 200
+
+
+async def test_what_can_never_fit_is_refused_before_loading(gateway, place) -> None:
+    write_tiny_gguf(place.models / "huge.gguf", fill_mib=3000)
+    running = gateway(place.fake("huge"), place.fake("good"), top='[memory]\nbudget = { host = "1 GiB" }')
+    assert (await running.chat("good")).status == 200
+    answer = await running.chat("huge")
+    assert answer.status == 503
+    message = str(_error(answer)["message"])
+    assert "GiB on host" in message
+    assert "may hold 1 GiB" in message or "may hold 1.0 GiB" in message
+    assert answer.headers["x-should-retry"] == "false"
+    assert [each["profile"] for each in await running.instances()] == ["good"]
+    assert not (place.logs / "engines" / "huge.log").exists()
+
+
+async def test_a_port_in_use_says_by_what(gateway, place) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        place.write(place.fake("coder"))
+        refused = place.cli("up", "--port", str(port))
+    assert refused.code == 2
+    assert str(port) in refused.err
+    assert f"pid {os.getpid()}" in refused.err
+    assert "Traceback" not in refused.err
+
+
+async def test_a_full_queue_asks_to_come_back_later(gateway, place) -> None:
+    running = gateway(place.fake("busy", rate=20, tokens=2000), top="[limits]\nqueue = 1\nload_grace_s = 0.1")
+    async with running.streaming("busy") as holding:
+        assert holding.status == 200
+        async with running.streaming("busy") as waiting:
+            assert waiting.status == 200  # it waits: only a comment has come
+            refused = await running.chat("busy")
+    assert refused.status == 503
+    assert int(refused.headers["retry-after"]) >= 1
+    assert _error(refused)["code"] == "queue_full"
+
+
+async def test_a_wait_beyond_its_bound_asks_to_come_back_later(gateway, place) -> None:
+    running = gateway(place.fake("busy", rate=20, tokens=2000), top="[limits]\nqueue_timeout_s = 1")
+    async with running.streaming("busy"):
+        refused = await running.chat("busy")
+    assert refused.status == 503
+    assert int(refused.headers["retry-after"]) >= 1
+    assert _error(refused)["code"] == "queue_timeout"
+
+
+async def test_chat_to_a_base_model_names_the_way_out(gateway, place, gemma: Path) -> None:
+    running = gateway(place.profile("base", gemma))
+    answer = await running.chat("base")
+    assert answer.status == 400
+    assert "/v1/completions" in str(_error(answer))
+    assert await running.instances() == []
+    done = await running.post("/v1/completions", {"model": "base", "prompt": "The sea", "max_tokens": 4})
+    assert done.status == 200
+
+
+async def test_extra_arguments_that_contradict_are_named_with_what_they_contradict(gateway, place) -> None:
+    running = gateway(place.fake("coder", engine='extra_args = ["-c", "99"]'), place.fake("good"))
+    answer = await running.chat("coder")
+    assert answer.status == 500
+    message = str(_error(answer))
+    assert "-c" in message
+    assert "context" in message
+    assert (await running.chat("good")).status == 200
+
+
+async def test_a_wrong_configuration_is_told_at_start_with_file_line_and_key(place) -> None:
+    place.config.write_text('[gateway]\nport = 0\n\n[profiles.a]\nmodle = "x.gguf"\n', encoding="utf-8")
+    refused = place.cli("up")
+    assert refused.code == 1
+    assert f"{place.config}:5" in refused.err
+    assert "modle" in refused.err
+    assert "model" in refused.err
+    assert "Traceback" not in refused.err
+
+
+async def test_an_engine_that_answers_no_http_is_the_engines_fault(gateway, place) -> None:
+    running = gateway(place.fake("odd"), place.fake("big"))
+    odd = await running.chat("odd", fake={"garbage_head": True})
+    assert (odd.status, _error(odd)["source"]) == (502, "engine")
+    scripted = await running.chat("big", fake={"error": 500, "error_mib": 0.5})
+    assert scripted.status == 500
+    assert len(scripted.body) > 2**19
+    assert "scripted error" in json.loads(scripted.body)["error"]["message"]
+    assert (await running.chat("odd")).status == 200
+    assert await running.idle()

@@ -1,0 +1,144 @@
+"""Whatever is killed, the rest lives on and nothing stays behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from gateway_process import RunningGateway, engine_process, eventually, processes_of, runs
+
+from hostler.events import InstanceChanged
+from hostler.testing.http import Event, Exchange
+
+pytestmark = pytest.mark.anyio
+
+LONG = {"max_tokens": 400, "ignore_eos": True}
+
+
+async def _first_content(stream: Exchange) -> None:
+    async for event in stream.events():
+        if '"content":"' in event.data:
+            return
+
+
+async def _kill_engine_mid_stream(running: RunningGateway, name: str, **fields: object) -> list[Event]:
+    """Everything that the client of a stream gets whose engine is killed after the first token."""
+    async with running.streaming(name, **fields) as stream:
+        seen: list[Event] = []
+        async for event in stream.events():
+            seen.append(event)
+            if '"content":"' in event.data and not any("error" in each.data for each in seen):
+                pid = (await running.instance(name))["pid"]
+                if runs(engine := engine_process(pid)):
+                    os.kill(pid, signal.SIGKILL)
+                    await eventually(lambda process=engine: not runs(process), "the engine is gone")
+                break
+        async for event in stream.events():
+            seen.append(event)
+        assert stream.complete
+    return seen
+
+
+async def test_a_real_engine_killed_mid_stream_ends_the_stream_with_an_error_event(
+    gateway, place, smollm2: Path
+) -> None:
+    running = gateway(place.profile("smollm2", smollm2))
+    seen = await _kill_engine_mid_stream(running, "smollm2", **LONG)
+    assert seen[-1].data == "[DONE]"
+    error = seen[-2].json()["error"]
+    assert isinstance(error, dict)
+    assert error["source"] == "engine"
+    assert "engine" in error["message"]
+    assert (await running.chat("smollm2", max_tokens=4)).status == 200
+    assert len([each for each in await running.instances() if each["profile"] == "smollm2"]) == 1
+    assert await running.idle()
+
+
+async def test_an_engine_that_crashes_before_its_first_byte_is_asked_again(gateway, place) -> None:
+    running = gateway(place.fake("coder", tokens=5))
+    before = await running.chat("coder")
+    assert before.status == 200
+    first = (await running.instance("coder"))["pid"]
+    os.kill(first, signal.SIGKILL)
+    assert (await running.chat("coder")).status == 200
+    assert (await running.instance("coder"))["pid"] != first
+
+
+async def test_an_engine_that_dies_idle_is_loaded_again_when_asked_for(gateway, place) -> None:
+    running = gateway(place.fake("coder"))
+    assert (await running.chat("coder")).status == 200
+    os.kill((await running.instance("coder"))["pid"], signal.SIGKILL)
+    failed = await running.event(InstanceChanged, lambda event: event.state == "failed")
+    assert "SIGKILL" in failed.reason
+    assert (await running.chat("coder")).status == 200
+
+
+async def test_engines_end_with_a_gateway_that_is_killed(gateway, place, smollm2: Path) -> None:
+    place.write(place.profile("smollm2", smollm2), place.fake("stubborn", ignore_term=True))
+    running = gateway()
+    for name in ("smollm2", "stubborn"):
+        assert (await running.chat(name, max_tokens=4)).status == 200
+    engines = [engine_process(each["pid"]) for each in await running.instances()]
+    assert len(engines) == 2
+
+    running.expected = -signal.SIGKILL
+    running.signal(signal.SIGKILL)
+    await running.ended()
+    await eventually(lambda: not any(map(runs, engines)), "no engine runs")
+    await eventually(lambda: not processes_of(place.base), "nothing of it runs")
+
+    again = gateway()
+    assert list((place.state / "engines").glob("*.json")) == []
+    assert (await again.chat("smollm2", max_tokens=4)).status == 200
+
+
+async def test_an_orphan_is_ended_by_the_next_start_and_told(gateway, place) -> None:
+    """The second line: an engine that outlived its gateway, here one whose record is still there."""
+    running = gateway(place.fake("coder"))
+    assert (await running.chat("coder")).status == 200
+    (record,) = (place.state / "engines").glob("*.json")
+    kept = record.read_bytes()
+    stopped = engine_process((await running.instance("coder"))["pid"])
+    # Stopped processes do not handle signals; being told of a parent's death (SIGKILL) they do.
+    running.expected = -signal.SIGKILL
+    running.signal(signal.SIGKILL)
+    await running.ended()
+    await eventually(lambda: not runs(stopped), "the engine is gone")
+    assert record.read_bytes() == kept
+
+    gateway()
+    assert not record.exists()
+
+
+async def test_a_second_gateway_names_the_pid_that_holds_the_home(gateway, place) -> None:
+    running = gateway(place.fake("coder"))
+    second = place.cli("up")
+    assert second.code == 1
+    assert f"pid {running.pid}" in second.err
+    assert running.url in second.err
+    assert (await running.chat("coder")).status == 200
+
+
+async def test_up_with_a_profile_switches_the_gateway_that_runs(gateway, place) -> None:
+    running = gateway(place.fake("one"), place.fake("two"))
+    assert (await running.chat("one")).status == 200
+    switched = place.cli("up", "two", "--json")
+    assert switched.code == 0, switched
+    assert switched.json["unloaded"] == ["one"]
+    assert [each["profile"] for each in await running.instances()] == ["two"]
+
+
+async def test_failing_again_and_again_stops_with_the_reason(gateway, place) -> None:
+    running = gateway(
+        place.fake("broken", exit_at_load=3, load_log="the coal is wet"),
+        top="[limits]\nbackoff_s = 0.1\nload_tries = 2",
+    )
+    for _ in range(3):
+        answer = await running.chat("broken")
+        assert answer.status in (502, 503), answer
+        assert "the coal is wet" in str(answer.json())
+    shown = await running.profile("broken")
+    assert shown["state"] == "failed"
+    assert "the coal is wet" in shown["reason"]
