@@ -74,7 +74,8 @@ class LimitSettings(Settings, frozen=True, kw_only=True):
         Seconds | None, Meta(description="From a request sent to an engine to its first byte; default: unbounded.")
     ] = None
     idle_stream_s: Annotated[
-        Seconds | None, Meta(description="Longest silence of an engine inside a response; default: unbounded.")
+        Seconds | None,
+        Meta(description="Longest silence inside a response, of the engine or of a client that stops reading."),
     ] = Seconds(600)
     load_s: Annotated[Seconds, Meta(description="For an engine to become ready.")] = Seconds(600)
     load_grace_s: Annotated[
