@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hostler.engines.protocol import Endpoint
 from hostler.errors import HostlerError
-from hostler.fleet.protocol import Standing
+from hostler.fleet.protocol import Abandoned, Standing
 
 if TYPE_CHECKING:
     from hostler.fleet.owner import FleetOwner
@@ -70,7 +70,7 @@ class HeldLease:
         if not self.ended:
             self._fleet.note_speed(self.instance, tokens_per_s)
 
-    def end(self, status: int, *, abandoned: bool = False) -> None:
+    def end(self, status: int, *, abandoned: Abandoned | None = None) -> None:
         if not self.ended:
             self.ended = True
             self._callback = None

@@ -25,7 +25,7 @@ from hostler.fleet import views
 from hostler.fleet.leases import Asked, HeldLease, QueuedTicket
 from hostler.fleet.measurements import Measurements
 from hostler.fleet.memory import Budget
-from hostler.fleet.protocol import InstanceView, ProfileStanding, RequestView, Standing
+from hostler.fleet.protocol import Abandoned, InstanceView, ProfileStanding, RequestView, Standing
 from hostler.fleet.runs import Runs
 from hostler.fleet.scheduler import live, next_wake, step
 
@@ -267,7 +267,7 @@ class FleetOwner:
         if ticket.number in self._tickets:
             self._tell(m.Leave(ticket.number))
 
-    def release(self, lease: HeldLease, status: int, *, abandoned: bool) -> None:
+    def release(self, lease: HeldLease, status: int, *, abandoned: Abandoned | None) -> None:
         """The lease is over; an abandoned one gives its slot back when the engine has really stopped."""
         self._held.pop(lease.request, None)
         now = self._clock.monotonic()
@@ -280,13 +280,13 @@ class FleetOwner:
                 held_s=now - lease.granted,
             )
         )
-        if abandoned and self._group is not None:
-            self._group.start_soon(self._release_when_free, lease.instance)
+        if abandoned is not None and self._group is not None:
+            self._group.start_soon(self._release_when_free, lease.instance, abandoned)
         else:
             self._tell(m.Release(lease.instance, healthy=status < 500))
 
-    async def _release_when_free(self, instance: str) -> None:
-        freed = await self._runs.slot_freed(instance, lambda: self._busy_leases(instance))
+    async def _release_when_free(self, instance: str, abandoned: Abandoned) -> None:
+        freed = await self._runs.slot_freed(instance, abandoned, lambda: self._busy_leases(instance))
         if not freed:
             self._tell(m.Retire(instance, "a slot stayed busy after its client had left"))
         self._tell(m.Release(instance, healthy=freed))

@@ -17,7 +17,8 @@ from hostler.errors import HostlerError, UnknownProfile
 from hostler.events import InstanceState
 from hostler.models.facts import GgufFacts, Model
 
-TicketState = Literal["queued", "loading", "granted", "refused"]
+#: What an engine was doing when it was hung up on: nothing heard yet (prefill, or not streamed), or a stream.
+Abandoned = Literal["silent", "streaming"]
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -49,10 +50,10 @@ class Lease(Protocol):
         """Tell the generation speed that the engine reported for this request."""
         ...
 
-    def end(self, status: int, *, abandoned: bool = False) -> None:
+    def end(self, status: int, *, abandoned: Abandoned | None = None) -> None:
         """Give the instance back; later calls do nothing.
 
-        ``abandoned`` means that the engine was hung up on before its last byte: the fleet then watches
+        ``abandoned`` says that the engine was hung up on before its last byte: the fleet then watches
         until the slot is really free and recycles the engine if it never is.
         """
         ...

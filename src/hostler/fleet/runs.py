@@ -14,11 +14,15 @@ from hostler.errors import EngineLost, HostlerError, LoadFailed
 from hostler.events import Bus, EngineMemory, EngineMessage, InstanceChanged, LoadProgress
 from hostler.fleet import messages as m
 from hostler.fleet.measurements import Measurement, Measurements
+from hostler.fleet.protocol import Abandoned
 
 PROGRESS_S = 0.5
-# When to look whether an abandoned slot is free. A stream in decode is free within milliseconds; whatever else
-# is noticed only after a second in which nobody asked, so later looks are further apart than that.
-LOOKS_S = (0.05, 0.2, *[1.6] * 12)
+# When to look whether an abandoned slot is free, pause by pause. A stream in decode is free within milliseconds.
+# Whatever else is noticed only after a second in which nobody asked, so looks are further apart than that.
+LOOKS_S: dict[Abandoned, tuple[float, ...]] = {
+    "streaming": (0.03, 0.03, 0.05, 0.1, 0.1, 0.2, 0.5, *[1.6] * 12),
+    "silent": (0.05, *[1.6] * 12),
+}
 ANSWER_S = 5.0
 ALMOST = 0.97
 
@@ -209,9 +213,9 @@ class Runs:
     def _resident(self, run: Run) -> dict[str, int] | None:
         return None if run.pid is None else self._runner.resident_bytes(run.pid, run.spec)
 
-    async def slot_freed(self, instance: str, leases: Callable[[], int]) -> bool:
+    async def slot_freed(self, instance: str, abandoned: Abandoned, leases: Callable[[], int]) -> bool:
         """Wait until the engine computes for no more than ``leases()`` requests; False when it never does."""
-        for look_s in LOOKS_S:
+        for look_s in LOOKS_S[abandoned]:
             await anyio.sleep(look_s)
             run = self._runs.get(instance)
             if run is None or run.endpoint is None:

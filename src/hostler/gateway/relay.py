@@ -37,7 +37,7 @@ from hostler.errors import (
     RequestCancelled,
     UnknownProfile,
 )
-from hostler.fleet.protocol import Catalogue, Fleet, Lease, Standing, Ticket
+from hostler.fleet.protocol import Abandoned, Catalogue, Fleet, Lease, Standing, Ticket
 from hostler.gateway.downstream import Call
 from hostler.gateway.errors import body_of, event_of, headers_of, status_of
 from hostler.gateway.heads import engine_lines, lines_of, own_lines
@@ -389,7 +389,9 @@ class Exchange:
         if lease is not None:
             if tokens.per_second is not None and (tokens.generated or 0) >= ENOUGH_TOKENS:
                 lease.measured(tokens.per_second)
-            lease.end(status, abandoned=abandoned or connection is not None)
+            left = abandoned or connection is not None
+            heard: Abandoned = "streaming" if self._sse and self._tail is not None else "silent"
+            lease.end(status, abandoned=heard if left else None)
         self._relay.closed(self.request)
         self._relay.recorder.record(self._row(status, lease, tokens, cancelled))
 

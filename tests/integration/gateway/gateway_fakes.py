@@ -14,7 +14,17 @@ from hostler.clock import SystemClock
 from hostler.config.settings import LimitSettings, Profile, SamplingSettings, Task
 from hostler.engines.protocol import Endpoint
 from hostler.errors import HostlerError, QueueFull, UnknownProfile
-from hostler.fleet.protocol import Entry, InstanceView, Lease, ProfileStanding, RequestView, Served, Standing, Ticket
+from hostler.fleet.protocol import (
+    Abandoned,
+    Entry,
+    InstanceView,
+    Lease,
+    ProfileStanding,
+    RequestView,
+    Served,
+    Standing,
+    Ticket,
+)
 from hostler.gateway.front import Front, FrontParts, Management
 from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.openai import Models
@@ -39,8 +49,8 @@ class FakeLease:
     def on_cancel(self, callback: Callable[[], None]) -> None:
         self._callback = callback
 
-    def end(self, status: int, *, abandoned: bool = False) -> None:
-        self.ends.append((status, abandoned))
+    def end(self, status: int, *, abandoned: Abandoned | None = None) -> None:
+        self.ends.append((status, abandoned is not None))
         self._fleet.ended.set()
 
     def take_back(self, *, cancelled: bool) -> None:

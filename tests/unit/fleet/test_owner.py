@@ -116,7 +116,7 @@ async def test_an_abandoned_lease_keeps_its_slot_until_the_engine_is_free(tmp_pa
     async with world(tmp_path, {"a": GIB}) as w:
         lease = await w.fleet.ask("a", "r1", "me", "openai").wait()
         w.runner.busy["all"] = 1
-        lease.end(499, abandoned=True)
+        lease.end(499, abandoned="streaming")
         assert w.fleet.lease_now("a", "r2", "me", "openai") is None
         w.runner.busy["all"] = 0
         ticket = w.fleet.ask("a", "r2", "me", "openai")
