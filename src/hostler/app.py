@@ -81,6 +81,7 @@ def run(options: UpOptions) -> int:
         return anyio.run(_serve, options, folders, flags, loaded, lock, backend_options={"use_uvloop": _has_uvloop()})
     finally:
         lock.release()
+        log.info("gateway.stopped")
         log.close()
 
 
