@@ -11,18 +11,16 @@ import gc
 import os
 import signal
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import cast
 
 import anyio
 import anyio.abc
-import msgspec
 
 from hostler import __version__, log
 from hostler.accounts.keys import Keyring
 from hostler.clock import SystemClock
-from hostler.config.load import Loaded, load
-from hostler.config.paths import expand, home
+from hostler.config.load import Loaded
+from hostler.config.paths import expand
 from hostler.config.settings import Config, Home
 from hostler.engines.builds import Builds
 from hostler.engines.llamacpp import LlamaCpp
@@ -38,61 +36,11 @@ from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.openai import Models
 from hostler.gateway.server import Server, check_exposure, listen, url_of
 from hostler.gateway.web.page import page
-from hostler.hardware.process import process_start_time
 from hostler.ledger.recorder import Recorder
 from hostler.live import LiveConfig
 from hostler.models.library import Library
 from hostler.standing import Standing, devices
-from hostler.store.home_lock import Holder, HomeLock
 from hostler.store.writer import Writer
-
-
-class UpOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What `hostler up` was told. ``announce`` is called once, when requests are accepted."""
-
-    config: Path | None = None
-    host: str | None = None
-    port: int | None = None
-    log_format: str | None = None
-    log_level: str | None = None
-    profile: str | None = None
-    announce: Callable[[Standing], None] | None = None
-
-    def flags(self) -> dict[str, object]:
-        """Those that are settings, by dotted key."""
-        given = {
-            "gateway.host": self.host,
-            "gateway.port": self.port,
-            "log.format": self.log_format,
-            "log.level": self.log_level,
-        }
-        return {key: value for key, value in given.items() if value is not None}
-
-
-def run(options: UpOptions) -> int:
-    """Serve until a signal; the exit status. Raises HostlerError when it cannot start."""
-    folders = home(os.environ, options.config)
-    flags = options.flags()
-    loaded = load(folders, os.environ, flags)
-    log.configure(loaded.config.log, folders.logs)
-    lock = HomeLock(folders.state)
-    lock.acquire(_holder(""))
-    try:
-        return anyio.run(_serve, options, folders, flags, loaded, lock, backend_options={"use_uvloop": _has_uvloop()})
-    finally:
-        lock.release()
-        log.info("gateway.stopped")
-        log.close()
-
-
-async def _serve(options: UpOptions, folders: Home, flags: Mapping[str, object], loaded: Loaded, lock: HomeLock) -> int:
-    gateway = Gateway(folders, flags, loaded)
-    try:
-        await gateway.serve(lock, options)
-    finally:
-        with anyio.CancelScope(shield=True):
-            await gateway.aclose()
-    return 0
 
 
 class Gateway:
@@ -151,30 +99,34 @@ class Gateway:
         roots = [expand(root, os.environ) for root in config.library.roots]
         return Library(self.folders.models, roots, config.library.caches, os.environ)
 
-    async def serve(self, lock: HomeLock, options: UpOptions) -> None:
-        """Serve until a signal has ended it; engines are gone when this returns."""
+    async def serve(self, first: str | None, on_started: Callable[[Gateway], None]) -> None:
+        """Serve until a signal has ended it; engines are gone when this returns.
+
+        ``first`` is a profile to load at once, besides the preloads. ``on_started`` is called, in a thread,
+        once requests are accepted.
+        """
         for orphan in await self.runner.end_orphans():
             log.warning("engine.orphan_ended", pid=orphan.pid, profile=orphan.profile)
         await self.catalogue.refresh()
-        lock.record(_holder(self.url))
         async with anyio.create_task_group() as group:
             group.start_soon(log.follow_bus, self.bus)
             group.start_soon(self._stop_on_signal)
             await group.start(self.fleet.run)
-            await self._server.serve(lambda url: self._started(url, group, options))
+            await self._server.serve(lambda url: self._started(url, group, first, on_started))
             group.cancel_scope.cancel()
 
-    def _started(self, url: str, group: anyio.abc.TaskGroup, options: UpOptions) -> None:
+    def _started(
+        self, url: str, group: anyio.abc.TaskGroup, first: str | None, tell: Callable[[Gateway], None]
+    ) -> None:
         """Requests are accepted: everything that they do not wait for begins now."""
         self.bus.publish(GatewayStarted(url=url, version=__version__))
         self.writer.start()
         group.start_soon(self._build_management)
         group.start_soon(self.live.follow, self.catalogue, self.fleet)
-        wanted = dict.fromkeys([*self.live.config.gateway.preload, *([options.profile] if options.profile else [])])
+        wanted = dict.fromkeys([*self.live.config.gateway.preload, *([first] if first else [])])
         for name in wanted:
             group.start_soon(self._preload, name)
-        if options.announce is not None:
-            group.start_soon(anyio.to_thread.run_sync, options.announce, self.standing)
+        group.start_soon(anyio.to_thread.run_sync, tell, self)
 
     async def _preload(self, name: str) -> None:
         try:
@@ -194,21 +146,21 @@ class Gateway:
             async for _ in signals:
                 break
             async with anyio.create_task_group() as group:
-                group.start_soon(self._stop, group.cancel_scope)
+                group.start_soon(self._stop)
                 async for _ in signals:
                     log.warning("gateway.stop_now")
-                    group.cancel_scope.cancel()
-        self.fleet.cut_off()
-        self._server.stop_now()
+                    self.fleet.cut_off()
+                    self.closing.set()
+                    self._server.stop_now()
 
-    async def _stop(self, waiting: anyio.CancelScope) -> None:
+    async def _stop(self) -> None:
+        """Finish what was accepted; the end of the server then ends everything else."""
         self.draining = True
         self.bus.publish(GatewayDraining(leases=self.fleet.counts()[0]))
         await self.fleet.drain(self.live.config.limits.drain_s)
         self.fleet.cut_off()
         self.closing.set()
         self._server.stop()
-        waiting.cancel()
 
     async def aclose(self) -> None:
         """Write the ledger and close what is still open."""
@@ -233,13 +185,3 @@ def _runner_settings(folders: Home, config: Config) -> RunnerSettings:
         log_max_bytes=config.log.max_size,
         log_keep=config.log.keep,
     )
-
-
-def _holder(url: str) -> Holder:
-    return Holder(os.getpid(), process_start_time(os.getpid()) or 0.0, url)
-
-
-def _has_uvloop() -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec("uvloop") is not None

@@ -66,8 +66,8 @@ def up(
     record = read_record(state_folder(session.config))
     if record is not None:
         return _already_up(session, record, profile)
-    from hostler.app import UpOptions, run
     from hostler.cli.announcement import announce
+    from hostler.up import UpOptions, run
 
     return run(
         UpOptions(
