@@ -22,7 +22,7 @@ from hostler.errors import Conflict, HostlerError, QueueTimeout
 from hostler.events import Bus, InstanceChanged, InstanceState, LeaseEnded, LeaseGranted, RequestQueued, Swap
 from hostler.fleet import messages as m
 from hostler.fleet import views
-from hostler.fleet.leases import Asked, HeldLease, QueuedTicket
+from hostler.fleet.leases import Asked, HeldLease, ImmediateTicket, QueuedTicket
 from hostler.fleet.measurements import Measurements
 from hostler.fleet.memory import Budget
 from hostler.fleet.protocol import Abandoned, InstanceView, ProfileStanding, RequestView, Standing
@@ -239,7 +239,7 @@ class FleetOwner:
             return None
         asked = Asked(profile, request, principal, api, self._clock.monotonic())
         self._last_ticket = number = self._last_ticket + 1
-        granted = _Immediate(self, number, asked)
+        granted = ImmediateTicket(self, number, asked)
         self._tickets[number] = granted
         self._tell(m.Ask(waiter=m.Waiter(ticket=number, profile=profile, since=asked.since)))
         return granted.take()
@@ -401,25 +401,3 @@ class FleetOwner:
 
     def recent(self) -> str | None:
         return self._recent
-
-
-class _Immediate(QueuedTicket):
-    """A ticket that is granted within the call that made it; spares the future of a queued one."""
-
-    def __init__(self, fleet: FleetOwner, number: int, asked: Asked) -> None:
-        self._lease: HeldLease | None = None
-        self._fleet = fleet
-        self.number = number
-        self.asked = asked
-
-    def grant(self, lease: HeldLease) -> None:
-        self._lease = lease
-
-    def refuse(self, error: HostlerError) -> None:
-        self._lease = None
-
-    def take(self) -> HeldLease | None:
-        """The lease; None when it was not granted at once after all (it has then left the line)."""
-        if self._lease is None:
-            self._fleet.leave(self)
-        return self._lease
