@@ -205,25 +205,24 @@ class FleetOwner:
 
     def _grant(self, ticket: int, instance: str) -> None:
         waiting = self._tickets.pop(ticket)
-        waiting.grant(self._lease(waiting.asked, instance, counted=waiting.asked.api != ""))
+        waiting.grant(self._lease(waiting.asked, instance))
 
-    def _lease(self, asked: Asked, instance: str, *, counted: bool) -> HeldLease:
+    def _lease(self, asked: Asked, instance: str) -> HeldLease:
         run = self._runs.get(instance)
         if run is None or run.endpoint is None:
             raise RuntimeError(f"{instance} was granted but is not ready")
         now = self._clock.monotonic()
         load_s = max(0.0, min(run.ready_at, now) - max(run.began, asked.since)) if asked.since < run.ready_at else 0.0
         lease = HeldLease(self, asked, instance, run.endpoint, now, load_s)
-        if counted:
-            self._recent = asked.profile
-            self._held[asked.request] = lease
-            self._bus.publish(
-                LeaseGranted(
-                    request=asked.request, profile=asked.profile, instance=instance, waited_s=now - asked.since
-                )
-            )
-        else:
-            lease.ended = True
+        if not asked.api:
+            lease.ended = True  # an operator's load holds nothing
+            return lease
+        self._recent = asked.profile
+        self._held[asked.request] = lease
+        waited_s = now - asked.since
+        self._bus.publish(
+            LeaseGranted(request=asked.request, profile=asked.profile, instance=instance, waited_s=waited_s)
+        )
         return lease
 
     # --- leases -----------------------------------------------------------------------------------------
