@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from hostler import events
-from hostler.engines.orphans import is_running
 from hostler.engines.orphans import Record as EngineRecord
+from hostler.engines.orphans import is_running
 from hostler.hardware.process import process_start_time
 from hostler.testing import http
 from hostler.testing.builds import write_build
@@ -108,10 +108,13 @@ class Home:
 
     @staticmethod
     def profile(name: str, model: Path, settings: str = "", *, engine: str = "") -> str:
-        """A profile with little context; further ``settings`` and ``engine`` settings as TOML lines."""
+        """A profile with little context; further ``settings`` and ``engine`` settings as TOML lines.
+
+        One thread: on a machine with other work, two that wait for each other at every layer are far slower.
+        """
         context = "" if "context" in settings else "context = 512\n"
         head = f"[profiles.{json.dumps(name)}]\nmodel = {json.dumps(str(model))}\n{context}{settings}\n"
-        return head + (f"[profiles.{json.dumps(name)}.engine]\n{engine}\n" if engine else "")
+        return f"{head}[profiles.{json.dumps(name)}.engine]\nthreads = 1\n{engine}\n"
 
     def cli(self, *words: str, input: str = "") -> Command:
         """Run `hostler` with ``words`` to its end."""

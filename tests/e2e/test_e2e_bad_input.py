@@ -50,7 +50,9 @@ async def test_requests_that_are_wrong_are_told_what_is_wrong(gateway, place) ->
     assert await running.idle()
 
 
-async def test_broken_model_files_fail_their_profile_alone(gateway, place, smollm2: Path) -> None:
+@pytest.fixture
+def broken_files(place, smollm2: Path) -> list[str]:
+    """Names of model files in the library, each damaged in another way."""
     whole = smollm2.read_bytes()
     files = {
         "cut-header": whole[:5000],
@@ -60,10 +62,14 @@ async def test_broken_model_files_fail_their_profile_alone(gateway, place, smoll
     }
     for name, data in files.items():
         (place.models / f"{name}.gguf").write_bytes(data)
-    sections = [place.profile(name, place.models / f"{name}.gguf") for name in files]
-    running = gateway(*sections, place.profile("missing", place.models / "missing.gguf"), place.fake("good"))
+    return list(files)
 
-    for name in (*files, "missing"):
+
+async def test_broken_model_files_fail_their_profile_alone(gateway, place, broken_files: list[str]) -> None:
+    names = [*broken_files, "missing"]
+    running = gateway(*(place.profile(name, place.models / f"{name}.gguf") for name in names), place.fake("good"))
+
+    for name in names:
         answer = await running.chat(name)
         assert answer.status >= 400, name
         assert f"{name}.gguf" in str(_error(answer)["message"])
