@@ -17,8 +17,8 @@ run: $(VENV)/.runtime ## Install, fetch the starter models, start the gateway wi
 setup: $(VENV)/.dev ## Install what tests and checks need
 
 check: $(VENV)/.dev ## Format, lint, types, import contracts, generated files
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m hostler.config.reference --check
