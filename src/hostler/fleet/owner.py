@@ -18,7 +18,7 @@ from hostler.clock import Clock
 from hostler.config.settings import LimitSettings
 from hostler.engines.protocol import LoadSpec, Runner
 from hostler.engines.state import Ready
-from hostler.errors import Conflict, HostlerError, QueueTimeout
+from hostler.errors import Draining, HostlerError, RequestCancelled
 from hostler.events import Bus, InstanceChanged, InstanceState, LeaseEnded, LeaseGranted, RequestQueued, Swap
 from hostler.fleet import messages as m
 from hostler.fleet import views
@@ -333,7 +333,7 @@ class FleetOwner:
         for ticket in list(self._tickets.values()):
             if ticket.asked.request == request and ticket.asked.api:
                 self._tell(m.Leave(ticket.number))
-                ticket.refuse(Conflict("The request was cancelled by an operator."))
+                ticket.refuse(RequestCancelled("An operator cancelled this request."))
                 return True
         if lease := self._held.get(request):
             lease.cancel()
@@ -356,7 +356,7 @@ class FleetOwner:
             lease.cancel()
         for ticket in list(self._tickets.values()):
             self._tell(m.Leave(ticket.number))
-            ticket.refuse(QueueTimeout("The gateway stopped before the request got its turn."))
+            ticket.refuse(Draining("The gateway stopped before the request got its turn."))
 
     # --- views ------------------------------------------------------------------------------------------
 

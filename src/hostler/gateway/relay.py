@@ -322,11 +322,13 @@ class Exchange:
     # 5.
 
     def _on_cancel(self) -> None:
-        """The fleet takes the lease back: an operator's word, or the engine is lost."""
+        """The fleet takes the lease back: an operator's word, the end of the gateway, or the engine is lost."""
         if self._ended or self._lease is None:
             return
-        if self._lease.cancelled:
-            self._fail(RequestCancelled("An operator cancelled this request."), cancelled=True)
+        if self._lease.cancelled and self._relay.draining():
+            self._fail(Draining("The gateway stopped before this answer was complete."))
+        elif self._lease.cancelled:
+            self._fail(RequestCancelled("An operator cancelled this request."))
         else:
             if self._connection is not None:
                 self._connection.hang_up()
@@ -352,13 +354,13 @@ class Exchange:
         except HostlerError as error:
             self._refuse(error)
 
-    def _fail(self, error: HostlerError, *, cancelled: bool = False, abandoned: bool = False) -> None:
+    def _fail(self, error: HostlerError, *, abandoned: bool = False) -> None:
         """End with an error, wherever the request stands."""
         if self._answering or self._opened:
             self._break_off(error)
         else:
             self._answer(error)
-        self._end(status_of(error), cancelled=cancelled, abandoned=abandoned)
+        self._end(status_of(error), cancelled=isinstance(error, RequestCancelled), abandoned=abandoned)
 
     def _refuse(self, error: HostlerError) -> None:
         if not self._ended:
