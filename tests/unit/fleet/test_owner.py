@@ -10,7 +10,7 @@ import pytest
 from fleet_world import GIB, world
 
 from hostler.config.settings import LimitSettings
-from hostler.errors import Conflict, Draining, EngineLost, LoadFailed, ModelError
+from hostler.errors import Draining, EngineLost, LoadFailed, ModelError, RequestCancelled
 from hostler.events import InstanceChanged, LeaseEnded, LeaseGranted, LoadProgress, Swap
 from hostler.fleet.measurements import Measurements
 
@@ -162,7 +162,7 @@ async def test_cancel_reaches_queued_and_running_requests(tmp_path: Path) -> Non
         queued = w.fleet.ask("a", "r2", "me", "openai")
         assert {r.id: r.state for r in w.fleet.requests()} == {"r1": "running", "r2": "queued"}
         assert w.fleet.cancel("r2")
-        with pytest.raises(Conflict):
+        with pytest.raises(RequestCancelled):
             await queued.wait()
         assert w.fleet.cancel("r1")
         assert cancelled == ["r1"]

@@ -1,0 +1,171 @@
+"""What happens, as events and as the command line tells it, on a gateway that runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from gateway_process import Events, RunningGateway, decode_event, eventually
+from websockets.asyncio.client import connect
+
+from hostler.events import InstanceChanged, LeaseEnded, LeaseGranted, LoadProgress
+from hostler.testing import http
+
+pytestmark = pytest.mark.anyio
+
+
+def _socket(running: RunningGateway, query: str = "") -> connect:
+    return connect(f"{running.url.replace('http', 'ws')}/api/events{query}")
+
+
+async def test_a_reader_that_comes_back_misses_nothing_and_both_streams_agree(gateway, place) -> None:
+    running = gateway(place.fake("coder"))
+    async with running.events() as first:
+        assert (await running.chat("coder")).status == 200
+        left_at = (await first.until(LeaseEnded)).id
+    ids = [event.id for event in first.seen]
+    assert ids == list(range(1, left_at + 1))
+    assert [event.at for event in first.seen] == sorted(event.at for event in first.seen)
+
+    assert (await running.chat("coder")).status == 200
+    last = (await running.api("/api/gateway"))["last_event"]
+    async with running.events(after=None, headers={"Last-Event-ID": str(left_at)}) as again:
+        await again.until(LeaseEnded)
+    assert [event.id for event in again.seen] == list(range(left_at + 1, last + 1))
+
+    async with _socket(running, f"?after={left_at}") as socket:
+        over_socket = [decode_event(str(await socket.recv())) for _ in again.seen]
+    assert over_socket == again.seen
+
+
+async def test_only_the_wanted_types(gateway, place) -> None:
+    running = gateway(place.fake("coder"))
+    async with http.stream(running.address, "GET", "/api/events?after=0&types=lease.granted,lease.ended") as stream:
+        assert (await running.chat("coder")).status == 200
+        events = Events(stream)
+        await events.until(LeaseEnded)
+    assert [type(event) for event in events.seen] == [LeaseGranted, LeaseEnded]
+
+
+async def test_a_second_load_is_measured_against_the_first(gateway, place, smollm2: Path) -> None:
+    running = gateway(place.profile("smollm2", smollm2))
+    assert running.cli("load", "smollm2", "--json").json["state"] == "ready"
+    assert running.cli("unload", "smollm2", "--json").json["unloaded"] == ["smollm2"]
+    async with running.events() as first:
+        stopped = await first.until(InstanceChanged, lambda event: event.state == "stopped")
+    progress = [event for event in first.seen if isinstance(event, LoadProgress)]
+    assert progress
+    assert {event.fraction for event in progress} == {None}
+
+    assert running.cli("load", "smollm2", "--json").json["state"] == "ready"
+    async with running.events(after=stopped.id) as second:
+        await second.until(InstanceChanged, lambda event: event.state == "ready")
+    again = [event for event in second.seen if isinstance(event, LoadProgress)]
+    fractions = [event.fraction for event in again]
+    assert all(fraction is not None and 0 <= fraction <= 1 for fraction in fractions)
+    assert fractions == sorted(fractions, key=lambda fraction: fraction or 0)
+    assert all(event.estimated for event in again)
+    assert (await running.profile("smollm2"))["load_s"] > 0
+
+
+async def test_the_commands_of_residency(gateway, place) -> None:
+    running = gateway(place.fake("one"), place.fake("two"), place.fake("pinned", "pin = true"))
+    assert running.cli("ps", "--json").json == []
+    for name in ("one", "pinned"):
+        assert running.cli("load", name, "--json").json == {"profile": name, "state": "ready", "unloaded": []}
+
+    kept = running.cli("switch", "two", "--keep", "--json").json
+    assert kept["unloaded"] == []
+    assert {each["profile"] for each in running.cli("ps", "--json").json} == {"one", "two", "pinned"}
+    switched = running.cli("switch", "two", "--json").json
+    assert switched["unloaded"] == ["one"]
+    assert {each["profile"] for each in running.cli("ps", "--json").json} == {"two", "pinned"}
+
+    listed = {each["name"]: each["state"] for each in running.cli("ls", "--json").json}
+    assert {name: listed[name] for name in ("one", "two", "pinned")} == {
+        "one": "unloaded", "two": "ready", "pinned": "ready",
+    }  # fmt: skip
+    assert running.cli("unload", "two", "--json").json["state"] == "unloaded"
+    assert running.cli("load", "nothing").code == 1
+    assert "No profile" in running.cli("load", "nothing").err
+    plain = running.cli("ls")
+    assert "one" in plain.out
+    assert "pinned" in plain.out
+
+
+async def test_requests_are_seen_and_cancelled(gateway, place) -> None:
+    running = gateway(place.fake("busy", rate=20, tokens=100_000), top="[limits]\nload_grace_s = 0.1")
+    async with (
+        running.streaming("busy", headers={"x-request-id": "the-first"}) as first,
+        running.streaming("busy", headers={"x-request-id": "the-second"}) as second,
+    ):
+        seen = {each["id"]: each["state"] for each in running.cli("requests", "--json").json["in_flight"]}
+        assert seen == {"the-first": "running", "the-second": "queued"}
+        assert running.cli("cancel", "the-second", "--json").json == {"request": "the-second"}
+        assert '"error"' in (await second.read()).events()[-2].data
+        assert running.cli("cancel", "the-first").code == 0
+        assert '"error"' in (await first.read()).events()[-2].data
+    assert running.cli("cancel", "the-first").code == 1
+    await eventually(running.idle, "nothing runs")
+    rows = {row["id"]: row for row in running.cli("requests", "--json").json["recent"]}
+    assert rows["the-first"]["cancelled"]
+    assert rows["the-second"]["cancelled"]
+    assert (await running.chat("busy", max_tokens=2)).status == 200
+
+
+async def test_finished_requests_are_kept_with_their_tokens(gateway, place) -> None:
+    running = gateway(place.fake("coder"))
+    whole = await running.post(
+        "/v1/chat/completions",
+        {"model": "coder", "max_tokens": 7, "messages": [{"role": "user", "content": "Hi"}]},
+        {"x-request-id": "whole"},
+    )
+    assert whole.headers["x-request-id"] == "whole"
+    async with running.streaming("coder", max_tokens=5, headers={"x-request-id": "streamed"}) as stream:
+        await stream.read()
+    assert (await running.chat("nobody")).status == 404
+    rows = {row["id"]: row for row in (await running.api("/api/requests"))["recent"]}
+    assert (rows["whole"]["tokens_out"], rows["streamed"]["tokens_out"]) == (7, 5)
+    assert rows["whole"]["load_ms"] > 0
+    assert rows["streamed"]["load_ms"] == 0
+    assert {row["status"] for row in rows.values()} == {200, 404}
+
+
+async def test_logs_of_gateway_and_engine(gateway, place) -> None:
+    running = gateway(place.fake("coder", load_log="the coal is dry"))
+    assert (await running.chat("coder")).status == 200
+    own = running.cli("logs")
+    assert "gateway.started" in own.out
+    engine = running.cli("logs", "coder", "--json")
+    lines = [json.loads(line)["line"] for line in engine.out.splitlines()]
+    assert any("the coal is dry" in line for line in lines)
+    async with http.stream(running.address, "GET", "/api/logs?profile=coder&follow=true") as followed:
+        async for chunk in followed.chunks():
+            if b"the coal is dry" in chunk.data:
+                break
+
+
+async def test_chatting_from_the_command_line(gateway, place, smollm2: Path) -> None:
+    running = gateway(place.profile("smollm2", smollm2, "sampling = { max_tokens = 8 }"))
+    said = running.cli("chat", "smollm2", "Say hello.")
+    assert said.code == 0, said
+    assert said.out.strip()
+
+
+async def test_the_page_and_the_greeting(gateway, place) -> None:
+    running = gateway(place.fake("coder"))
+    assert (await running.get("/")).body == b"Ollama is running"
+    page = await running.get("/", {"accept": "text/html,application/xhtml+xml"})
+    assert page.headers["content-type"].startswith("text/html")
+    assert b"://" not in page.body.replace(b"http://www.w3.org/", b"")
+    schema = await running.api("/api/schema/openapi.json")
+    assert "/api/profiles" in schema["paths"]
+    assert (await running.get("/api/docs")).status == 200
+
+
+async def test_commands_without_a_gateway_say_how_to_start_one(place) -> None:
+    for words in (["ps"], ["load", "x"], ["switch", "x"], ["requests"], ["reload"]):
+        told = place.cli(*words)
+        assert told.code == 3, words
+        assert "hostler up" in told.err
