@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -81,8 +82,11 @@ def configured() -> tuple[set[str], set[str]]:
     asked = [[sys.executable, "-m", "pip", "config", "list"]]
     if npm := shutil.which("npm"):
         asked.append([npm, "config", "get", "registry"])
+    # The fixture for all tests hides the user's own folder, and with it what the user has configured.
+    environment = {**os.environ, "HOME": pwd.getpwuid(os.getuid()).pw_dir}
     for command in asked:
-        said.append(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment)
+        said.append(done.stdout)
     places = re.findall(r"(?:https?|file)://[^\s'\"]+", "\n".join(said))
     hosts = {host for place in places if (host := urlsplit(place).hostname)} - PUBLIC
     return hosts, {urlsplit(place).path.rstrip("/") for place in places if place.startswith("file:")}
