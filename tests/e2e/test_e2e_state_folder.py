@@ -1,0 +1,43 @@
+"""A home that cannot be written: said clearly, and requests are served where that is possible."""
+
+from __future__ import annotations
+
+import pytest
+from gateway_process import eventually
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_state_folder_that_is_a_file_is_said_clearly(place) -> None:
+    place.write(place.fake("coder"))
+    place.state.write_text("not a folder")
+    refused = place.cli("up")
+    assert refused.code != 0
+    assert str(place.state) in refused.err
+    assert "HOSTLER_HOME" in refused.err
+    assert "Traceback" not in refused.err
+
+
+async def test_requests_are_served_without_a_ledger_and_losses_are_counted(gateway, place) -> None:
+    (place.state / "hostler.db").mkdir(parents=True)
+    running = gateway(place.fake("coder"))
+    for _ in range(3):
+        assert (await running.chat("coder")).status == 200
+    kept = await running.api("/api/requests")
+    assert len(kept["recent"]) == 3  # those that could not be written yet
+    await eventually(lambda: "hostler.db" in running.logged(), "the log says that the ledger cannot be written")
+    running.signal()
+    assert await running.ended() == 0
+
+
+async def test_requests_are_served_without_logs_records_and_measurements(gateway, place) -> None:
+    place.state.mkdir()
+    for blocked in (place.logs, place.state / "engines", place.state / "slots", place.state / "measurements.json"):
+        if blocked.suffix:
+            blocked.mkdir()
+        else:
+            blocked.write_text("in the way")
+    running = gateway(place.fake("coder"))
+    assert (await running.chat("coder")).status == 200
+    async with running.streaming("coder") as stream:
+        assert (await stream.read()).events()[-1].data == "[DONE]"
