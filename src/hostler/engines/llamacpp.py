@@ -7,6 +7,7 @@ import secrets
 import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from hostler.engines.logs import path_for
 from hostler.engines.orphans import Record, Records
 from hostler.engines.protocol import Endpoint, LoadSpec, Report, RunnerSettings
 from hostler.engines.readiness import StillLoading, busy_slots, work
-from hostler.errors import EngineLost, ModelError
+from hostler.errors import EngineLost, LoadFailed, ModelError
 from hostler.hardware.process import resident
 from hostler.models.facts import Model
 
@@ -43,21 +44,22 @@ class LlamaCpp:
         """Raises BuildUnusable, FlagConflict, FlagUnsupported or ModelError for what can be known beforehand."""
         build = await self._builds.get(spec.engine.build)
         check_extra_args(spec, build)
-        command(spec, build, self._place(spec, 0))
+        command(spec, build, self._place(0, self._slot_folder(spec)))
         await anyio.to_thread.run_sync(check_files, spec.model)
 
     async def run(self, spec: LoadSpec, report: Callable[[Report], None]) -> None:
         """Run ``spec`` until its engine ends; see :class:`hostler.engines.protocol.Runner`."""
         build = await self._builds.get(spec.engine.build)
-        folder = self._slot_folder(spec)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = private_folder(self._slot_folder(spec))
         try:
             for tries_left in reversed(range(PORT_TRIES)):
                 try:
-                    await process.run(self._launch(spec, build), self._records, report)
+                    await process.run(self._launch(spec, build, folder), self._records, report)
                 except process.PortTaken:
                     if not tries_left:
                         raise
+        except OSError as error:
+            raise LoadFailed(f"The engine of `{spec.profile}` could not be started: {error}.") from error
         finally:
             # Saved prompts are of no use to another process, and are nobody else's to read.
             shutil.rmtree(folder, ignore_errors=True)
@@ -87,10 +89,10 @@ class LlamaCpp:
         shutil.rmtree(self._settings.state / "slots", ignore_errors=True)
         return ended
 
-    def _launch(self, spec: LoadSpec, build: Build) -> process.Launch:
+    def _launch(self, spec: LoadSpec, build: Build, folder: Path) -> process.Launch:
         # The embedded build reports the port that the kernel gave it; a binary is given a free one.
         port = 0 if build.kind == "embedded" else free_port()
-        made = command(spec, build, self._place(spec, port))
+        made = command(spec, build, self._place(port, folder))
         key = secrets.token_urlsafe(32)
         return process.Launch(
             spec=spec,
@@ -104,11 +106,26 @@ class LlamaCpp:
             log_keep=self._settings.log_keep,
         )
 
-    def _place(self, spec: LoadSpec, port: int) -> Place:
-        return Place(cores=self._cores, port=port, slot_folder=self._slot_folder(spec))
+    def _place(self, port: int, folder: Path) -> Place:
+        return Place(cores=self._cores, port=port, slot_folder=folder)
 
     def _slot_folder(self, spec: LoadSpec) -> Path:
         return self._settings.state / "slots" / spec.instance
+
+
+def private_folder(wanted: Path) -> Path:
+    """``wanted``, made for its owner alone; another one when the disk is full or may not be written.
+
+    Raises LoadFailed when none can be had.
+    """
+    try:
+        wanted.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        try:
+            return Path(tempfile.mkdtemp(prefix="hostler-slots-"))
+        except OSError as error:
+            raise LoadFailed(f"{wanted} cannot be made: {error.strerror}.", hint="Free some space.") from error
+    return wanted
 
 
 def usable_cores() -> int:
