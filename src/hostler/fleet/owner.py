@@ -65,6 +65,7 @@ class FleetOwner:
         self._state = m.State()
         self._inbox: deque[m.Message] = deque()
         self._telling = False
+        self._turned = float("-inf")
         self._tickets: dict[int, QueuedTicket] = {}
         self._last_ticket = 0
         self._held: dict[str, HeldLease] = {}
@@ -97,14 +98,17 @@ class FleetOwner:
 
     async def _tend(self) -> None:
         """Turn the clock for the scheduler: TTLs, back-off, starvation, memory."""
+        measured = self._clock.monotonic()
         while True:
-            wake = next_wake(self._state, self._rules)
-            wait_s = TEND_S if wake is None else min(TEND_S, max(0.0, wake - self._clock.monotonic()) + 0.001)
+            wake = next_wake(self._state, self._rules, self._turned)
+            due = measured + TEND_S if wake is None else min(measured + TEND_S, wake)
             self._nudge = anyio.Event()
-            with anyio.move_on_after(wait_s):
+            with anyio.move_on_after(max(0.0, due - self._clock.monotonic()) + 0.001):
                 await self._nudge.wait()
                 continue
-            await self._measure()
+            if self._clock.monotonic() >= measured + TEND_S:
+                await self._measure()
+                measured = self._clock.monotonic()
             self._tell(m.Tick())
 
     async def _measure(self) -> None:
@@ -128,7 +132,8 @@ class FleetOwner:
             self._telling = False
 
     def _handle(self, message: m.Message) -> None:
-        situation = m.Situation(now=self._clock.monotonic(), budget=self.budget.bytes, rules=self._rules)
+        self._turned = now = self._clock.monotonic()
+        situation = m.Situation(now=now, budget=self.budget.bytes, rules=self._rules)
         self._state, effects = step(self._state, message, situation)
         for effect in effects:
             self._carry_out(effect)

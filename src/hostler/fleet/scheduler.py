@@ -38,13 +38,17 @@ def step(state: m.State, message: m.Message, at: m.Situation) -> tuple[m.State, 
     return turn.state, turn.effects
 
 
-def next_wake(state: m.State, rules: m.Rules) -> float | None:
-    """When a Tick is needed next if nothing else happens; None when never."""
+def next_wake(state: m.State, rules: m.Rules, after: float) -> float | None:
+    """When a Tick is needed next if nothing else happens; None when never.
+
+    ``after`` is the time of the last step: what was due by then has been seen to, and if it is still due it
+    waits for something else than time.
+    """
     times = [expiry(i) for i in state.instances.values()]
     blocked = {w.profile for w in state.waiting}
     times += [f.until for profile, f in state.failures.items() if profile in blocked]
     times += [w.since + starvation(state, w.profile, rules) for w in state.waiting]
-    return min((t for t in times if t is not None), default=None)
+    return min((t for t in times if t is not None and t > after), default=None)
 
 
 class _Turn(Decisions):

@@ -285,6 +285,19 @@ def test_draining_refuses_new_work_and_finishes_the_old() -> None:
     assert yard.granted(waiting)
 
 
+def test_a_time_that_has_passed_wakes_nobody_again() -> None:
+    """A request that starved behind a busy slot once had the fleet tick a thousand times a second."""
+    yard = Yard({"a": GIB, "b": GIB}, budget=GIB)
+    yard.ask("a")
+    yard.loaded("a")
+    for profile in ("a", "b"):
+        yard.ask(profile)
+    assert next_wake(yard.state, RULES, yard.now) == RULES.starvation_s
+    yard.now = RULES.starvation_s
+    yard.tell(m.Tick())
+    assert next_wake(yard.state, RULES, yard.now) is None
+
+
 def test_ttl_counts_idle_time_only() -> None:
     yard = Yard({"a": GIB})
     yard.ttl["a"] = 60.0
@@ -294,7 +307,7 @@ def test_ttl_counts_idle_time_only() -> None:
     yard.tell(m.Tick())
     assert yard.stopped() == []
     yard.tell(m.Release(a, healthy=True))
-    assert next_wake(yard.state, RULES) == 160.0
+    assert next_wake(yard.state, RULES, yard.now) == 160.0
     yard.now = 160.0
     yard.tell(m.Tick())
     assert yard.stopped() == [a]

@@ -154,7 +154,7 @@ class FleetMachine(RuleBasedStateMachine):
                 self.tell(m.Loaded(instance.id, instance.holds))
             elif isinstance(instance.state, Stopping):
                 self.tell(m.Gone(instance.id, None))
-        wake = next_wake(self.state, RULES)
+        wake = next_wake(self.state, RULES, self.now)
         self.now = max(self.now + 0.5, wake or 0.0)
         self.tell(m.Tick())
 
