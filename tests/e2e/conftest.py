@@ -26,10 +26,12 @@ def gateway(place: Home) -> Iterator[StartGateway]:
     """
     with ExitStack() as stack:
 
-        def start(*sections: str, top: str = "", up: tuple[str, ...] = ()) -> RunningGateway:
+        def start(
+            *sections: str, top: str = "", up: tuple[str, ...] = (), largest_file: int | None = None
+        ) -> RunningGateway:
             if sections or top:
                 place.write(*sections, top=top)
-            running = RunningGateway(place, *up)
+            running = RunningGateway(place, *up, largest_file=largest_file)
             stack.callback(running.close)
             return running.wait_ready()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -130,10 +132,15 @@ class Home:
         return Command(done.returncode, done.stdout, done.stderr)
 
 
+def _bound_files(largest: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+
+
 class RunningGateway:
     """One `hostler up`. Leave it by :meth:`close`, which checks how it ended and that nothing is left."""
 
-    def __init__(self, home: Home, *words: str) -> None:
+    def __init__(self, home: Home, *words: str, largest_file: int | None = None) -> None:
+        """``largest_file`` bytes: whatever is written beyond fails, as on a disk that is full."""
         self.home = home
         self.output = home.base / "up.out"
         self.expected = 0
@@ -145,6 +152,7 @@ class RunningGateway:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=None if largest_file is None else partial(_bound_files, largest_file),
             )
         self.url = ""
 

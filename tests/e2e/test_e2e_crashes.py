@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
-from gateway_process import RunningGateway, engine_process, eventually, processes_of, runs
+from gateway_process import Home, RunningGateway, engine_process, eventually, processes_of, runs
 
+from hostler.engines.orphans import Record as EngineRecord
 from hostler.events import InstanceChanged
 from hostler.testing.http import Event, Exchange
 
@@ -94,22 +98,40 @@ async def test_engines_end_with_a_gateway_that_is_killed(gateway, place, smollm2
     assert (await again.chat("smollm2", max_tokens=4)).status == 200
 
 
-async def test_an_orphan_is_ended_by_the_next_start_and_told(gateway, place) -> None:
-    """The second line: an engine that outlived its gateway, here one whose record is still there."""
-    running = gateway(place.fake("coder"))
-    assert (await running.chat("coder")).status == 200
-    (record,) = (place.state / "engines").glob("*.json")
-    kept = record.read_bytes()
-    stopped = engine_process((await running.instance("coder"))["pid"])
-    # Stopped processes do not handle signals; being told of a parent's death (SIGKILL) they do.
-    running.expected = -signal.SIGKILL
-    running.signal(signal.SIGKILL)
-    await running.ended()
-    await eventually(lambda: not runs(stopped), "the engine is gone")
-    assert record.read_bytes() == kept
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own, as engines are."""
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as process:
+        yield process
+        process.kill()
 
-    gateway()
+
+def _record(place: Home, process: EngineRecord, name: str) -> Path:
+    """What a gateway that was killed left: the record of an engine that outlived it."""
+    folder = place.state / "engines"
+    folder.mkdir(parents=True, exist_ok=True)
+    record = msgspec.structs.replace(process, instance=name, profile="coder", argv0="llama-server")
+    (folder / f"{name}.json").write_bytes(msgspec.json.encode(record))
+    return folder / f"{name}.json"
+
+
+async def test_an_orphan_is_ended_by_the_next_start_and_told(gateway, place, sleeper: subprocess.Popen[bytes]) -> None:
+    """The second line: an engine that outlived its gateway although it is told of its parent's end."""
+    record = _record(place, engine_process(sleeper.pid), "coder-7")
+    running = gateway(place.fake("coder"))
+    assert sleeper.wait(10) == -signal.SIGTERM
     assert not record.exists()
+    assert f"engine.orphan_ended pid={sleeper.pid}" in running.logged()
+
+
+async def test_a_process_that_only_has_an_orphans_number_is_left_alone(
+    gateway, place, sleeper: subprocess.Popen[bytes]
+) -> None:
+    process = engine_process(sleeper.pid)
+    record = _record(place, msgspec.structs.replace(process, started=process.started - 1000), "coder-7")
+    gateway(place.fake("coder"))
+    assert not record.exists()
+    assert sleeper.poll() is None
 
 
 async def test_a_second_gateway_names_the_pid_that_holds_the_home(gateway, place) -> None:

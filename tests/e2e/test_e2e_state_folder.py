@@ -41,3 +41,13 @@ async def test_requests_are_served_without_logs_records_and_measurements(gateway
     assert (await running.chat("coder")).status == 200
     async with running.streaming("coder") as stream:
         assert (await stream.read()).events()[-1].data == "[DONE]"
+
+
+async def test_a_disk_that_is_full_costs_no_request(gateway, place) -> None:
+    place.write(place.fake("coder"), place.fake("other"))
+    running = gateway(largest_file=8192)
+    for count in range(100):
+        assert (await running.chat("coder" if count % 10 else "other")).status == 200
+    assert (await running.api("/api/requests?limit=200"))["recent"]
+    assert (await running.get("/health")).status == 200
+    assert running.cli("ps", "--json").code == 0
