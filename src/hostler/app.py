@@ -30,16 +30,17 @@ from hostler.events import Bus, GatewayDraining, GatewayStarted
 from hostler.fleet.catalogue import ProfileCatalogue
 from hostler.fleet.measurements import Measurements
 from hostler.fleet.memory import Budget
-from hostler.fleet.owner import FleetOwner, Preparer
-from hostler.gateway.front import ASGIApp, Front, FrontParts, Management
+from hostler.fleet.owner import FleetOwner
+from hostler.fleet.preparer import Preparer
+from hostler.gateway.front import ASGIApp, Front, FrontParts, LateApp
 from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.openai import Models
 from hostler.gateway.server import Server, check_exposure, listen, url_of
 from hostler.gateway.web.page import page
 from hostler.ledger.recorder import Recorder
-from hostler.live import LiveConfig
 from hostler.models.library import Library
-from hostler.standing import Standing, devices
+from hostler.reports import Reports, devices
+from hostler.running_config import RunningConfig
 from hostler.store.writer import Writer
 
 
@@ -51,7 +52,7 @@ class Gateway:
         self.folders = folders
         clock = SystemClock()
         self.bus = Bus(clock)
-        self.live = LiveConfig(folders, flags, loaded, self.bus)
+        self.running_config = RunningConfig(folders, flags, loaded, self.bus)
         self.keys = Keyring.load(folders.state / "keys.json")
         check_exposure(config.gateway.host, has_keys=not self.keys.empty)
         self._listener = listen(config.gateway.host, config.gateway.port)
@@ -71,7 +72,7 @@ class Gateway:
         self.recorder = Recorder(self.writer, self.bus, clock)
         self.draining = False
         self.closing = anyio.Event()
-        self.standing = Standing(self)
+        self.reports = Reports(self)
         self.inference = Inference(
             InferenceParts(
                 fleet=self.fleet,
@@ -83,14 +84,14 @@ class Gateway:
                 draining=lambda: self.draining,
             )
         )
-        self._management = Management()
+        self._management = LateApp()
         front = Front(
             FrontParts(
                 keys=self.keys,
                 models=Models(self.catalogue, self.fleet),
                 management=self._management,
                 web=page,
-                ready=self.standing.ready,
+                ready=self.reports.ready,
             )
         )
         self._server = Server(front, self.inference, self._listener, self.inference.client_limits)
@@ -122,8 +123,8 @@ class Gateway:
         self.bus.publish(GatewayStarted(url=url, version=__version__))
         self.writer.start()
         group.start_soon(self._build_management)
-        group.start_soon(self.live.follow, self.catalogue, self.fleet)
-        wanted = dict.fromkeys([*self.live.config.gateway.preload, *([first] if first else [])])
+        group.start_soon(self.running_config.follow, self.catalogue, self.fleet)
+        wanted = dict.fromkeys([*self.running_config.config.gateway.preload, *([first] if first else [])])
         for name in wanted:
             group.start_soon(self._preload, name)
         group.start_soon(anyio.to_thread.run_sync, tell, self)
@@ -135,7 +136,7 @@ class Gateway:
             log.error("preload.failed", profile=name, code=error.code, reason=str(error))
 
     async def _build_management(self) -> None:
-        self._management.set(await anyio.to_thread.run_sync(_management_app, self.standing))
+        self._management.set(await anyio.to_thread.run_sync(_management_app, self.reports))
         # What was built so far lives as long as the process: looking through it for garbage again and again
         # would stop every stream for tens of milliseconds.
         gc.freeze()
@@ -157,7 +158,7 @@ class Gateway:
         """Finish what was accepted; the end of the server then ends everything else."""
         self.draining = True
         self.bus.publish(GatewayDraining(leases=self.fleet.counts()[0]))
-        await self.fleet.drain(self.live.config.limits.drain_s)
+        await self.fleet.drain(self.running_config.config.limits.drain_s)
         self.fleet.cut_off()
         self.closing.set()
         self._server.stop()
@@ -170,10 +171,10 @@ class Gateway:
         await self.writer.close()
 
 
-def _management_app(standing: Standing) -> ASGIApp:
+def _management_app(reports: Reports) -> ASGIApp:
     from hostler.gateway.admin.app import build
 
-    return cast(ASGIApp, build(standing.services()))
+    return cast(ASGIApp, build(reports.services()))
 
 
 def _runner_settings(folders: Home, config: Config) -> RunnerSettings:

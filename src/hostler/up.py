@@ -15,7 +15,7 @@ from hostler.app import Gateway
 from hostler.config.load import load
 from hostler.config.paths import home
 from hostler.hardware.process import process_start_time
-from hostler.standing import Standing
+from hostler.reports import Reports
 from hostler.store.home_lock import Holder, HomeLock
 
 
@@ -28,7 +28,7 @@ class UpOptions(msgspec.Struct, frozen=True, kw_only=True):
     log_format: str | None = None
     log_level: str | None = None
     profile: str | None = None
-    announce: Callable[[Standing], None] | None = None
+    announce: Callable[[Reports], None] | None = None
 
     def flags(self) -> dict[str, object]:
         """Those that are settings, by dotted key."""
@@ -69,7 +69,7 @@ async def _serve(options: UpOptions, build: Callable[[], Gateway], lock: HomeLoc
 
     def announce(started: Gateway) -> None:
         if options.announce is not None:
-            options.announce(started.standing)
+            options.announce(started.reports)
 
     try:
         await gateway.serve(options.profile, announce)

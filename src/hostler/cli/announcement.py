@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hostler.cli.command import Session
     from hostler.config.settings import Task
     from hostler.fleet.protocol import Entry
-    from hostler.standing import Standing
+    from hostler.reports import Reports
     from hostler.wire.management import GatewayStatus
 
 CHAT_TOKENS = 60
@@ -23,14 +23,14 @@ CHAT_TOKENS = 60
 TOY = 10**9
 
 
-def announce(session: Session, standing: Standing) -> None:
+def announce(session: Session, reports: Reports) -> None:
     """Print it; with `--json` the gateway's status as one line."""
-    status = standing.status()
+    status = reports.status()
     if session.json:
         write_json_line(status)
         return
-    entries = [entry for entry in standing.gateway.catalogue.entries() if entry.problem is None]
-    for line in told(status, entries, str(standing.gateway.folders.models)):
+    entries = [entry for entry in reports.gateway.catalogue.entries() if entry.problem is None]
+    for line in told(status, entries, str(reports.gateway.folders.models)):
         print(line, flush=True)
 
 

@@ -35,7 +35,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     code: str = ""
 
 
-_SIZE = re.compile(r"([\d.]+) MiB|(?:of size |allocate )(\d+)|(\d+) bytes")
+_SIZE = re.compile(r"([\d.]+) Mi?B|(?:of size |allocate )(\d+)(?![\d.])|(\d+) bytes")
 _PLACE = re.compile(r"on device (\d+)|allocate ([A-Za-z]+\d+) buffer")
 _OUT_OF_MEMORY = re.compile(
     r"bad_alloc|out of memory|OutOfMemory|ErrorOutOfDeviceMemory|cannot allocate memory|failed to allocate"

@@ -25,23 +25,13 @@ from hostler.fleet import views
 from hostler.fleet.leases import Asked, HeldLease, ImmediateTicket, QueuedTicket
 from hostler.fleet.measurements import Measurements
 from hostler.fleet.memory import Budget
-from hostler.fleet.protocol import Abandoned, InstanceView, ProfileStanding, RequestView, Standing
+from hostler.fleet.preparer import Preparer
+from hostler.fleet.protocol import Abandoned, ProfileStanding, Standing
 from hostler.fleet.runs import Runs
 from hostler.fleet.scheduler import live, next_wake, step
+from hostler.wire.management import Instance, RequestInFlight
 
 TEND_S = 5.0  # residents are measured and the budget is read again this often
-
-
-class Preparer(msgspec.Struct, frozen=True):
-    """How the fleet learns what a profile needs; both may be called with any profile name.
-
-    ``spec`` blocks (it reads headers) and raises why the profile cannot be loaded; ``wanted`` gives key, pin
-    and TTL of every profile there is; ``key`` that of one, "" when there is none.
-    """
-
-    spec: Callable[[str], tuple[LoadSpec, m.Want]]
-    wanted: Callable[[], dict[str, tuple[str, bool, float | None]]]
-    key: Callable[[str], str]
 
 
 class FleetOwner:
@@ -384,11 +374,11 @@ class FleetOwner:
     def _position(self, ticket: int) -> int:
         return next((n for n, w in enumerate(self._state.waiting, 1) if w.ticket == ticket), 0)
 
-    def instances(self) -> list[InstanceView]:
+    def instances(self) -> list[Instance]:
         now = self._clock.monotonic()
         return [views.instance(i, run, now) for i in self._state.instances.values() if (run := self._runs.get(i.id))]
 
-    def requests(self) -> list[RequestView]:
+    def requests(self) -> list[RequestInFlight]:
         now = self._clock.monotonic()
         queued = [ticket.asked for ticket in self._tickets.values() if ticket.asked.api]
         return [views.running(lease, now) for lease in self._held.values()] + [views.queued(a, now) for a in queued]

@@ -16,6 +16,7 @@ from hostler.engines.protocol import Endpoint
 from hostler.errors import HostlerError, UnknownProfile
 from hostler.events import InstanceState
 from hostler.models.facts import GgufFacts, Model
+from hostler.wire.management import Instance, RequestInFlight
 
 #: What an engine was doing when it was hung up on: nothing heard yet (prefill, or not streamed), or a stream.
 Abandoned = Literal["silent", "streaming"]
@@ -137,29 +138,6 @@ async def found(catalogue: Catalogue, name: str) -> Served:
         return catalogue.resolve(name)
 
 
-class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot of an instance, for showing; possibly stale by the time it is read."""
-
-    id: str
-    profile: str
-    state: InstanceState
-    pid: int | None
-    model: str
-    context: int
-    slots: int
-    bytes: dict[str, int]
-    predicted_bytes: dict[str, int]
-    leases: int
-    served: int
-    tokens_per_s: float | None
-    idle_s: float | None
-    ttl_s: float | None
-    pinned: bool
-    load_s: float | None
-    started_at: float
-    argv: tuple[str, ...] = ()
-
-
 class ProfileStanding(msgspec.Struct, frozen=True, kw_only=True):
     """What the fleet knows of a profile: the state of its instance, or why there is none."""
 
@@ -170,18 +148,6 @@ class ProfileStanding(msgspec.Struct, frozen=True, kw_only=True):
     load_s: float | None = None
     tokens_per_s: float | None = None
     waiting: int = 0
-
-
-class RequestView(msgspec.Struct, frozen=True, kw_only=True):
-    """A request in flight. ``state`` is queued or running; times in seconds."""
-
-    id: str
-    profile: str
-    instance: str | None
-    api: str
-    state: Literal["queued", "running"]
-    age_s: float
-    principal: str
 
 
 class Fleet(Protocol):
@@ -214,9 +180,9 @@ class Fleet(Protocol):
         """Cancel a queued or running request; False when there is none of that id."""
         ...
 
-    def instances(self) -> list[InstanceView]: ...
+    def instances(self) -> list[Instance]: ...
 
-    def requests(self) -> list[RequestView]: ...
+    def requests(self) -> list[RequestInFlight]: ...
 
     def profile(self, name: str) -> ProfileStanding: ...
 

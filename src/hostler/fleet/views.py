@@ -9,14 +9,15 @@ from hostler.events import InstanceState
 from hostler.fleet import messages as m
 from hostler.fleet.leases import Asked, HeldLease
 from hostler.fleet.measurements import Measurement
-from hostler.fleet.protocol import InstanceView, ProfileStanding, RequestView
+from hostler.fleet.protocol import ProfileStanding
 from hostler.fleet.runs import Run
+from hostler.wire.management import Instance, RequestInFlight
 
 
-def instance(known: m.Instance, run: Run, now: float) -> InstanceView:
+def instance(known: m.Instance, run: Run, now: float) -> Instance:
     """One instance, at ``now`` (monotonic seconds)."""
     idle = isinstance(known.state, Ready) and not known.leases
-    return InstanceView(
+    return Instance(
         id=known.id,
         profile=known.profile,
         state=state_name(known, run),
@@ -51,9 +52,9 @@ def state_name(known: m.Instance, run: Run) -> InstanceState:
             return "stopping"
 
 
-def running(lease: HeldLease, now: float) -> RequestView:
+def running(lease: HeldLease, now: float) -> RequestInFlight:
     """A request that has its instance."""
-    return RequestView(
+    return RequestInFlight(
         id=lease.request,
         profile=lease.profile,
         instance=lease.instance,
@@ -64,9 +65,9 @@ def running(lease: HeldLease, now: float) -> RequestView:
     )
 
 
-def queued(asked: Asked, now: float) -> RequestView:
+def queued(asked: Asked, now: float) -> RequestInFlight:
     """A request that waits."""
-    return RequestView(
+    return RequestInFlight(
         id=asked.request,
         profile=asked.profile,
         instance=None,

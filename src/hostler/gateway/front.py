@@ -60,7 +60,7 @@ _MANAGEMENT: Final = Place("management", (), "admin")
 _DESCRIPTION: Final = Place("management", (), None)
 
 
-class Management:
+class LateApp:
     """The management app, which arrives later than the first request."""
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class FrontParts(msgspec.Struct, frozen=True, kw_only=True):
 
     keys: Doorkeeper
     models: Models
-    management: Management
+    management: LateApp
     web: Callable[[], Page]
     ready: Callable[[], ReadyReport]
 

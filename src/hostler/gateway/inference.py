@@ -20,7 +20,8 @@ from hostler.fleet.protocol import Catalogue, Fleet
 from hostler.gateway.downstream import Call, ClientLimits
 from hostler.gateway.errors import body_of, headers_of, status_of
 from hostler.gateway.guard import check_host
-from hostler.gateway.relay import QUEUE_RETRY_S, Exchange, Recorder, Relay, RelayLimits
+from hostler.gateway.relay import QUEUE_RETRY_S, Exchange
+from hostler.gateway.relay_parts import Recorder, Relay, RelayLimits
 from hostler.gateway.routes import INFERENCE
 from hostler.gateway.upstream import Pool, UpstreamLimits
 

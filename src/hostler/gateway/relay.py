@@ -22,12 +22,8 @@ the turn of the loop in which their bytes arrive. Only waiting (for a lease, for
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Final, Protocol
+from typing import Final
 
-import msgspec
-
-from hostler.clock import Clock
 from hostler.errors import (
     Draining,
     EngineLost,
@@ -37,16 +33,17 @@ from hostler.errors import (
     RequestCancelled,
     UnknownProfile,
 )
-from hostler.fleet.protocol import Abandoned, Catalogue, Fleet, Lease, Standing, Ticket
+from hostler.fleet.protocol import Abandoned, Lease, Standing, Ticket
 from hostler.gateway.downstream import Call
 from hostler.gateway.errors import body_of, event_of, headers_of, status_of
 from hostler.gateway.heads import engine_lines, lines_of, own_lines
 from hostler.gateway.http1 import Head
 from hostler.gateway.peek import Defaults, Peek, peek
+from hostler.gateway.relay_parts import Relay
 from hostler.gateway.routes import Route
 from hostler.gateway.sse import as_event, comment_of
 from hostler.gateway.tail import NO_TOKENS, Tail, Tokens
-from hostler.gateway.upstream import Connection, Pool
+from hostler.gateway.upstream import Connection
 from hostler.wire.management import RequestRecord
 
 COMMENT_S: Final = 2.0
@@ -62,34 +59,6 @@ _STRANGE_ANSWER_LIMIT: Final = 1 * 2**20
 
 _STREAM_LINES: Final = b"content-type: text/event-stream\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 _JSON_LINE: Final = b"content-type: application/json\r\n"
-
-
-class Recorder(Protocol):
-    """Takes ledger rows; never blocks."""
-
-    def record(self, row: RequestRecord) -> None: ...
-
-
-class RelayLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds on waiting, in seconds; None is unbounded."""
-
-    load_grace_s: float = 2.0
-    queue_timeout_s: float | None = None
-
-
-class Relay(msgspec.Struct, frozen=True, kw_only=True):
-    """What every exchange works with. ``defaults`` belongs to the relay: sampling defaults by profile."""
-
-    fleet: Fleet
-    catalogue: Catalogue
-    pool: Pool
-    recorder: Recorder
-    clock: Clock
-    limits: RelayLimits
-    draining: Callable[[], bool]
-    spawn: Callable[[Coroutine[object, object, None], Callable[[], None]], asyncio.Task[None]]
-    closed: Callable[[str], None]
-    defaults: dict[str, Defaults]
 
 
 class Exchange:

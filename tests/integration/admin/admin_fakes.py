@@ -14,10 +14,10 @@ from hostler.accounts.keys import Keyring
 from hostler.config.settings import Profile, SamplingSettings
 from hostler.errors import ConfigError, ModelError, OutOfMemory, UnknownProfile
 from hostler.events import Bus
-from hostler.fleet.protocol import Entry, InstanceView, Lease, ProfileStanding, RequestView, Served, Ticket
+from hostler.fleet.protocol import Entry, Lease, ProfileStanding, Served, Ticket
 from hostler.gateway.admin.examples import EXAMPLES
 from hostler.models.facts import Model
-from hostler.wire.management import ConfigValue, GatewayStatus, Reloaded, RequestRecord
+from hostler.wire.management import ConfigValue, GatewayStatus, Instance, Reloaded, RequestInFlight, RequestRecord
 
 NAMES = ("coder", "hf.co/owner/Tiny-GGUF:Q4_K_M", "broken")
 
@@ -60,9 +60,9 @@ class FakeFleet:
         self.in_flight.remove(request)
         return True
 
-    def instances(self) -> list[InstanceView]:
+    def instances(self) -> list[Instance]:
         return [
-            InstanceView(
+            Instance(
                 id=f"{name}-1",
                 profile=name,
                 state="ready",
@@ -85,9 +85,9 @@ class FakeFleet:
             for name in sorted(self.resident)
         ]
 
-    def requests(self) -> list[RequestView]:
+    def requests(self) -> list[RequestInFlight]:
         return [
-            RequestView(
+            RequestInFlight(
                 id=each,
                 profile="coder",
                 instance=None,

@@ -14,23 +14,13 @@ from hostler.clock import SystemClock
 from hostler.config.settings import LimitSettings, Profile, SamplingSettings, Task
 from hostler.engines.protocol import Endpoint
 from hostler.errors import HostlerError, QueueFull, UnknownProfile
-from hostler.fleet.protocol import (
-    Abandoned,
-    Entry,
-    InstanceView,
-    Lease,
-    ProfileStanding,
-    RequestView,
-    Served,
-    Standing,
-    Ticket,
-)
-from hostler.gateway.front import Front, FrontParts, Management
+from hostler.fleet.protocol import Abandoned, Entry, Lease, ProfileStanding, Served, Standing, Ticket
+from hostler.gateway.front import Front, FrontParts, LateApp
 from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.openai import Models
 from hostler.gateway.server import Server, listen
 from hostler.gateway.web.page import Page
-from hostler.wire.management import ReadyReport, RequestRecord
+from hostler.wire.management import Instance, ReadyReport, RequestInFlight, RequestRecord
 
 
 class FakeLease:
@@ -127,10 +117,10 @@ class FakeFleet:
     def cancel(self, request: str) -> bool:
         return False
 
-    def instances(self) -> list[InstanceView]:
+    def instances(self) -> list[Instance]:
         return []
 
-    def requests(self) -> list[RequestView]:
+    def requests(self) -> list[RequestInFlight]:
         return []
 
     def profile(self, name: str) -> ProfileStanding:
@@ -359,7 +349,7 @@ class Gateway:
         self.fleet = FakeFleet(engine.endpoint)
         self.catalogue = FakeCatalogue()
         self.recorder = Rows()
-        self.management = Management()
+        self.management = LateApp()
         self.draining = False
         self.inference = Inference(
             InferenceParts(

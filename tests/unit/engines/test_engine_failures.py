@@ -62,6 +62,7 @@ def test_a_signal_behind_a_shell_is_still_a_signal() -> None:
             "host",
             "500 MiB",
         ),
+        ("0.1 E alloc: failed to allocate buffer, attempted to allocate 512.00 MB", "host", "512 MiB"),
         ("0.1 E llama_init_from_model: failed to initialize the context: std::bad_alloc", "host", "enough"),
         ("terminate called after throwing: vk::Device::allocateMemory: ErrorOutOfDeviceMemory", "the GPU", "enough"),
     ],

@@ -17,7 +17,8 @@ from hostler.events import AnyEvent, Bus
 from hostler.fleet.measurements import Measurements
 from hostler.fleet.memory import Budget, DeviceReading
 from hostler.fleet.messages import Want
-from hostler.fleet.owner import FleetOwner, Preparer
+from hostler.fleet.owner import FleetOwner
+from hostler.fleet.preparer import Preparer
 from hostler.models.facts import GgufFacts, Model
 
 GIB = 2**30

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from hostler.errors import NotFound
-from hostler.fleet.protocol import Catalogue, Entry, Fleet, InstanceView, ProfileStanding, RequestView, found
+from hostler.fleet.protocol import Catalogue, Entry, Fleet, ProfileStanding, found
 from hostler.gateway.errors import problem_of
-from hostler.wire.management import Instance, ProfileInfo, RequestInFlight
+from hostler.wire.management import Instance, ProfileInfo
 
 
 async def profiles(catalogue: Catalogue, fleet: Fleet) -> list[ProfileInfo]:
@@ -34,18 +32,8 @@ def instance(fleet: Fleet, wanted: str) -> Instance:
     """One instance by its id. Raises NotFound."""
     for view in fleet.instances():
         if view.id == wanted:
-            return shown_instance(view)
+            return view
     raise NotFound(f"There is no instance {wanted}.", hint="`hostler ps` shows those that run.")
-
-
-def shown_instance(view: InstanceView) -> Instance:
-    """An instance as the API shows it; both structs have the same fields."""
-    return Instance(**msgspec.structs.asdict(view))
-
-
-def shown_request(view: RequestView) -> RequestInFlight:
-    """A request in flight as the API shows it; both structs have the same fields."""
-    return RequestInFlight(**msgspec.structs.asdict(view))
 
 
 def _profile(entry: Entry, standing: ProfileStanding, default: str | None) -> ProfileInfo:

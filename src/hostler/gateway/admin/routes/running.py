@@ -27,7 +27,7 @@ class InstanceRoutes(Controller):
     @get(summary="Running engines", responses=fails())
     async def instances(self, services: Wanted) -> list[Instance]:
         """Each engine process: its profile, state, memory per device, requests and speed."""
-        return [views.shown_instance(view) for view in services.fleet.instances()]
+        return services.fleet.instances()
 
     @get("/{instance_id:str}", summary="One running engine", responses=fails(400, 404))
     async def instance(self, services: Wanted, instance_id: Id) -> Instance:
@@ -46,7 +46,7 @@ class RequestRoutes(Controller):
         """What waits or runs now, and the newest finished requests with tokens and times, newest first."""
         running = [view for view in services.fleet.requests() if profile in (None, view.profile)]
         recent = await services.history.recent(limit, profile) if limit else ()
-        return Requests(in_flight=tuple(map(views.shown_request, running)), recent=recent)
+        return Requests(in_flight=tuple(running), recent=recent)
 
     @post("/{request_id:str}/cancel", status_code=200, summary="Cancel a request", responses=fails(400, 404))
     async def cancel(self, services: Wanted, request_id: Id) -> Cancelled:

@@ -1,4 +1,4 @@
-"""How the gateway stands: what it tells about itself, and what the management API works with."""
+"""What the gateway tells about itself, and what the management API works with."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def devices(pids: Iterable[int]) -> dict[str, DeviceReading]:
     return {"host": DeviceReading(memory.total, memory.available, sum(h.anonymous + h.shared for h in held))}
 
 
-class Standing:
+class Reports:
     """Reads of a running gateway."""
 
     def __init__(self, gateway: Gateway) -> None:
@@ -48,7 +48,7 @@ class Standing:
             url=gateway.url,
             home=str(gateway.folders.state.parent),
             config_file=str(gateway.folders.config_file),
-            config_error=gateway.live.problem,
+            config_error=gateway.running_config.problem,
             started_at=self.started_at,
             draining=gateway.draining,
             default=gateway.catalogue.default(),
@@ -77,12 +77,12 @@ class Standing:
     def ready(self) -> ReadyReport:
         """``GET /ready``: the config is valid, nothing drains, every preload is settled."""
         gateway = self.gateway
-        states = {name: self._state(name) for name in gateway.live.config.gateway.preload}
+        states = {name: self._state(name) for name in gateway.running_config.config.gateway.preload}
         settled = all(state in ("ready", "failed") for state in states.values())
         return ReadyReport(
-            ready=settled and not gateway.draining and not gateway.live.problem,
+            ready=settled and not gateway.draining and not gateway.running_config.problem,
             draining=gateway.draining,
-            config_error=gateway.live.problem,
+            config_error=gateway.running_config.problem,
             profiles=states,
         )
 
@@ -99,7 +99,7 @@ class Standing:
 
     async def reload(self) -> Reloaded:
         """Read the configuration again."""
-        return await self.gateway.live.reload(self.gateway.catalogue, self.gateway.fleet)
+        return await self.gateway.running_config.reload(self.gateway.catalogue, self.gateway.fleet)
 
     def services(self) -> Services:
         """What the management API is built with. Imports it."""
@@ -116,7 +116,7 @@ class Standing:
             authenticate=gateway.keys.authenticate,
             status=self.status,
             reload=self.reload,
-            config=gateway.live.shown,
+            config=gateway.running_config.shown,
             log_file=self.log_file,
         )
 

@@ -18,11 +18,11 @@ from hostler.fleet.owner import FleetOwner
 from hostler.wire.management import ConfigValue, Reloaded
 
 
-class LiveConfig:
+class RunningConfig:
     """The configuration in force. A broken edit changes nothing; :attr:`problem` then says why.
 
-    Host, port, library roots of the caches and the log are taken at start only; profiles, limits of the fleet
-    and memory are taken at once, without touching instances whose settings did not change.
+    Profiles, library, memory and the fleet's limits (queue, starvation, tries, back-off, drain) change at once,
+    without touching instances whose settings did not; address, log and the other limits at the next start.
     """
 
     def __init__(self, home: Home, flags: Mapping[str, object], loaded: Loaded, bus: Bus) -> None:
