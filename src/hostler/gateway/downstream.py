@@ -5,7 +5,8 @@ For an inference request there is no ASGI task, no queue and no message per chun
 turn of the loop in which the socket tells. Everything else goes uvicorn's way to the ASGI app.
 
 A client that pipelines behind an inference request gets its first answer and a closed connection, which
-RFC 9112 (9.3.2) has it retry.
+RFC 9112 (9.3.2) has it retry. A client that half-closes has left: on the wire the two look the same, and an
+engine that works on for nobody costs more than a client that cannot wait.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from typing import Final, Protocol, cast
 
 import msgspec
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from hostler.gateway.http1 import HEAD_LIMIT
+from hostler.gateway.parsing import PlainHttp, plain_path
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +188,7 @@ class Call:
             self._client.transport.close()
 
 
-class ClientConnection(HttpToolsProtocol):
+class ClientConnection(PlainHttp):
     """A client's connection."""
 
     def __init__(
@@ -207,8 +209,6 @@ class ClientConnection(HttpToolsProtocol):
         self._in_head = False
         self._head_size = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._lines_of: object = None
-        self._lines = b""
 
     # The socket.
 
@@ -259,7 +259,7 @@ class ClientConnection(HttpToolsProtocol):
             return
         call = self._call
         if call is not None and not call.response_complete:
-            self._stop_listening()
+            self.stop_listening()
             return
         self._in_head = True
         self._head_size = 0
@@ -276,13 +276,15 @@ class ClientConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._deaf:
             return
+        if self.declines():
+            return
         self._in_head = False
         path = self._inference_path()
         if path is None:
             self._call = None
             super().on_headers_complete()
         elif self.cycle is not None and not self.cycle.response_complete:
-            self._stop_listening()
+            self.stop_listening()
         else:
             modern = self.parser.get_http_version() == "1.1"
             call = Call(self, path, dict(self.headers), modern)
@@ -306,7 +308,7 @@ class ClientConnection(HttpToolsProtocol):
             self._linger()
 
     def on_message_complete(self) -> None:
-        if self._deaf:
+        if self._deaf or self._offered:
             return
         call = self._call
         if call is None:
@@ -314,6 +316,8 @@ class ClientConnection(HttpToolsProtocol):
             return
         call.more_body = False
         self._guarded(call, self._desk.start)
+        if self.flow.write_paused and call.answerer is not None:
+            call.answerer.on_full()  # the answer before this one is still unread
 
     def shutdown(self) -> None:
         """Close when idle, else after the present answer."""
@@ -322,16 +326,6 @@ class ClientConnection(HttpToolsProtocol):
             cycle.keep_alive = False
         else:
             self.transport.close()
-
-    # For calls.
-
-    def default_lines(self) -> bytes:
-        """Date and server lines; joined once a second."""
-        current = self.server_state.default_headers
-        if current is not self._lines_of:
-            self._lines_of = current
-            self._lines = b"".join(b"%b: %b\r\n" % header for header in current)
-        return self._lines
 
     def answered(self, call: Call) -> None:
         """The last byte of an answer was written."""
@@ -346,8 +340,7 @@ class ClientConnection(HttpToolsProtocol):
     def _inference_path(self) -> bytes | None:
         if self.parser.get_method() != b"POST":
             return None
-        url: bytes = self.url
-        path, _, _ = url.partition(b"?")
+        path = plain_path(self.url)
         return path if self._desk.takes(path) else None
 
     def _guarded(self, call: Call, act: Callable[[Call], None]) -> None:
@@ -362,8 +355,9 @@ class ClientConnection(HttpToolsProtocol):
             if answerer is not None:
                 answerer.on_gone()
 
-    def _stop_listening(self) -> None:
+    def stop_listening(self) -> None:
         self._deaf = True
+        self._in_head = False
         self.cycle.keep_alive = False
 
     def _linger(self) -> None:
@@ -389,6 +383,9 @@ class ClientConnection(HttpToolsProtocol):
     def _reject(self, status: int, text: bytes) -> None:
         """Answer before there is anything to hand on, and close."""
         if self.transport.is_closing():
+            return
+        if self.answering():
+            self.stop_listening()
             return
         body = b'{"error":{"message":"%b","type":"invalid_request_error","code":"%b","source":"gateway"}}' % (
             text,

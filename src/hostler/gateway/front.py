@@ -151,6 +151,8 @@ class Front:
         if place.owner == "ready":
             report = self._parts.ready()
             return 200 if report.ready else 503, [_JSON], msgspec.json.encode(report)
+        if place.owner != "models":
+            raise _no_such(path)
         name = path.partition("/models")[2].removeprefix("/")
         models = self._parts.models
         return 200, [_JSON], msgspec.json.encode(await models.one(name) if name else await models.listed())

@@ -11,6 +11,7 @@ from gateway_fakes import ANSWER, EngineSide, Gateway, Heard
 pytestmark = pytest.mark.anyio
 
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "The sea?"}]}
+PATH = "/v1/chat/completions"
 
 
 async def test_an_answer_comes_back_whole(gateway: Gateway) -> None:
@@ -139,6 +140,73 @@ async def test_a_pipelining_client_gets_its_first_answer_and_a_close(gateway: Ga
     assert (await client.answer()).json() == ANSWER
     assert await client.reader.read() == b""
     assert len(gateway.engine.heard) == 1
+
+
+UPGRADES = {
+    "h2c": "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+    "websocket": "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: eA==\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", UPGRADES)
+async def test_an_offer_to_upgrade_is_ignored(gateway: Gateway, kind: str) -> None:
+    """Java's HttpClient offers h2c with its first request: its body was dropped, and it got 400 for an empty one."""
+    client = await gateway.client()
+    for headers in (UPGRADES[kind], "", UPGRADES[kind]):
+        assert (await client.ask(CHAT, PATH, headers)).json() == ANSWER
+    bodies = [json.loads(heard.body)["messages"] for heard in gateway.engine.heard]
+    assert bodies == [CHAT["messages"]] * 3
+
+
+async def test_an_offer_to_upgrade_in_a_head_that_comes_byte_by_byte(gateway: Gateway) -> None:
+    client, body = await gateway.client(), json.dumps(CHAT).encode()
+    head = f"POST {PATH} HTTP/1.1\r\n{UPGRADES['h2c']}Content-Length: {len(body)}\r\n\r\n".encode()
+    for byte in head + body:
+        client.writer.write(bytes((byte,)))
+        await client.writer.drain()
+        await anyio.lowlevel.checkpoint()
+    assert (await client.answer()).json() == ANSWER
+
+
+async def test_an_offer_to_upgrade_costs_no_other_path_its_answer(gateway: Gateway) -> None:
+    client = await gateway.client()
+    for _ in range(2):
+        client.send("GET", "/health", headers=UPGRADES["h2c"])
+        assert (await client.answer()).json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1" + PATH, "/v1/chat%2Fcompletions?a=b", "/v1/%63hat/completions"])
+async def test_one_place_has_many_spellings(gateway: Gateway, target: str) -> None:
+    """Spelt like this, a chat request was once answered with the list of models, and 200."""
+    assert (await gateway.ask(CHAT, target)).json() == ANSWER
+
+
+@pytest.mark.parametrize("surplus", [b"\x16\x03\x01 no HTTP\r\n\r\n", b"GET /health", b"POST / HTTP/1.1\r\nA\r\n\r\n"])
+async def test_what_follows_a_request_does_not_get_into_its_answer(gateway: Gateway, surplus: bytes) -> None:
+    """A 400 for bytes behind a request was written into the middle of the stream that answered it."""
+    begun, on = anyio.Event(), anyio.Event()
+
+    async def slowly(heard: Heard, side: EngineSide) -> None:
+        await side.stream_head()
+        await side.event(b"1")
+        begun.set()
+        await on.wait()
+        await side.stream_end()
+
+    gateway.engine.script = slowly
+    client = await gateway.client()
+    client.send("POST", PATH, json.dumps(CHAT | {"stream": True}).encode())
+    with anyio.fail_after(5):
+        await begun.wait()
+    client.writer.write(surplus)
+    await client.writer.drain()
+    elsewhere = await gateway.client()
+    elsewhere.send("GET", "/health")
+    assert (await elsewhere.answer()).status == 200  # what was sent before has been read too
+    on.set()
+    answer = await client.answer()
+    assert (answer.complete, answer.body) == (True, b"data: 1\n\ndata: [DONE]\n\n")
+    assert await client.reader.read() == b""
 
 
 async def test_a_large_body_in_small_pieces(gateway: Gateway) -> None:
