@@ -137,6 +137,7 @@ async def test_a_port_in_use_says_by_what(gateway, place) -> None:
 
 async def test_a_full_queue_asks_to_come_back_later(gateway, place) -> None:
     running = gateway(place.fake("busy", rate=20, tokens=2000), top="[limits]\nqueue = 1\nload_grace_s = 0.1")
+    assert (await running.chat("busy", max_tokens=2)).status == 200  # from here on it is loaded
     async with running.streaming("busy") as holding:
         assert holding.status == 200
         async with running.streaming("busy") as waiting:

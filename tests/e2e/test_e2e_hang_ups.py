@@ -98,7 +98,7 @@ async def _waiting(running: RunningGateway, count: int) -> bool:
 
 
 async def test_leaving_while_the_model_loads(gateway, place) -> None:
-    running = gateway(place.fake("slow", slow_start_s=1.5), top="[limits]\nload_grace_s = 0.1")
+    running = gateway(place.fake("slow", slow_start_s=2.5), top="[limits]\nload_grace_s = 0.1")
     async with http.connected(running.address) as whole, running.streaming("slow") as stream:
         await _send(running, whole, "slow", "whole")
         await running.event(InstanceChanged, lambda event: event.state == "loading")
@@ -111,9 +111,10 @@ async def test_leaving_while_the_model_loads(gateway, place) -> None:
 
 
 async def test_a_caller_who_left_causes_no_load(gateway, place) -> None:
-    running = gateway(place.fake("resident"), place.fake("wanted"), top='[memory]\nbudget = { host = "100 MiB" }')
+    running = gateway(place.fake("resident"), place.fake("wanted"), top='[memory]\nbudget = { host = "90 MiB" }')
+    # Not even when the resident one turns out to hold much less than was estimated.
     need = (await running.profile("resident"))["need"]["host"]
-    assert need < 100 * 2**20 < 2 * need
+    assert need < 90 * 2**20 < 2 * need
     async with running.streaming("resident", fake=ENDLESS) as busy:
         assert busy.status == 200
         async with http.connected(running.address) as caller:
