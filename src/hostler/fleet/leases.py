@@ -20,6 +20,7 @@ class HeldLease:
     __slots__ = (
         "_callback",
         "_fleet",
+        "_lost",
         "api",
         "asked",
         "cancelled",
@@ -39,6 +40,7 @@ class HeldLease:
     ) -> None:
         self._fleet = fleet
         self._callback: Callable[[], None] | None = None
+        self._lost = False
         self.ended = False
         self.cancelled = False
         self.request = asked.request
@@ -53,7 +55,11 @@ class HeldLease:
         self.queue_ms = max(0.0, (now - asked.since - load_s) * 1000)
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
-        self._callback = callback
+        """Call back when the lease is taken back: at once if that was between its grant and now."""
+        if self._lost:
+            callback()
+        else:
+            self._callback = callback
 
     def cancel(self) -> None:
         """Tell the holder, once, that an operator ends the request."""
@@ -62,6 +68,7 @@ class HeldLease:
 
     def lose(self) -> None:
         """Tell the holder, once, that the engine is gone."""
+        self._lost = True
         callback, self._callback = self._callback, None
         if callback is not None:
             callback()

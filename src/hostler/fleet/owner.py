@@ -55,7 +55,7 @@ class FleetOwner:
         self._state = m.State()
         self._inbox: deque[m.Message] = deque()
         self._telling = False
-        self._turned = float("-inf")
+        self._turned, self._configured = float("-inf"), 0
         self._tickets: dict[int, QueuedTicket] = {}
         self._last_ticket = 0
         self._held: dict[str, HeldLease] = {}
@@ -182,10 +182,11 @@ class FleetOwner:
             self._bus.publish(InstanceChanged(instance=instance, profile=profile, state=state, reason=reason))
 
     async def _prepare(self, profile: str) -> None:
+        seen = -1
         try:
-            spec, want = await anyio.to_thread.run_sync(self._preparer.spec, profile)
-            want = self._runs.corrected(want)
-            await self._runs.preflight(spec)
+            while seen != self._configured:  # what was prepared under another configuration is worth nothing
+                seen = self._configured
+                spec, want = await self._runs.prepare(profile, self._preparer)
         except HostlerError as error:
             self._tell(m.PrepareFailed(profile, error))
             return
@@ -337,6 +338,7 @@ class FleetOwner:
 
     def reconfigured(self) -> None:
         """Profiles changed: instances of those that differ drain, the others stay."""
+        self._configured += 1
         self._tell(m.Configured(self._preparer.wanted()))
 
     async def drain(self, drain_s: float) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from hostler.engines.protocol import LoadSpec
+from hostler.fleet.messages import Want
 
 
 class Preparer(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from hostler.errors import EngineLost, HostlerError, LoadFailed
 from hostler.events import Bus, EngineMemory, EngineMessage, InstanceChanged, LoadProgress
 from hostler.fleet import messages as m
 from hostler.fleet.measurements import Measurement, Measurements
+from hostler.fleet.preparer import Preparer
 from hostler.fleet.protocol import Abandoned
 
 PROGRESS_S = 0.5
@@ -79,11 +80,13 @@ class Runs:
         """The processes that run now."""
         return [run.pid for run in self._runs.values() if run.pid is not None]
 
-    async def preflight(self, spec: LoadSpec) -> None:
-        """See :meth:`hostler.engines.protocol.Runner.preflight`."""
+    async def prepare(self, profile: str, preparer: Preparer) -> tuple[LoadSpec, m.Want]:
+        """What it takes to run ``profile``; raises every error that can be found without starting it."""
+        spec, want = await anyio.to_thread.run_sync(preparer.spec, profile)
         await self._runner.preflight(spec)
+        return spec, self._corrected(want)
 
-    def corrected(self, want: m.Want) -> m.Want:
+    def _corrected(self, want: m.Want) -> m.Want:
         """``want`` with what the same settings were measured to hold, where that is known."""
         known = self.measurements.get(want.key)
         if known is None:

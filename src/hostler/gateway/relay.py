@@ -198,6 +198,8 @@ class Exchange:
     def _use(self, lease: Lease) -> None:
         self._lease = lease
         lease.on_cancel(self._on_cancel)
+        if self._lease is not lease:
+            return  # taken back between its grant and this turn
         connection = self._relay.pool.take(lease.endpoint)
         if connection is None:
             self._task = self._relay.spawn(self._connect(lease), self.on_stalled)

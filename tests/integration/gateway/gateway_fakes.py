@@ -38,6 +38,8 @@ class FakeLease:
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
         self._callback = callback
+        if self.cancelled:
+            callback()
 
     def end(self, status: int, *, abandoned: Abandoned | None = None) -> None:
         self.ends.append((status, abandoned is not None))
@@ -263,6 +265,7 @@ class ScriptedEngine:
             writer.close()
 
 
+CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "The sea?"}]}
 ANSWER = {
     "choices": [{"message": {"role": "assistant", "content": "The sea."}}],
     "usage": {"prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 4}},

@@ -276,6 +276,19 @@ async def test_an_operators_cancel_reaches_client_and_engine(gateway: Gateway) -
     assert gateway.fleet.leases[0].ends == [(499, True)]
 
 
+async def test_a_cancel_between_grant_and_use_is_not_lost(gateway: Gateway) -> None:
+    """The operator was told that the request was cancelled, and it ran all the same."""
+    gateway.fleet.ready = False
+    client = await gateway.client()
+    client.send("POST", PATH, json.dumps(CHAT).encode())
+    await until(gateway.fleet.asked)
+    gateway.fleet.tickets[0].grant().take_back(cancelled=True)
+    assert (await client.answer()).json()["error"]["code"] == "cancelled"
+    assert gateway.engine.heard == []
+    assert gateway.fleet.leases[0].ends == [(499, False)]
+    assert (gateway.row.status, gateway.row.cancelled) == (499, True)
+
+
 async def test_a_lease_whose_engine_is_lost_is_replaced(gateway: Gateway) -> None:
     there = anyio.Event()
 

@@ -52,8 +52,13 @@ class ScriptedRunner:
         self.crash: dict[str, asyncio.Event] = {}
         self.release: dict[str, asyncio.Event] = {}
         self.error: HostlerError = ModelError("unset")
+        self.prepare: anyio.Event | None = None
+        self.preparing = 0
 
     async def preflight(self, spec: LoadSpec) -> None:
+        self.preparing += 1
+        if self.prepare is not None:
+            await self.prepare.wait()
         if error := self.refuse.get(spec.profile):
             raise error
 

@@ -170,6 +170,16 @@ async def test_cancel_reaches_queued_and_running_requests(tmp_path: Path) -> Non
         lease.end(499)
 
 
+async def test_a_lease_taken_back_before_its_holder_listens_is_told_when_he_does(tmp_path: Path) -> None:
+    async with world(tmp_path, {"a": GIB}) as w:
+        lease = await w.fleet.ask("a", "r1", "me", "openai").wait()
+        assert w.fleet.cancel("r1")
+        heard: list[bool] = []
+        lease.on_cancel(lambda: heard.append(lease.cancelled))
+        assert heard == [True]
+        lease.end(499)
+
+
 async def test_draining_serves_what_was_accepted_and_refuses_the_rest(tmp_path: Path) -> None:
     async with world(tmp_path, {"a": GIB}) as w:
         lease = await w.fleet.ask("a", "r1", "me", "openai").wait()
@@ -223,6 +233,21 @@ async def test_measurements_outlive_the_gateway(tmp_path: Path) -> None:
     assert known is not None
     assert known.bytes == {"host": GIB}
     assert known.tokens_per_s == 100.0
+
+
+async def test_a_profile_that_changes_while_it_is_prepared_is_prepared_again(tmp_path: Path) -> None:
+    """It was started with the settings of before, and kept them until the next change."""
+    async with world(tmp_path, {"a": GIB}) as w:
+        w.runner.prepare = anyio.Event()
+        ticket = w.fleet.ask("a", "r1", "me", "openai")
+        await w.until(lambda: w.runner.preparing == 1)
+        w.keys["a"] = "k2"
+        w.fleet.reconfigured()
+        w.runner.prepare.set()
+        (await ticket.wait()).end(200)
+        w.fleet.reconfigured()
+        await anyio.wait_all_tasks_blocked()
+        assert (w.runner.loads, w.states()) == (["a"], {"a": "ready"})
 
 
 async def test_a_changed_profile_is_started_anew_for_the_next_request(tmp_path: Path) -> None:
