@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -70,8 +70,7 @@ class Decisions(Moves):
                 self.effects.append(m.Prepare(profile))
                 continue
             blocked = not self._place(waiter, want, may_evict=not blocked) or blocked
-        if not blocked:
-            self._reopen()
+        self._reopen({w.profile for w in self.state.waiting if not live(self.state, w.profile)} if blocked else ())
 
     def _place(self, waiter: m.Waiter, want: m.Want, *, may_evict: bool) -> bool:
         """Start the profile, or make room for it; False while it must wait for room."""
@@ -128,9 +127,10 @@ class Decisions(Moves):
         for chosen in eviction.choose(want.need, soon, [self._candidate(i) for i in able]) or ():
             self._put(replace(self.state.instances[chosen], closed_for=profile))
 
-    def _reopen(self) -> None:
-        """Nobody waits for room any more: instances that were kept closed take leases again."""
-        closed = [i for i in self.state.instances.values() if i.closed_for is not None and isinstance(i.state, Ready)]
+    def _reopen(self, without_room: Container[str]) -> None:
+        """Instances that were kept closed for a profile that no longer waits for room take leases again."""
+        kept = [i for i in self.state.instances.values() if i.closed_for is not None and isinstance(i.state, Ready)]
+        closed = [i for i in kept if i.closed_for not in without_room]
         for instance in closed:
             self._put(replace(instance, closed_for=None))
         if closed:

@@ -83,6 +83,8 @@ class _Turn(Decisions):
 
     def _leave(self, message: m.Leave) -> None:
         self.state = replace(self.state, waiting=tuple(w for w in self.state.waiting if w.ticket != message.ticket))
+        for profile in self.state.wants.keys() - {w.profile for w in self.state.waiting}:
+            self._forget(profile)
 
     def _release(self, message: m.Release) -> None:
         instance = self.state.instances.get(message.instance)
@@ -94,8 +96,9 @@ class _Turn(Decisions):
             self.state = replace(self.state, failures=without(self.state.failures, instance.profile))
 
     def _prepared(self, message: m.Prepared) -> None:
-        preparing = self.state.preparing - {message.profile}
-        self.state = replace(self.state, preparing=preparing, wants={**self.state.wants, message.profile: message.want})
+        self.state = replace(self.state, preparing=self.state.preparing - {message.profile})
+        if any(w.profile == message.profile for w in self.state.waiting):
+            self.state = replace(self.state, wants={**self.state.wants, message.profile: message.want})
 
     def _prepare_failed(self, message: m.PrepareFailed) -> None:
         self.state = replace(self.state, preparing=self.state.preparing - {message.profile})

@@ -140,6 +140,32 @@ def test_rule_3_resident_requests_go_first_until_another_starves() -> None:
     assert yard.one("b", Stopping)
 
 
+def test_rule_3_what_was_closed_for_somebody_who_left_opens_again() -> None:
+    """While a third profile waited for room, nobody opened it: its own requests then waited for nothing."""
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB, "c": 6 * GIB})
+    a = yard.resident("a")
+    yard.ask("a")
+    starving = yard.ask("b")
+    yard.now = 30.0
+    yard.tell(m.Tick())
+    late = yard.ask("a")
+    yard.ask("c")
+    yard.tell(m.Leave(starving))
+    yard.tell(m.Release(a, healthy=True))
+    assert yard.granted(late)
+
+
+def test_rule_4_nothing_prepared_for_somebody_who_left_is_kept() -> None:
+    """Hours later a file that had been replaced meanwhile was loaded by its old header."""
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB})
+    yard.resident("a")
+    yard.ask("a")
+    yard.tell(m.Leave(yard.ask("b")))
+    assert yard.state.wants == {}
+    yard.ask("b")
+    assert [e.profile for e in yard.done if isinstance(e, m.Prepare)] == ["a", "b", "b"]
+
+
 def test_rule_3_the_bound_grows_with_slow_loads() -> None:
     yard = Yard({"a": 6 * GIB, "b": 6 * GIB})
     yard.ask("b", lease=False)
