@@ -5,8 +5,7 @@ For an inference request there is no ASGI task, no queue and no message per chun
 turn of the loop in which the socket tells. Everything else goes uvicorn's way to the ASGI app.
 
 A client that pipelines behind an inference request gets its first answer and a closed connection, which
-RFC 9112 (9.3.2) has it retry. A client that half-closes has left: on the wire the two look the same, and an
-engine that works on for nobody costs more than a client that cannot wait.
+RFC 9112 (9.3.2) has it retry. A client that half-closes has left: on the wire the two look the same.
 """
 
 from __future__ import annotations
@@ -93,7 +92,7 @@ class Call:
     """
 
     __slots__ = (
-        "_chunked", "_client", "_head", "_pieces", "_size", "answerer", "disconnected", "headers", "keep_alive",
+        "_body", "_chunked", "_client", "_head", "answerer", "disconnected", "headers", "keep_alive",
         "message_event", "modern", "more_body", "path", "response_complete",
     )  # fmt: skip
 
@@ -105,8 +104,7 @@ class Call:
         self.headers = headers
         self.modern = modern
         self.keep_alive = modern
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._body: bytes | bytearray = b""
         self.more_body = True
         self.answerer: Answerer | None = None
         self.disconnected = False
@@ -115,14 +113,19 @@ class Call:
 
     def take(self, piece: bytes) -> int:
         """Keep a piece of the body; how many bytes there are now."""
-        self._pieces.append(piece)
-        self._size += len(piece)
-        return self._size
+        # Not a list: a body in chunks of two bytes each would take twenty times its size.
+        if not self._body:
+            self._body = piece
+        elif isinstance(self._body, bytearray):
+            self._body += piece
+        else:
+            self._body = bytearray(self._body) + piece
+        return len(self._body)
 
     def body(self) -> bytes:
         """The whole body, given once."""
-        pieces, self._pieces = self._pieces, []
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        body, self._body = self._body, b""
+        return bytes(body)
 
     def begin(self, status: int, lines: bytes, length: int | None) -> None:
         """Make the head; ``lines`` are whole header lines. Without ``length`` the body is as long as it gets.

@@ -15,7 +15,7 @@ from hostler.errors import EngineLost
 HEAD_LIMIT: Final = 64 * 2**10
 _SIZE_LINE_LIMIT: Final = 4 * 2**10
 
-_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
+_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [^\r\n]*)?")
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 
@@ -134,6 +134,8 @@ class ResponseParser:
     def _parse(self, raw: bytes) -> Head | None:
         """The head, or None for an interim (1xx) one."""
         first, *lines = raw.split(b"\r\n")
+        if raw.count(b"\n") + raw.count(b"\r") != 2 * len(lines):
+            raise EngineLost("The engine's answer has a line end inside a header line.")
         match = _STATUS.fullmatch(first)
         if match is None:
             raise EngineLost("The engine's answer does not begin like HTTP/1.1.")
