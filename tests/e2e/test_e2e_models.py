@@ -63,8 +63,8 @@ def _random_request(dice: random.Random) -> tuple[str, dict[str, object]]:
     stream = dice.random() < 0.5
     common = {"max_tokens": dice.randint(4, 8), "stream": stream}
     if dice.random() < 0.5:
-        return "/v1/chat/completions", chat_body("smollm2", f"Say {dice.random()}", **common)
-    return "/v1/completions", {"model": "gemma3-270m", "prompt": f"The number {dice.random()} is", **common}
+        return "/v1/chat/completions", chat_body("smollm2", f"Say {dice.randint(0, 9)}", **common)
+    return "/v1/completions", {"model": "gemma3-270m", "prompt": f"The number {dice.randint(0, 9)} is", **common}
 
 
 async def _ask(running: RunningGateway, dice: random.Random) -> None:
