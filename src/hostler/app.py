@@ -17,7 +17,7 @@ import anyio
 import anyio.abc
 
 from hostler import __version__, log
-from hostler.accounts.keys import Keyring
+from hostler.accounts.keys import FILE_NAME, Keyring
 from hostler.clock import SystemClock
 from hostler.config.load import Loaded
 from hostler.config.paths import expand
@@ -35,7 +35,7 @@ from hostler.fleet.preparer import Preparer
 from hostler.gateway.front import ASGIApp, Front, FrontParts, LateApp
 from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.openai import Models
-from hostler.gateway.server import Server, check_exposure, listen, url_of
+from hostler.gateway.server import Server, check_exposure, is_loopback, listen, url_of
 from hostler.gateway.web.page import page
 from hostler.ledger.recorder import Recorder
 from hostler.models.library import Library
@@ -53,7 +53,7 @@ class Gateway:
         clock = SystemClock()
         self.bus = Bus(clock)
         self.running_config = RunningConfig(folders, flags, loaded, self.bus)
-        self.keys = Keyring.load(folders.state / "keys.json")
+        self.keys = Keyring.load(folders.state / FILE_NAME, loopback=is_loopback(config.gateway.host))
         check_exposure(config.gateway.host, has_keys=not self.keys.empty)
         self._listener = listen(config.gateway.host, config.gateway.port)
         self.url = url_of(self._listener)
@@ -124,6 +124,7 @@ class Gateway:
         self.writer.start()
         group.start_soon(self._build_management)
         group.start_soon(self.running_config.follow, self.catalogue, self.fleet)
+        group.start_soon(self.keys.follow)
         wanted = dict.fromkeys([*self.running_config.config.gateway.preload, *([first] if first else [])])
         for name in wanted:
             group.start_soon(self._preload, name)

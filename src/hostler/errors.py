@@ -152,7 +152,7 @@ class Forbidden(RequestError):
     """The key is valid but lacks the scope."""
 
     code = "forbidden"
-    default_hint = "Use a key with the scope that this needs."
+    default_hint = "Use a key of scope admin: `hostler key new NAME --scope admin` makes one."
 
 
 class ModelError(HostlerError):

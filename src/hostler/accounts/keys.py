@@ -1,23 +1,31 @@
 """Who asks: keys, kept only as hashes.
 
-The file is JSON, 0600, in the state folder: ``{"keys": [{"name", "scope", "sha256"}]}``. Without any key
-everybody is the local operator; the gateway then listens on loopback only.
+The file is JSON, 0600, in the state folder: ``{"keys": [{"name", "scope", "sha256", "created"}]}``. Without any
+key everybody is the local operator where only this machine can ask, and nobody may come in elsewhere.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Mapping
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
-from hostler.errors import Conflict, HomeError, Unauthorized
+from hostler import log
+from hostler.config.watch import ABSENT, stamp, watch
+from hostler.errors import Conflict, HomeError, InvalidRequest, NotFound, Unauthorized
 
 Scope = Literal["inference", "admin"]
+
+FILE_NAME: Final = "keys.json"
+LONGEST_NAME: Final = 64
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -28,11 +36,12 @@ class Principal(msgspec.Struct, frozen=True):
 
 
 class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key as the file keeps it; ``sha256`` is hexadecimal."""
+    """A key as the file keeps it; ``sha256`` is hexadecimal, ``created`` seconds since the Unix epoch if known."""
 
     name: str
     scope: Scope
     sha256: str
+    created: float | None = None
 
 
 class KeyFile(msgspec.Struct, frozen=True):
@@ -45,24 +54,25 @@ LOCAL: Final = Principal("local", "admin")
 
 
 class Keyring:
-    """All keys, by hash."""
+    """All keys, by hash. ``loopback`` says whether only this machine can ask."""
 
-    def __init__(self, path: Path, stored: tuple[StoredKey, ...] = ()) -> None:
+    def __init__(self, path: Path, stored: tuple[StoredKey, ...] = (), *, loopback: bool = True) -> None:
         self._path = path
-        self._stored = stored
-        self._by_hash = {bytes.fromhex(key.sha256): Principal(key.name, key.scope) for key in stored}
+        self._loopback = loopback
+        self._read_at = ABSENT
+        self._hold(stored)
 
     @classmethod
-    def load(cls, path: Path) -> Keyring:
+    def load(cls, path: Path, *, loopback: bool = True) -> Keyring:
         """Read the file; a missing one holds no keys. Raises HomeError when it cannot be read or is not ours."""
-        try:
-            return cls(path, msgspec.json.decode(path.read_bytes(), type=KeyFile).keys)
-        except FileNotFoundError:
-            return cls(path)
-        except OSError as error:
-            raise HomeError(f"The keys in {path} cannot be read: {error.strerror}.") from error
-        except (msgspec.DecodeError, ValueError) as error:
-            raise HomeError(f"The keys in {path} are damaged: {error}.", hint="Restore or remove that file.") from error
+        seen = stamp(path)
+        ring = cls(path, _read(path) or (), loopback=loopback)
+        ring._read_at = seen
+        return ring
+
+    def _hold(self, stored: tuple[StoredKey, ...]) -> None:
+        self._stored = stored
+        self._by_hash = _by_hash(stored)
 
     @property
     def empty(self) -> bool:
@@ -70,7 +80,13 @@ class Keyring:
         return not self._stored
 
     @property
+    def stored(self) -> tuple[StoredKey, ...]:
+        """Every key, oldest first."""
+        return self._stored
+
+    @property
     def names(self) -> tuple[str, ...]:
+        """Every key's name, oldest first."""
         return tuple(key.name for key in self._stored)
 
     def authenticate(self, headers: Mapping[bytes, bytes]) -> Principal:
@@ -79,7 +95,7 @@ class Keyring:
         Raises Unauthorized. One dictionary look-up on a hash, so the time tells nothing of a key.
         """
         if not self._by_hash:
-            return LOCAL
+            return self._nobody()
         said = headers.get(b"authorization", b"")
         key = said[7:].strip() if said[:7].lower() == b"bearer " else headers.get(b"x-api-key", b"")
         if not key:
@@ -89,27 +105,121 @@ class Keyring:
             raise Unauthorized("This key is not known.")
         return principal
 
+    def _nobody(self) -> Principal:
+        """Who asks where no key exists. The last key may have been removed while others can reach us."""
+        if self._loopback:
+            return LOCAL
+        raise Unauthorized(
+            "This gateway can be reached by others and has no key, so it lets nobody in.",
+            hint="Create one on its machine with `hostler key new NAME`.",
+        )
+
+    async def follow(self, interval_s: float = 1.0) -> None:
+        """Take changes of the file, until cancelled; each is in force within two intervals.
+
+        A file that is broken or gone changes nothing: the keys that were read last stay in force.
+        """
+
+        async def changed() -> None:
+            try:
+                stored = _read(self._path)
+            except HomeError as error:
+                log.warning("keys.rejected", reason=error.message)
+                return
+            if stored is not None and stored != self._stored:
+                self._hold(stored)
+                log.info("keys.changed", keys=len(stored))
+
+        await watch(self._path, changed, interval_s, self._read_at)
+
     def add(self, name: str, scope: Scope = "admin") -> str:
-        """Make a key, store its hash, and return the key; it is never shown again. Raises Conflict, HomeError."""
-        if name in self.names:
-            raise Conflict(f"There is already a key named {name!r}.", hint="Choose another name.")
-        key = f"hostler-{secrets.token_urlsafe(24)}"
-        digest = hashlib.sha256(key.encode()).digest()
-        stored = (*self._stored, StoredKey(name=name, scope=scope, sha256=digest.hex()))
-        self._write(stored)
-        self._stored = stored
-        self._by_hash[digest] = Principal(name, scope)
+        """Make a key, store its hash, and return the key; it is never shown again.
+
+        Raises InvalidRequest for an impossible name, Conflict for one that is taken, HomeError.
+        """
+        _check_name(name)
+        with self._changing():
+            if name in self.names:
+                raise Conflict(f"There is already a key named {name!r}.", hint="Choose another name.")
+            key = f"hostler-{secrets.token_urlsafe(24)}"
+            digest = hashlib.sha256(key.encode()).hexdigest()
+            self._store((*self._stored, StoredKey(name=name, scope=scope, sha256=digest, created=time.time())))
         return key
 
-    def _write(self, stored: tuple[StoredKey, ...]) -> None:
-        """Replace the file in one step; it is 0600 from its first byte."""
-        fresh = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+    def remove(self, name: str) -> None:
+        """Forget a key. Raises NotFound, HomeError."""
+        with self._changing():
+            if name not in self.names:
+                there = f"There are: {', '.join(self.names)}." if self.names else "There are none."
+                raise NotFound(f"No key is named {name!r}.", hint=there)
+            self._store(tuple(key for key in self._stored if key.name != name))
+
+    @contextmanager
+    def _changing(self) -> Generator[None, None, None]:
+        """Nobody else changes the file meanwhile, and what others changed before is known."""
+        lock = _lock(self._path)
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            self._hold(_read(self._path) or ())
+            yield
+        finally:
+            os.close(lock)
+
+    def _store(self, stored: tuple[StoredKey, ...]) -> None:
+        """Replace the file in one step; it is 0600 from its first byte."""
+        fresh = self._path.with_name(f"{self._path.name}.new")
+        try:
+            fresh.unlink(missing_ok=True)
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(msgspec.json.format(msgspec.json.encode(KeyFile(stored))) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._path)
         except OSError as error:
-            raise HomeError(f"The key cannot be stored in {self._path}: {error.strerror}.") from error
+            raise _unwritable(self._path, error) from error
+        self._hold(stored)
+
+
+def _read(path: Path) -> tuple[StoredKey, ...] | None:
+    """The keys in the file; None when there is none. Raises HomeError."""
+    try:
+        stored = msgspec.json.decode(path.read_bytes(), type=KeyFile).keys
+        _by_hash(stored)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise HomeError(f"The keys in {path} cannot be read: {error.strerror}.") from error
+    except (msgspec.DecodeError, ValueError) as error:
+        raise HomeError(f"The keys in {path} are damaged: {error}.", hint="Restore or remove that file.") from error
+    return stored
+
+
+def _by_hash(stored: tuple[StoredKey, ...]) -> dict[bytes, Principal]:
+    """Raises ValueError when a hash is not hexadecimal."""
+    return {bytes.fromhex(key.sha256): Principal(key.name, key.scope) for key in stored}
+
+
+def _check_name(name: str) -> None:
+    if name == LOCAL.name:
+        raise InvalidRequest(f"{name!r} is who asks without a key.", hint="Choose another name.")
+    if not name.isprintable() or name != name.strip() or not 0 < len(name) <= LONGEST_NAME:
+        raise InvalidRequest(
+            f"{name!r} cannot name a key.", hint=f"A name is a line of 1 to {LONGEST_NAME} printable characters."
+        )
+
+
+def _lock(path: Path) -> int:
+    """Wait for the lock beside ``path``; closing the handle frees it. Raises HomeError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    return handle
+
+
+def _unwritable(path: Path, error: OSError) -> HomeError:
+    return HomeError(
+        f"The keys in {path} cannot be changed: {error.strerror}.",
+        hint="Make its folder writable, or set HOSTLER_HOME to one that is.",
+    )

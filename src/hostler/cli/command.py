@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Concatenate, NoReturn, ParamSpec, g
 
 import typer
 
-from hostler.errors import HostlerError, NoGateway, PortInUse
+from hostler.errors import HostlerError, NoGateway, PortInUse, Unauthorized
 
 if TYPE_CHECKING:
     from hostler.client.gateway import Client
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 Result = int | None
 Body = Callable[Concatenate["Session", P], Result | Awaitable[Result]]
+
+
+#: The gateway's own hint names a header, which nobody types here.
+KEY_HINT = "Set HOSTLER_KEY to one of its keys; `hostler key new NAME --scope admin` on its machine makes one."
 
 
 class ExitCode(IntEnum):
@@ -155,6 +159,8 @@ def _only(error: BaseException) -> BaseException:
 
 def report(session: Session, error: HostlerError) -> int:
     """Write ``error`` to standard error, as people or programs read it; the exit code it means."""
+    if isinstance(error, Unauthorized):
+        error.hint = KEY_HINT
     if session.json:
         from hostler.cli.output import encode_problem
 

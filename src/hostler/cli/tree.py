@@ -11,6 +11,7 @@ from hostler.cli import (
     asking,
     configuring,
     diagnosing,
+    keys,
     listing,
     logs,
     profiles,
@@ -47,5 +48,5 @@ def hostler(
     """Your models, placed right on your hardware, switched without losing a request."""
 
 
-for group in (running, listing, residency, asking, logs, requests, diagnosing, configuring, profiles, starters):
+for group in (running, listing, residency, asking, logs, requests, diagnosing, configuring, profiles, keys, starters):
     group.register(app)

@@ -116,7 +116,11 @@ class Inference:
         self._refuse(call, self._too_large())
 
     def start(self, call: Call) -> None:
-        principal = self._parts.keys.authenticate(call.headers)
+        try:
+            principal = self._parts.keys.authenticate(call.headers)
+        except HostlerError as error:
+            self._refuse(call, error)  # the key was removed, or the first one made, while the body came
+            return
         request = self._name(call.headers.get(b"x-request-id"))
         exchange = Exchange(self._relay, call, INFERENCE[call.path], principal.name, request)
         self._live[request] = exchange

@@ -36,7 +36,7 @@ def check_exposure(host: str, *, has_keys: bool) -> None:
     if not has_keys and not is_loopback(host):
         raise ConfigError(
             f"Listening on {host} without any key would let everybody on the network in.",
-            hint='Create a key, or listen on loopback (`[gateway] host = "127.0.0.1"`).',
+            hint='Create a key with `hostler key new NAME`, or listen on loopback (`[gateway] host = "127.0.0.1"`).',
         )
 
 

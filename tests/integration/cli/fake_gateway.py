@@ -95,6 +95,7 @@ class FakeGateway:
         self.pieces: tuple[str, ...] = ("The sea ", "is wide", ".")
         self.stream_error: dict[str, object] | None = None
         self.truncated = False
+        self.refusal: HostlerError | None = None
         self.events_per_connection = len(EVENTS)
         self.asked: list[tuple[str, str]] = []
         self.bodies: list[dict[str, object]] = []
@@ -113,6 +114,8 @@ class FakeGateway:
         if body:
             self.bodies.append(json.loads(body))
         try:
+            if self.refusal is not None:
+                raise self.refusal
             kind, content = self._answer(method, path, query, headers)
         except HostlerError as error:
             await _send(send, 404, "application/json", _problem(error))
