@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -24,7 +26,18 @@ TOY = 10**9
 
 
 def announce(session: Session, reports: Reports) -> None:
-    """Print it; with `--json` the gateway's status as one line."""
+    """Print it; with `--json` the gateway's status as one line.
+
+    A terminal that has gone (`hostler up | head -1`), or a full disk behind it, costs the words, not the gateway.
+    """
+    try:
+        _announce(session, reports)
+    except OSError:
+        # Else what Python still holds for it fails once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _announce(session: Session, reports: Reports) -> None:
     status = reports.status()
     if session.json:
         write_json_line(status)
