@@ -109,12 +109,14 @@ class Gateway:
         for orphan in await self.runner.end_orphans():
             log.warning("engine.orphan_ended", pid=orphan.pid, profile=orphan.profile)
         await self.catalogue.refresh()
-        async with anyio.create_task_group() as group:
-            group.start_soon(log.follow_bus, self.bus)
-            group.start_soon(self._stop_on_signal)
-            await group.start(self.fleet.run)
-            await self._server.serve(lambda url: self._started(url, group, first, on_started))
-            group.cancel_scope.cancel()
+        async with anyio.create_task_group() as outlast:
+            outlast.start_soon(log.follow_bus, self.bus)  # engines still have something to tell as they end
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._stop_on_signal)
+                await group.start(self.fleet.run)
+                await self._server.serve(lambda url: self._started(url, group, first, on_started))
+                group.cancel_scope.cancel()
+            outlast.cancel_scope.cancel()
 
     def _started(
         self, url: str, group: anyio.abc.TaskGroup, first: str | None, tell: Callable[[Gateway], None]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import anyio
 import anyio.abc
 from msgspec.structs import replace
 
+from hostler import log
 from hostler.clock import Clock
 from hostler.engines.protocol import Buffer, Complaint, Endpoint, LoadSpec, Ready, Report, Runner, Stage, Started
 from hostler.errors import EngineLost, HostlerError, LoadFailed
@@ -26,6 +28,8 @@ LOOKS_S: dict[Abandoned, tuple[float, ...]] = {
 }
 ANSWER_S = 5.0
 ALMOST = 0.97
+
+E = TypeVar("E", bound=Exception)
 
 
 class Run:
@@ -119,6 +123,9 @@ class Runs:
                     group.cancel_scope.cancel()
         except* HostlerError as failed:
             error = _first(failed)
+        except* Exception as bug:  # noqa: BLE001 - the edge of a run: a bug in one must not end the others
+            log.bug("engine.run_failed", bug, profile=run.spec.profile)
+            error = LoadFailed(f"Running {run.spec.profile!r} failed within Hostler: {_first(bug)}.")
         finally:
             del self._runs[run.spec.instance]
             self._gone(run, error)
@@ -130,7 +137,7 @@ class Runs:
         raise ended(f"The engine of {run.spec.profile!r} ended by itself.")
 
     def _gone(self, run: Run, error: HostlerError | None) -> None:
-        if error is None:
+        if error is None or run.scope.cancel_called:
             event = InstanceChanged(instance=run.spec.instance, profile=run.spec.profile, state="stopped")
             self._bus.publish(event)
         self._tell(m.Gone(run.spec.instance, error))
@@ -231,7 +238,7 @@ class Runs:
         return False
 
 
-def _first(group: BaseExceptionGroup[HostlerError]) -> HostlerError:
+def _first(group: BaseExceptionGroup[E]) -> E:
     """The error inside nested groups that was raised first."""
     inner = group.exceptions[0]
     return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

@@ -48,6 +48,7 @@ class ScriptedRunner:
         self.hold: set[str] = set()
         self.fail: dict[str, HostlerError] = {}
         self.refuse: dict[str, HostlerError] = {}
+        self.bugs: set[str] = set()
         self.busy: dict[str, int | None] = {}
         self.crash: dict[str, asyncio.Event] = {}
         self.release: dict[str, asyncio.Event] = {}
@@ -67,6 +68,8 @@ class ScriptedRunner:
         self.loads.append(spec.profile)
         crash = self.crash[spec.profile] = asyncio.Event()
         try:
+            if spec.profile in self.bugs:
+                raise OSError("no such device")
             report(Started(4242, ("engine", spec.profile)))
             report(Stage("loading tensors"))
             if spec.profile in self.hold:

@@ -259,3 +259,14 @@ async def test_a_changed_profile_is_started_anew_for_the_next_request(tmp_path: 
         await w.until(lambda: w.states() == {"b": "ready"})
         (await w.fleet.ask("a", "r1", "me", "openai").wait()).end(200)
         assert w.runner.loads == ["a", "b", "a"]
+
+
+async def test_a_bug_in_one_run_is_told_and_ends_only_that_run(tmp_path: Path) -> None:
+    """An OSError from a driver once went up through the task group and took the gateway with it."""
+    async with world(tmp_path, {"a": GIB, "b": GIB}) as w:
+        await w.fleet.load("a")
+        w.runner.bugs.add("b")
+        with pytest.raises(LoadFailed, match="no such device"):
+            await w.fleet.load("b")
+        assert w.states() == {"a": "ready"}
+        assert w.fleet.profile("b").state == "failed"
