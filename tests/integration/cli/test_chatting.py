@@ -113,11 +113,11 @@ def on_a_terminal(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], in
 
 def read_until(terminal: int, wanted: str) -> str:
     """What the terminal shows up to ``wanted``; fails when it does not come within 20 s."""
-    shown = ""
-    while wanted not in shown:
+    shown = b""
+    while wanted.encode() not in shown:
         assert select.select([terminal], [], [], 20)[0], f"{wanted!r} did not come; there is {shown!r}"
-        shown += os.read(terminal, 4096).decode()
-    return shown
+        shown += os.read(terminal, 1)  # no more than that: what follows belongs to the next question
+    return shown.decode()
 
 
 def test_a_conversation_remembers_and_forgets(gateway: FakeGateway) -> None:
