@@ -79,6 +79,8 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         if path.is_dir():
             raise ModelError(f"{path} is a folder, not a GGUF file.", hint="Name the .gguf file in it.")
+        if path.exists() and not path.is_file():
+            raise ModelError(f"{path} is not a file.")  # opening a pipe would wait for its writer, for ever
         with path.open("rb", buffering=0) as file:
             yield file
     except FileNotFoundError:

@@ -39,6 +39,8 @@ def looks_like(start: bytes) -> str:
 def is_gguf(path: Path) -> bool:
     """Whether ``path`` begins as a GGUF file does; False when it cannot be read."""
     try:
+        if not path.is_file():
+            return False  # opening a pipe would wait for its writer, for ever
         with path.open("rb", buffering=0) as file:
             return file.read(4) == b"GGUF"
     except OSError:

@@ -16,6 +16,7 @@ from hostler.errors import ModelError
 from hostler.models.cursor import MAX_NAME
 from hostler.models.gguf import read_facts, read_header
 from hostler.models.header import Skipped
+from hostler.models.looks import is_gguf
 
 WHOLE = gguf(LLAMA, TENSORS)
 
@@ -70,6 +71,14 @@ def test_what_is_not_a_gguf_says_what_it_looks_like(save: Save, content: bytes, 
     message = refused(save(content=content))
     assert "byte 0" in message
     assert looks in message
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    """A pipe called x.gguf in the library held the gateway's loop for ever."""
+    pipe = tmp_path / "x.gguf"
+    os.mkfifo(pipe)
+    assert "is not a file" in refused(pipe)
+    assert not is_gguf(pipe)
 
 
 def test_missing_empty_and_folder(save: Save, tmp_path: Path) -> None:
