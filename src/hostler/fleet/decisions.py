@@ -98,7 +98,9 @@ class Decisions(Moves):
             self._close_for(waiter.profile, want, soon)
 
     def _evictable(self, instance: m.Instance, waiter: m.Waiter) -> bool:
-        """Idle, and nobody waits for it unless it was closed for this waiter's profile."""
+        """Idle, and nobody waits for it unless it was closed for this waiter's profile; or a forsaken load."""
+        if isinstance(instance.state, Starting):
+            return not instance.pin and all(w.profile != instance.profile for w in self.state.waiting)
         return idle(instance) and (not self._wanted(instance) or instance.closed_for == waiter.profile)
 
     def _wanted(self, instance: m.Instance) -> bool:

@@ -31,7 +31,7 @@ from hostler.fleet.runs import Runs
 from hostler.fleet.scheduler import live, next_wake, step
 from hostler.wire.management import Instance, RequestInFlight
 
-TEND_S = 5.0  # residents are measured and the budget is read again this often
+TEND_S = 5.0  # between measurements of residents and readings of the budget
 
 
 class FleetOwner:
@@ -103,7 +103,7 @@ class FleetOwner:
 
     async def _measure(self) -> None:
         held = await self._runs.measure()
-        self.budget.refresh(self.pids())
+        self.budget.refresh(self._runs.pids())
         for instance, sizes in held.items():
             self._tell(m.Measured(instance, sizes))
 
@@ -191,7 +191,7 @@ class FleetOwner:
             self._tell(m.PrepareFailed(profile, error))
             return
         self._specs[profile] = spec
-        self.budget.refresh(self.pids())
+        self.budget.refresh(self._runs.pids())
         self._tell(m.Prepared(profile, want))
 
     def _start(self, instance: str, profile: str) -> None:
@@ -302,6 +302,8 @@ class FleetOwner:
 
     async def unload(self, profile: str, *, now: bool = False) -> bool:
         targets = {i.id for i in self._state.instances.values() if i.profile == profile}
+        for lease in [held for held in self._held.values() if now and held.profile == profile]:
+            lease.cancel()
         self._tell(m.Unload(profile, now, "unloaded on request"))
         await self._until(lambda: not targets & self._state.instances.keys())
         return bool(targets)
@@ -356,10 +358,6 @@ class FleetOwner:
             ticket.refuse(Draining("The gateway stopped before the request got its turn."))
 
     # --- views ------------------------------------------------------------------------------------------
-
-    def pids(self) -> list[int]:
-        """The processes of all engines that run."""
-        return self._runs.pids()
 
     def counts(self) -> tuple[int, int]:
         """How many requests run, and how many wait."""

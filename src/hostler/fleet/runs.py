@@ -18,15 +18,9 @@ from hostler.fleet import messages as m
 from hostler.fleet.measurements import Measurement, Measurements
 from hostler.fleet.preparer import Preparer
 from hostler.fleet.protocol import Abandoned
+from hostler.fleet.slots import SlotWatch
 
 PROGRESS_S = 0.5
-# When to look whether an abandoned slot is free, pause by pause. A stream in decode is free within milliseconds.
-# Whatever else is noticed only after a second in which nobody asked, so looks are further apart than that.
-LOOKS_S: dict[Abandoned, tuple[float, ...]] = {
-    "streaming": (0.03, 0.03, 0.05, 0.1, 0.1, 0.2, 0.5, *[1.6] * 12),
-    "silent": (0.05, *[1.6] * 12),
-}
-ANSWER_S = 5.0
 ALMOST = 0.97
 
 E = TypeVar("E", bound=Exception)
@@ -35,14 +29,15 @@ E = TypeVar("E", bound=Exception)
 class Run:
     """One engine process from start to reaped, as its task keeps it up to date."""
 
-    def __init__(self, spec: LoadSpec, key: str, now: float, wall: float, expected_s: float | None) -> None:
+    def __init__(self, spec: LoadSpec, key: str, clock: Clock, expected_s: float | None) -> None:
         self.spec = spec
         self.key = key
-        self.began = now
-        self.started_at = wall
+        self.began = clock.monotonic()
+        self.started_at = clock.wall()
         self.expected_s = expected_s
         self.ready_at = float("inf")
         self.scope = anyio.CancelScope()
+        self.slots = SlotWatch(clock)
         self.stage = "starting"
         self.pid: int | None = None
         self.argv: tuple[str, ...] = ()
@@ -100,7 +95,7 @@ class Runs:
     def start(self, spec: LoadSpec, key: str) -> None:
         """Begin the instance's task."""
         known = self.measurements.get(key)
-        run = Run(spec, key, self._clock.monotonic(), self._clock.wall(), known.load_s if known else None)
+        run = Run(spec, key, self._clock, known.load_s if known else None)
         if known is not None:
             run.tokens_per_s = known.tokens_per_s
         self._runs[spec.instance] = run
@@ -225,17 +220,12 @@ class Runs:
 
     async def slot_freed(self, instance: str, abandoned: Abandoned, leases: Callable[[], int]) -> bool:
         """Wait until the engine computes for no more than ``leases()`` requests; False when it never does."""
-        for look_s in LOOKS_S[abandoned]:
-            await anyio.sleep(look_s)
-            run = self._runs.get(instance)
-            if run is None or run.endpoint is None:
-                return True
-            busy: int | None = leases() + 1  # an engine that does not even answer is busy
-            with anyio.move_on_after(ANSWER_S):
-                busy = await self._runner.slots_busy(run.endpoint)
-            if busy is None or busy <= leases():
-                return True
-        return False
+        run = self._runs.get(instance)
+        return run is None or await run.slots.freed(abandoned, leases, lambda: self._busy(instance))
+
+    async def _busy(self, instance: str) -> int | None:
+        run = self._runs.get(instance)
+        return None if run is None or run.endpoint is None else await self._runner.slots_busy(run.endpoint)
 
 
 def _first(group: BaseExceptionGroup[E]) -> E:

@@ -270,3 +270,14 @@ async def test_a_bug_in_one_run_is_told_and_ends_only_that_run(tmp_path: Path) -
             await w.fleet.load("b")
         assert w.states() == {"a": "ready"}
         assert w.fleet.profile("b").state == "failed"
+
+
+async def test_an_unload_at_once_ends_running_requests_instead_of_moving_them(tmp_path: Path) -> None:
+    """The relay used to see a lost engine, asked again, and loaded what the operator had just unloaded."""
+    async with world(tmp_path, {"a": GIB}) as w:
+        lease = await w.fleet.ask("a", "r1", "me", "openai").wait()
+        told: list[bool] = []
+        lease.on_cancel(lambda: told.append(lease.cancelled))
+        assert await w.fleet.unload("a", now=True)
+        assert told == [True]
+        lease.end(499)

@@ -404,3 +404,24 @@ def test_an_unload_while_loading_ends_the_load(lease: bool) -> None:
         assert yard.granted(ticket)
     else:
         assert yard.refused(ticket) is not None
+
+
+def test_a_load_that_nobody_waits_for_gives_way() -> None:
+    """Its caller had left; it held its room until load_s while others waited for that room."""
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB})
+    forsaken = yard.ask("a")
+    a = yard.one("a", Starting)
+    yard.tell(m.Leave(forsaken))
+    assert yard.stopped() == []
+    b = yard.ask("b")
+    assert yard.stopped() == [a]
+    yard.tell(m.Gone(a, None))
+    yard.loaded("b")
+    assert yard.granted(b)
+
+
+def test_a_load_that_somebody_waits_for_does_not_give_way() -> None:
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB})
+    yard.ask("a", lease=False)
+    yard.ask("b")
+    assert yard.stopped() == []
