@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from hostler.errors import ModelError
 from hostler.models.facts import GgufFacts
 from hostler.models.header import Header, Skipped, TensorInfo, Value, read_header
-from hostler.models.tensortypes import FILE_TYPES, POOLINGS
+from hostler.models.keys import Keys
+from hostler.models.labels import checked_layers, quantisation, vocabulary
+from hostler.models.shape import ModelShape
+from hostler.models.shaping import shape_of
+from hostler.models.tensortypes import POOLINGS
 
-__all__ = ["Header", "Skipped", "TensorInfo", "Value", "read_facts", "read_header"]
-
-MAX_LAYERS = 4096
-_FEW = 2**31
+__all__ = [
+    "Header",
+    "Skipped",
+    "TensorInfo",
+    "Value",
+    "facts_of",
+    "read_facts",
+    "read_header",
+    "read_model",
+    "read_shape",
+]
 
 
 def read_facts(files: Sequence[Path]) -> GgufFacts:
@@ -23,13 +33,29 @@ def read_facts(files: Sequence[Path]) -> GgufFacts:
     Blocking, a few milliseconds a file. Raises ModelError with path and offset or key of what is wrong:
     unreadable, truncated or corrupt files, parts that are missing or do not belong together, missing keys.
     """
+    return facts_of(_read(files), files[0])
+
+
+def read_shape(files: Sequence[Path]) -> ModelShape:
+    """What placement needs of the model; as :func:`read_facts` otherwise."""
+    return shape_of(_read(files), files[0])
+
+
+def read_model(files: Sequence[Path]) -> tuple[GgufFacts, ModelShape]:
+    """Both, from one reading."""
+    headers = _read(files)
+    return facts_of(headers, files[0]), shape_of(headers, files[0])
+
+
+def _read(files: Sequence[Path]) -> list[Header]:
     headers = [read_header(path) for path in files]
-    _check_split(files, headers)
-    return _facts(_Keys(files[0], headers[0].metadata), [t for header in headers for t in header.tensors])
+    check_parts(files, headers)
+    return headers
 
 
-def _check_split(files: Sequence[Path], headers: Sequence[Header]) -> None:
-    first = _Keys(files[0], headers[0].metadata)
+def check_parts(files: Sequence[Path | str], headers: Sequence[Header]) -> None:
+    """ModelError unless ``headers`` are all parts of one model, in order; ``files`` name them."""
+    first = Keys(files[0], headers[0].metadata)
     count = first.number("split.count", default=0)
     if count <= 1 and len(files) == 1:
         return
@@ -39,71 +65,46 @@ def _check_split(files: Sequence[Path], headers: Sequence[Header]) -> None:
             hint="Put all parts (-00001-of-0000N.gguf and so on) into one folder.",
         )
     for number, (path, header) in enumerate(zip(files, headers, strict=True)):
-        keys = _Keys(path, header.metadata)
+        keys = Keys(path, header.metadata)
         if keys.number("split.no", default=-1) != number or keys.number("split.count", default=0) != count:
             raise ModelError(f"{path} is not part {number + 1} of {count} of the model in {files[0]} (key split.no).")
-    expected = first.number("split.tensors.count", default=0)
+    _check_tensors(files, headers, first.number("split.tensors.count", default=0))
+
+
+def _check_tensors(files: Sequence[Path | str], headers: Sequence[Header], expected: int) -> None:
     found = sum(len(header.tensors) for header in headers)
     if expected and expected != found:
         raise ModelError(f"{files[0]} and its parts hold {found} tensors instead of {expected}: parts do not match.")
+    seen: set[str] = set()
+    for path, header in zip(files, headers, strict=True):
+        for tensor in header.tensors:
+            if tensor.name in seen:
+                raise ModelError(
+                    f"{path} holds the tensor {tensor.name!r} of an earlier part again: parts do not match."
+                )
+            seen.add(tensor.name)
 
 
-class _Keys:
-    """Typed access to the keys of one header; ``{arch}`` keys by their short name."""
-
-    def __init__(self, path: Path, metadata: dict[str, Value]) -> None:
-        self.path = path
-        self.metadata = metadata
-        architecture = metadata.get("general.architecture")
-        self.architecture = architecture if isinstance(architecture, str) else ""
-
-    def text(self, key: str) -> str | None:
-        value = self.metadata.get(key)
-        return value if isinstance(value, str) and value else None
-
-    def number(self, key: str, *, default: int | None = None) -> int:
-        """A whole number from 0 to 2^31; ``default`` when the key is absent, else ModelError."""
-        value = self.metadata.get(key, default)
-        if value is None:
-            raise ModelError(f"{self.path} lacks the key {key}: not a whole language model.")
-        if isinstance(value, bool) or not isinstance(value, int) or not (value == default or 0 <= value < _FEW):
-            raise ModelError(f"{self.path} has the impossible value {str(value)[:40]} for the key {key}.")
-        return value
-
-    def own(self, key: str, *, default: int | None = None) -> int:
-        return self.number(f"{self.architecture}.{key}", default=default)
-
-    def per_layer(self, key: str, layers: int, default: tuple[int, ...]) -> tuple[int, ...]:
-        """One number per layer: the key holds one for all, or an array of them."""
-        full = f"{self.architecture}.{key}"
-        value = self.metadata.get(full)
-        if not isinstance(value, tuple):
-            return default if value is None else (self.number(full),) * layers
-        numbers = tuple(item for item in value if isinstance(item, int) and 0 <= item < _FEW)
-        if len(numbers) != len(value) or len(value) != layers:
-            raise ModelError(f"{self.path} has {len(value)} numbers for {layers} layers in the key {full}.")
-        return numbers
-
-
-def _facts(keys: _Keys, tensors: Sequence[TensorInfo]) -> GgufFacts:
-    _check_architecture(keys)
-    layers = keys.own("block_count")
-    if not 1 <= layers <= MAX_LAYERS:
-        raise ModelError(f"{keys.path} has the impossible value {layers} for the key {keys.architecture}.block_count.")
+def facts_of(headers: Sequence[Header], path: Path | str) -> GgufFacts:
+    """The facts in the headers of a model's parts; ``path`` names it in errors."""
+    keys = Keys(path, headers[0].metadata)
+    layers = checked_layers(keys)
+    tensors = [tensor for header in headers for tensor in header.tensors]
+    table = next((tensor.shape for tensor in tensors if tensor.name == "token_embd.weight"), ())
     embedding = keys.own("embedding_length")
     heads_of = keys.per_layer("attention.head_count", layers, (0,) * layers)
     heads = max(heads_of)
     per_head = embedding // heads if heads else 0
     return GgufFacts(
         architecture=keys.architecture,
-        name=keys.text("general.name") or keys.path.stem,
+        name=keys.text("general.name") or Path(path).stem,
         parameters=sum(tensor.elements for tensor in tensors),
         tensor_bytes=sum(tensor.size for tensor in tensors),
-        quantisation=_quantisation(keys, tensors),
+        quantisation=quantisation(keys, headers),
         layers=layers,
         context_length=keys.own("context_length"),
         embedding_length=embedding,
-        vocabulary=_vocabulary(keys, tensors),
+        vocabulary=vocabulary(keys, table),
         heads=heads,
         kv_heads=_without_recurrent(keys, keys.per_layer("attention.head_count_kv", layers, heads_of)),
         key_length=keys.own("attention.key_length", default=per_head),
@@ -117,38 +118,7 @@ def _facts(keys: _Keys, tensors: Sequence[TensorInfo]) -> GgufFacts:
     )
 
 
-def _check_architecture(keys: _Keys) -> None:
-    if not keys.architecture:
-        raise ModelError(f"{keys.path} lacks the key general.architecture: not a model, or not its first part.")
-    if keys.architecture == "clip":
-        raise ModelError(
-            f"{keys.path} is a projector (images or sound for another model), not a language model.",
-            hint="Name the language model beside it; the projector is found by itself.",
-        )
-
-
-def _quantisation(keys: _Keys, tensors: Sequence[TensorInfo]) -> str:
-    """The label of general.file_type; without one, the type that holds the most bytes."""
-    label = FILE_TYPES.get(keys.number("general.file_type", default=-1))
-    if label:
-        return label
-    held: Counter[str] = Counter()
-    for tensor in tensors:
-        held[tensor.type] += tensor.size
-    return held.most_common(1)[0][0] if held else "unknown"
-
-
-def _vocabulary(keys: _Keys, tensors: Sequence[TensorInfo]) -> int:
-    tokens = keys.metadata.get("tokenizer.ggml.tokens")
-    if isinstance(tokens, Skipped):
-        return tokens.count
-    if isinstance(tokens, tuple):
-        return len(tokens)
-    embedding = next((t.shape for t in tensors if t.name == "token_embd.weight" and len(t.shape) == 2), (0, 0))
-    return keys.own("vocab_size", default=embedding[1])
-
-
-def _without_recurrent(keys: _Keys, kv_heads: tuple[int, ...]) -> tuple[int, ...]:
+def _without_recurrent(keys: Keys, kv_heads: tuple[int, ...]) -> tuple[int, ...]:
     """Hybrids with ``full_attention_interval`` N keep keys and values in every Nth layer only.
 
     Source: llama.cpp, ``recurrent_layer_arr[i] = (i + 1) % full_attn_interval != 0``.
@@ -159,7 +129,7 @@ def _without_recurrent(keys: _Keys, kv_heads: tuple[int, ...]) -> tuple[int, ...
     return tuple(heads if (layer + 1) % interval == 0 else 0 for layer, heads in enumerate(kv_heads))
 
 
-def _recurrent_bytes(keys: _Keys, layers: int) -> int:
+def _recurrent_bytes(keys: Keys, layers: int) -> int:
     """State of one sequence, f32, as if every layer were recurrent (an upper bound for hybrids).
 
     Source: llama.cpp ``n_embd_r() = (d_conv - 1) * (d_inner + 2 * n_group * d_state)`` and
@@ -170,6 +140,6 @@ def _recurrent_bytes(keys: _Keys, layers: int) -> int:
     return 4 * layers * (max(kernel - 1, 0) * (inner + 2 * groups * state) + state * inner)
 
 
-def _chat_template(keys: _Keys) -> str | None:
+def _chat_template(keys: Keys) -> str | None:
     """The default template; models with several name them in ``tokenizer.chat_templates``."""
     return keys.text("tokenizer.chat_template") or keys.text("tokenizer.chat_template.default")

@@ -18,8 +18,9 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     """One block of the model. Bytes are on disk, as quantised.
 
     ``key_width`` and ``value_width`` are elements per token and layer over all heads (for mla the compressed row
-    and 0). ``state_bytes`` is the recurrent state of one sequence (f32). ``prediction`` marks multi-token
-    prediction blocks, which are not run in ordinary decoding.
+    and 0). ``state_bytes`` is the recurrent state of one sequence (f32); a layer may have it beside a cache of
+    keys and values (Falcon-H1). ``prediction`` marks multi-token prediction blocks, which are neither loaded nor
+    run in ordinary decoding; where they have widths, the engine makes a cache for them all the same.
     """
 
     index: int

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from hostler.models.tensortypes import TENSOR_TYPES, tensor_bytes
 
 Scalar = str | int | float | bool
 Value = Scalar | Sequence[str] | Sequence[int] | Sequence[float]
@@ -95,6 +98,32 @@ def write_tiny_gguf(
             size *= dimension
         head += _text(name) + struct.pack(f"<I{len(dimensions)}QIQ", len(dimensions), *dimensions, F32_TENSOR, offset)
         offset += _padded(size)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(head)
+        file.truncate(_padded(len(head)) + offset)
+    return path
+
+
+_TYPE_NUMBERS = {kind.name: number for number, kind in TENSOR_TYPES.items()}
+
+
+def write_sparse_gguf(
+    path: Path, metadata: Mapping[str, Value], tensors: Sequence[tuple[str, tuple[int, ...], str]]
+) -> Path:
+    """Write a header of any size with no data behind it, and return ``path``.
+
+    ``tensors`` are name, dimensions (fastest first) and type (``Q4_K``). The file has its full length but takes
+    only the header's room on disk.
+    """
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata))
+    head += b"".join(_text(name) + _value(value) for name, value in metadata.items())
+    table, offset = [], 0
+    for name, shape, kind in tensors:
+        number = _TYPE_NUMBERS[kind]
+        table.append(_text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, number, offset))
+        offset += _padded(tensor_bytes(TENSOR_TYPES[number], math.prod(shape)))
+    head += b"".join(table)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         file.write(head)
