@@ -16,6 +16,7 @@
     │   ├── Unauthorized             no key, or a wrong one
     │   └── Forbidden                the key lacks the scope
     ├── ModelError                   the weights on disk are missing or broken
+    │   └── DownloadFailed           a model could not be fetched
     ├── EngineError                  an engine did not do what it should
     │   ├── FlagConflict             a passed flag contradicts one that Hostler sets
     │   ├── FlagUnsupported          this build cannot take that flag
@@ -160,6 +161,13 @@ class ModelError(HostlerError):
 
     code = "model_broken"
     default_hint = "Fetch the file again, or correct `model` in the profile."
+
+
+class DownloadFailed(ModelError):
+    """A model could not be fetched; the message names the address and what it answered, never a token."""
+
+    code = "download_failed"
+    default_hint = "Run the same command again: it goes on where it stopped."
 
 
 class EngineError(HostlerError):

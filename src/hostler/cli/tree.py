@@ -15,6 +15,7 @@ from hostler.cli import (
     listing,
     logs,
     profiles,
+    pulling,
     requests,
     residency,
     running,
@@ -48,5 +49,18 @@ def hostler(
     """Your models, placed right on your hardware, switched without losing a request."""
 
 
-for group in (running, listing, residency, asking, logs, requests, diagnosing, configuring, profiles, keys, starters):
+for group in (
+    running,
+    listing,
+    residency,
+    asking,
+    logs,
+    requests,
+    diagnosing,
+    configuring,
+    profiles,
+    keys,
+    pulling,
+    starters,
+):
     group.register(app)
