@@ -69,7 +69,7 @@ def read_header(path: Path) -> Header:
     with _opened(path) as file:
         size = file.seek(0, 2)
         file.seek(0)
-        return _parse(Cursor(path, file, size))
+        return parse_header(Cursor(path, file, size))
 
 
 @contextmanager
@@ -93,7 +93,8 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise ModelError(f"{path} cannot be read: {error}.") from error
 
 
-def _parse(cursor: Cursor) -> Header:
+def parse_header(cursor: Cursor) -> Header:
+    """The header that ``cursor`` stands before; ModelError as :func:`read_header`."""
     _check_magic(cursor)
     version = _version(cursor)
     tensor_count = cursor.count("the tensor count", MAX_TENSORS)
@@ -179,6 +180,7 @@ def _alignment(cursor: Cursor, metadata: dict[str, Value]) -> int:
 
 def _tensors(cursor: Cursor, count: int, alignment: int) -> tuple[TensorInfo, ...]:
     tensors: dict[str, TensorInfo] = {}
+    expected = 0
     for number in range(1, count + 1):
         start = cursor.at
         tensor = _tensor(cursor, f"tensor {number} of {count}")
@@ -186,6 +188,12 @@ def _tensors(cursor: Cursor, count: int, alignment: int) -> tuple[TensorInfo, ..
             raise cursor.fail(f"the tensor {tensor.name!r} is there twice", start)
         if tensor.offset % alignment:
             raise cursor.fail(f"the tensor {tensor.name!r} lies at {tensor.offset}, not aligned to {alignment}", start)
+        if tensor.offset != expected:
+            # The engine refuses such a file too (`gguf_init_from_file`): tensors follow each other without gaps.
+            raise cursor.fail(
+                f"the tensor {tensor.name!r} is said to lie at {tensor.offset} instead of {expected}", start
+            )
+        expected += -(-tensor.size // alignment) * alignment
         tensors[tensor.name] = tensor
     return tuple(tensors.values())
 
@@ -196,7 +204,7 @@ def _tensor(cursor: Cursor, what: str) -> TensorInfo:
     dimensions = cursor.u32(f"the dimensions of {name!r}")
     if dimensions > MAX_DIMENSIONS:
         raise cursor.fail(f"the tensor {name!r} has {dimensions} dimensions, more than {MAX_DIMENSIONS}", start)
-    shape = tuple(cursor.u64(f"the shape of {name!r}") for _ in range(dimensions))
+    shape = cursor.u64s(dimensions, f"the shape of {name!r}")
     kind = _tensor_type(cursor, name)
     elements = math.prod(shape)
     if elements >= 2**60:

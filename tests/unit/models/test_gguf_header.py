@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,45 @@ def test_absurd_headers(save: Save, content: bytes, what: str) -> None:
     message = refused(save(content=content))
     assert what in message
     assert "at byte" in message
+
+
+@pytest.mark.parametrize("offset", [0, 32, 800, 2**40, 2**63, 2**64 - 32])
+def test_offsets_that_lie(save: Save, offset: int) -> None:
+    """Tensors follow each other; one said to lie elsewhere would be read from another's bytes, or from none."""
+    content = WHOLE.replace(struct.pack("<QIQ", 64, 3, 768), struct.pack("<QIQ", 64, 3, offset))
+    assert content != WHOLE
+    message = refused(save(content=content))
+    assert f"lie at {offset} instead of 768" in message
+    assert "at byte" in message
+
+
+def test_a_string_of_two_gibibytes_is_not_read(save: Save) -> None:
+    head = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("general.name") + struct.pack("<IQ", 8, 2**31)
+    path = save(content=head)
+    os.truncate(path, 2**32)
+    tracemalloc.start()
+    message = refused(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "general.name" in message
+    assert "larger than" in message
+    assert peak < 4 * 2**20
+
+
+@pytest.mark.parametrize("length", [2**31, 2**63, 2**64 - 1])
+def test_an_absurd_length_among_many_strings(save: Save, length: int) -> None:
+    """Long arrays are walked over by their lengths: one that leads out of the file must be caught."""
+    head = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("a") + struct.pack("<IIQ", 9, 8, 9000)
+    message = refused(save(content=head + text("x") * 5000 + struct.pack("<Q", length) + text("x") * 4000))
+    assert "truncated" in message
+
+
+def test_strings_across_the_steps_of_reading(save: Save) -> None:
+    """Items that begin in one step and end in another, or fill several."""
+    keys = [("a", "[str", ["x" * (length % 977) for length in range(9000)]), ("b", "str", "y" * 5_000_000)]
+    header = read_header(save(content=gguf([*keys, ("z", "str", "end")])))
+    assert (header.metadata["a"], header.metadata["z"]) == (Skipped(9000), "end")
+    assert len(str(header.metadata["b"])) == 5_000_000
 
 
 def test_a_huge_count_in_a_sparse_file_costs_nothing(save: Save) -> None:
