@@ -120,3 +120,11 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 def test_any_text_is_a_machine_or_an_error(text: str) -> None:
     with pytest.raises(ConfigError):
         machines.parse(text, "mine.toml")
+
+
+def test_the_example_of_the_documentation_is_one() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "hardware.md").read_text("utf-8")
+    machine = machines.parse(page.partition("```text\n")[2].partition("```")[0], "docs/hardware.md")
+    assert machine.price is not None
+    assert machine.gpus[0].bandwidth is not None
+    assert machine.gpus[0].free == 32607 * 2**20 - 1_200_000_000
