@@ -11,9 +11,10 @@ import os
 import re
 import tempfile
 import tomllib
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 
+import msgspec
 import tomlkit
 from tomlkit.items import Table
 
@@ -27,21 +28,41 @@ Data = dict[str, object]
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
+class NewProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """``fields`` are as in TOML; a mapping becomes a table of its own, None is left out."""
+
+    name: str
+    fields: Mapping[str, object]
+    comment: str = ""
+
+
 def add_profile(file: Path, name: str, fields: Mapping[str, object], comment: str | None = None) -> None:
     """Write ``[profiles.NAME]`` at the end of ``file``, which is made if it does not exist.
 
     ``fields`` are as in TOML; a mapping becomes a table of its own (``engine``, ``sampling``), None is left out.
     Raises ConfigError: the name exists, a value is wrong, or the file cannot be written.
     """
+    add_profiles(file, [NewProfile(name=name, fields=fields, comment=comment or "")])
 
-    def change(text: str, data: Data) -> str:
-        if name in _profiles(data):
-            raise ConfigError(f'{file}: a profile named "{name}" exists already', hint="Take another name.")
-        _graft(data, ("profiles", name), _plain(fields))
-        block = _rendered(("profiles", name), fields)
-        return (text.rstrip() + "\n\n" if text.strip() else "") + _remark(comment or "") + block
 
-    _edit(file, change)
+def add_profiles(file: Path, profiles: Sequence[NewProfile]) -> None:
+    """Write all of ``profiles`` at the end of ``file``, or none of them. Raises ConfigError as :func:`add_profile`."""
+    _edit(file, lambda text, data: _with_profiles(file, text, data, profiles))
+
+
+def with_profiles(text: str, file: Path, profiles: Sequence[NewProfile]) -> str:
+    """What ``text``, the content of ``file``, would be with ``profiles`` added. Writes nothing; raises ConfigError."""
+    return _changed(text, file, lambda text, data: _with_profiles(file, text, data, profiles))
+
+
+def _with_profiles(file: Path, text: str, data: Data, profiles: Sequence[NewProfile]) -> str:
+    for profile in profiles:
+        if profile.name in _profiles(data):
+            raise ConfigError(f'{file}: a profile named "{profile.name}" exists already', hint="Take another name.")
+        _graft(data, ("profiles", profile.name), _plain(profile.fields))
+        block = _remark(profile.comment) + _rendered(("profiles", profile.name), profile.fields)
+        text = (text.rstrip() + "\n\n" if text.strip() else "") + block
+    return text
 
 
 def set_value(file: Path, key: str, value: object) -> None:
@@ -91,13 +112,18 @@ def _edit(file: Path, change: Callable[[str, Data], str]) -> None:
     """Replace the file's text by ``change(text, data)``, which also makes the same change to ``data``."""
     target = file.resolve()
     before = read_text(target)
+    _replace(target, before, _changed(before, file, change))
+
+
+def _changed(before: str | None, file: Path, change: Callable[[str, Data], str]) -> str:
+    """The new text, proven to be valid and to differ in just the change."""
     parse(before, file)
     expected = tomllib.loads(before or "")
     after = change(before or "", expected)
     parse(after, file)
     if tomllib.loads(after) != expected:
         raise ConfigError(f"{file}: this cannot be changed safely by a program", hint="Edit the file by hand.")
-    _replace(target, before, after)
+    return after
 
 
 def _replace(target: Path, before: str | None, after: str) -> None:
