@@ -33,6 +33,14 @@ class Source(Protocol):
     def seek(self, offset: int, /) -> int: ...
 
 
+class Ended(ModelError):
+    """There is no more where more was promised; ``needed`` is the byte up to which it should go."""
+
+    def __init__(self, message: str, *, needed: int) -> None:
+        super().__init__(message)
+        self.needed = needed
+
+
 class Cursor:
     """Walks through the file; holds only a stretch of it, from the item that is being read on."""
 
@@ -76,7 +84,7 @@ class Cursor:
             pieces.append(piece)
             read_to += len(piece)
         if read_to < end:
-            raise ModelError(f"{self.path} became shorter while it was read, at byte {read_to} ({what}).")
+            raise Ended(f"{self.path} became shorter while it was read, at byte {read_to} ({what}).", needed=end)
         self._start, self._held = self.at, b"".join(pieces)
 
     def take(self, reader: struct.Struct, what: str) -> int | float:
