@@ -15,23 +15,8 @@ from hostler.engines.builds import Builds
 from hostler.engines.llamacpp import LlamaCpp
 from hostler.engines.protocol import LoadSpec, Ready, Report, RunnerSettings, Started
 from hostler.errors import HostlerError
-from hostler.models.facts import GgufFacts, Model
-
-FACTS = GgufFacts(
-    architecture="llama",
-    name="small",
-    parameters=134_500_000,
-    tensor_bytes=96_000_000,
-    quantisation="Q4_1",
-    layers=30,
-    context_length=8192,
-    embedding_length=576,
-    vocabulary=49152,
-    heads=9,
-    kv_heads=(3,) * 30,
-    key_length=64,
-    value_length=64,
-)
+from hostler.models.facts import Model
+from hostler.testing.specs import FACTS
 
 WITHIN_S = 60
 

@@ -15,37 +15,12 @@ from hostler.engines.builds import Build
 from hostler.engines.command import LEAST_BATCH, Place, batch_size, batches, command
 from hostler.engines.protocol import LoadSpec
 from hostler.errors import FlagConflict, FlagUnsupported
-from hostler.models.facts import GgufFacts, Model
+from hostler.testing.specs import FACTS
+from hostler.testing.specs import SPEC as ONE_SLOT
 
 EMBEDDED = Build(name="embedded", kind="embedded", version="xllamacpp 1")
 PLACE = Place(cores=2, port=0, slot_folder=Path("/state/slots/i1"))
-FACTS = GgufFacts(
-    architecture="llama",
-    name="small",
-    parameters=134_500_000,
-    tensor_bytes=96_000_000,
-    quantisation="Q4_1",
-    layers=30,
-    context_length=8192,
-    embedding_length=576,
-    vocabulary=49152,
-    heads=9,
-    kv_heads=(3,) * 30,
-    key_length=64,
-    value_length=64,
-)
-SPEC = LoadSpec(
-    instance="coder-1",
-    profile="coder",
-    model=Model(name="small", files=(Path("/models/small.gguf"),), size=1, origin="path"),
-    facts=FACTS,
-    task="chat",
-    embeddings=False,
-    context=4096,
-    slots=3,
-    engine=EngineSettings(),
-    bytes={},
-)
+SPEC = msgspec.structs.replace(ONE_SLOT, slots=3)
 
 # llama.cpp's defaults for these are dangerous or differ between builds: each must be said.
 EXPLICIT = frozenset(

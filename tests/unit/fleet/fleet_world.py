@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import msgspec
 
 from hostler.clock import SystemClock
-from hostler.config.settings import EngineSettings, LimitSettings, MemorySettings, Task
+from hostler.config.settings import LimitSettings, MemorySettings, Task
 from hostler.engines.protocol import Endpoint, LoadSpec, Ready, Report, Stage, Started
 from hostler.errors import HostlerError, ModelError
 from hostler.events import AnyEvent, Bus
@@ -19,24 +20,9 @@ from hostler.fleet.memory import Budget, DeviceReading
 from hostler.fleet.messages import Want
 from hostler.fleet.owner import FleetOwner
 from hostler.fleet.preparer import Preparer
-from hostler.models.facts import GgufFacts, Model
+from hostler.testing.specs import SPEC
 
 GIB = 2**30
-FACTS = GgufFacts(
-    architecture="llama",
-    name="toy",
-    parameters=1,
-    tensor_bytes=1,
-    quantisation="Q4_1",
-    layers=1,
-    context_length=4096,
-    embedding_length=8,
-    vocabulary=8,
-    heads=1,
-    kv_heads=(1,),
-    key_length=8,
-    value_length=8,
-)
 
 
 class ScriptedRunner:
@@ -120,18 +106,7 @@ class World:
 
     def spec(self, profile: str) -> tuple[LoadSpec, Want]:
         need = {"host": self.needs[profile]}
-        spec = LoadSpec(
-            instance="",
-            profile=profile,
-            model=Model(name=profile, files=(Path("/none"),), size=1, origin="path"),
-            facts=FACTS,
-            task="chat",
-            embeddings=False,
-            context=4096,
-            slots=1,
-            engine=EngineSettings(),
-            bytes=need,
-        )
+        spec = msgspec.structs.replace(SPEC, instance="", profile=profile, bytes=need)
         want = Want(key=self.keys[profile], need=need, slots=1, pin=profile in self.pins, ttl_s=None)
         return spec, want
 
