@@ -39,7 +39,7 @@ from hostler.gateway.server import Server, check_exposure, is_loopback, listen, 
 from hostler.gateway.web.page import page
 from hostler.ledger.recorder import Recorder
 from hostler.models.library import Library
-from hostler.reports import Reports, devices
+from hostler.reports import Reports, devices, telemetry
 from hostler.running_config import RunningConfig
 from hostler.store.writer import Writer
 
@@ -70,6 +70,7 @@ class Gateway:
         )
         self.writer = Writer(folders.state / "hostler.db")
         self.recorder = Recorder(self.writer, self.bus, clock)
+        self.telemetry = telemetry(self)
         self.draining = False
         self.closing = anyio.Event()
         self.reports = Reports(self)
@@ -127,6 +128,7 @@ class Gateway:
         group.start_soon(self._build_management)
         group.start_soon(self.running_config.follow, self.catalogue, self.fleet)
         group.start_soon(self.keys.follow)
+        group.start_soon(self.telemetry.run)
         wanted = dict.fromkeys([*self.running_config.config.gateway.preload, *([first] if first else [])])
         for name in wanted:
             group.start_soon(self._preload, name)

@@ -147,6 +147,27 @@ class LedgerDropped(Event, frozen=True, kw_only=True, tag="ledger.dropped"):
     reason: str
 
 
+class DeviceThrottling(Event, frozen=True, kw_only=True, tag="device.throttling"):
+    """A device runs slower than it could, for ``reasons``; or, when not ``active``, it does no longer."""
+
+    device: str
+    active: bool
+    reasons: tuple[str, ...] = ()
+
+
+class DeviceLost(Event, frozen=True, kw_only=True, tag="device.lost"):
+    """A device that was there does not answer; ``reason`` is what its driver says."""
+
+    device: str
+    reason: str
+
+
+class DeviceFound(Event, frozen=True, kw_only=True, tag="device.found"):
+    """A device that was lost answers again."""
+
+    device: str
+
+
 class Gap(Event, frozen=True, kw_only=True, tag="gap"):
     """A reader was too slow: events ``first`` to ``last`` are gone."""
 
@@ -168,6 +189,9 @@ AnyEvent = (
     | LeaseGranted
     | LeaseEnded
     | LedgerDropped
+    | DeviceThrottling
+    | DeviceLost
+    | DeviceFound
     | Gap
 )
 

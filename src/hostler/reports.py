@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,14 @@ from hostler.errors import UnknownProfile
 from hostler.fleet.memory import DeviceReading
 from hostler.hardware import host
 from hostler.hardware.process import resident
+from hostler.hardware.sampler import Telemetry, Timed
 from hostler.ledger.queries import Queries
 from hostler.wire.management import DeviceMemory, GatewayStatus, ProfileState, ReadyReport, Reloaded
 
 if TYPE_CHECKING:
     from hostler.app import Gateway
     from hostler.gateway.admin.services import Services
+    from hostler.hardware.facts import Machine
 
 
 def devices(pids: Iterable[int]) -> dict[str, DeviceReading]:
@@ -29,6 +31,25 @@ def devices(pids: Iterable[int]) -> dict[str, DeviceReading]:
     memory = host.memory()
     held = [seen for pid in pids if (seen := resident(pid)) is not None]
     return {"host": DeviceReading(memory.total, memory.available, sum(h.anonymous + h.shared for h in held))}
+
+
+def telemetry(gateway: Gateway) -> Telemetry:
+    """The readings of this machine's devices; probes are imported when it first looks."""
+
+    def look(ours: Collection[int]) -> Machine:
+        from hostler.hardware.inspection import inspect
+
+        return inspect(gateway.folders.cache, ours)
+
+    def sources(machine: Machine) -> Sequence[Timed]:
+        from hostler.hardware.sources import of
+
+        return of(machine)
+
+    def pids() -> list[int]:
+        return [view.pid for view in gateway.fleet.instances() if view.pid is not None]
+
+    return Telemetry(gateway.bus, look, sources, pids)
 
 
 class Reports:
@@ -111,6 +132,7 @@ class Reports:
             catalogue=gateway.catalogue,
             bus=gateway.bus,
             history=Queries(gateway.writer, gateway.recorder),
+            hardware=gateway.telemetry,
             logs=LogFiles(),
             closing=gateway.closing,
             authenticate=gateway.keys.authenticate,

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
+class Reading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A device at one moment; None for what its driver does not tell.
 
     ``at`` is seconds since the Unix epoch, ``utilisation`` percent, ``used`` bytes. ``throttling`` says in

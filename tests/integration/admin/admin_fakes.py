@@ -16,7 +16,9 @@ from hostler.errors import ConfigError, ModelError, OutOfMemory, UnknownProfile
 from hostler.events import Bus
 from hostler.fleet.protocol import Entry, Lease, ProfileStanding, Served, Ticket
 from hostler.gateway.admin.examples import EXAMPLES
+from hostler.hardware.facts import Machine
 from hostler.models.facts import Model
+from hostler.wire.hardware import Metrics
 from hostler.wire.management import ConfigValue, GatewayStatus, Instance, Reloaded, RequestInFlight, RequestRecord
 
 NAMES = ("coder", "hf.co/owner/Tiny-GGUF:Q4_K_M", "broken")
@@ -147,6 +149,19 @@ class FakeHistory:
         example = msgspec.to_builtins(EXAMPLES["get", "/api/requests"])["recent"][0]
         rows = [msgspec.convert(example | {"profile": name}, RequestRecord) for name in NAMES]
         return tuple(row for row in rows if profile in (None, row.profile))[:limit]
+
+
+class FakeHardware:
+    """The machine of the documentation, with one GPU."""
+
+    async def machine(self) -> Machine:
+        return msgspec.convert(msgspec.to_builtins(EXAMPLES["get", "/api/hardware"]), Machine)
+
+    def metrics(self, device: str | None = None, seconds: float = 900) -> Metrics:
+        return msgspec.convert(msgspec.to_builtins(EXAMPLES["get", "/api/hardware/gpu/metrics"]), Metrics)
+
+    def knows(self, device: str) -> bool:
+        return device in ("gpu0", "host")
 
 
 class FakeLogs:

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
-from admin_fakes import FakeCatalogue, FakeFleet, FakeHistory, FakeLogs, World
+from admin_fakes import FakeCatalogue, FakeFleet, FakeHardware, FakeHistory, FakeLogs, World
 
 from hostler.accounts.keys import Keyring
 from hostler.clock import ManualClock
@@ -36,6 +36,7 @@ def world(home: Path) -> World:
             catalogue=world.catalogue,
             bus=world.bus,
             history=world.history,
+            hardware=FakeHardware(),
             logs=world.logs,
             closing=world.closing,
             authenticate=keys.authenticate,

@@ -20,6 +20,7 @@ from hostler.gateway.admin.document import Document
 from hostler.gateway.admin.paths import routed
 from hostler.gateway.admin.routes.docs import DocsRoutes
 from hostler.gateway.admin.routes.gateway import GatewayRoutes
+from hostler.gateway.admin.routes.hardware import HardwareRoutes
 from hostler.gateway.admin.routes.profiles import ProfileRoutes
 from hostler.gateway.admin.routes.running import InstanceRoutes, RequestRoutes
 from hostler.gateway.admin.routes.streams import StreamRoutes
@@ -89,7 +90,15 @@ class _Lean(Litestar):
 
 def _litestar(services: Services) -> Litestar:
     return _Lean(
-        route_handlers=[GatewayRoutes, ProfileRoutes, InstanceRoutes, RequestRoutes, StreamRoutes, DocsRoutes],
+        route_handlers=[
+            GatewayRoutes,
+            ProfileRoutes,
+            InstanceRoutes,
+            RequestRoutes,
+            HardwareRoutes,
+            StreamRoutes,
+            DocsRoutes,
+        ],
         dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
         exception_handlers=problems.HANDLERS,
         openapi_config=_openapi(),
@@ -113,6 +122,7 @@ def _openapi() -> OpenAPIConfig:
             Tag(name="Profiles", description="What can be asked for, and bringing it in and out of memory."),
             Tag(name="Instances", description="The engine processes that run."),
             Tag(name="Requests", description="What is in flight and what the ledger keeps."),
+            Tag(name="Hardware", description="The devices of this machine, and how they are doing."),
             Tag(name="Events and logs", description="What happens, as it happens."),
             Tag(name="Gateway", description="The gateway itself and its configuration."),
         ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hostler.hardware.facts import Absence, Cpu, Device, Figure, Machine, PcieLink
+from hostler.wire.hardware import DeviceMetrics, History, Metrics, Reading
 from hostler.wire.management import (
     Cancelled,
     ConfigValue,
@@ -113,6 +115,76 @@ _GATEWAY = GatewayStatus(
     ),
 )
 
+_MACHINE = Machine(
+    name="this",
+    description="workstation",
+    devices=(
+        Device(
+            id="gpu0",
+            kind="nvidia",
+            name="NVIDIA GeForce RTX 4090",
+            total=24564 * 2**20,
+            free=23800 * 2**20,
+            foreign=764 * 2**20,
+            bandwidth=Figure(1008e9, "NVIDIA Ada GPU architecture whitepaper"),
+            rates={"f16": Figure(165.2e12, "NVIDIA Ada GPU architecture whitepaper")},
+            target="sm_89",
+            compute_capability=(8, 9),
+            pcie=PcieLink(generation=4, width=16, max_generation=4, max_width=16),
+            cores=16384,
+            driver="580.95.05",
+            sources={"total": "NVML"},
+        ),
+        Device(
+            id="host",
+            kind="host",
+            name="A processor",
+            total=64 * 2**30,
+            free=58 * 2**30,
+            foreign=6 * 2**30,
+            bandwidth=Figure(44.1e9, "measured: 8 cores read 256 MiB, best of 5"),
+        ),
+    ),
+    cpu=Cpu(model="A processor", cores=8, threads=16, flags=("avx2", "fma")),
+    disk=Figure(5.1e9, "measured: 256 MiB of a model file, page cache dropped before"),
+    absent=(Absence("amd", "no AMD GPU is visible under /sys/class/drm"),),
+    fingerprint="c1e08e7ca327c9aa",
+)
+_READING = Reading(
+    at=1_767_225_600.0,
+    utilisation=87.0,
+    used=21_000_000_000,
+    temperature_c=64.0,
+    power_w=311.5,
+    clock_mhz=2520.0,
+    memory_clock_mhz=10501.0,
+    throttling=("power limit",),
+)
+_METRICS = Metrics(
+    interval_s=1.0,
+    kept_s=900.0,
+    devices=(
+        DeviceMetrics(
+            device="gpu0",
+            kind="nvidia",
+            name="NVIDIA GeForce RTX 4090",
+            total=24564 * 2**20,
+            present=True,
+            now=_READING,
+            history=History(
+                at=(1_767_225_600.0,),
+                utilisation=(87.0,),
+                used=(21_000_000_000,),
+                temperature_c=(64.0,),
+                power_w=(311.5,),
+                clock_mhz=(2520.0,),
+                memory_clock_mhz=(10501.0,),
+                throttled=(True,),
+            ),
+        ),
+    ),
+)
+
 EXAMPLES: dict[tuple[str, str], object] = {
     ("get", "/api/gateway"): _GATEWAY,
     ("post", "/api/gateway/reload"): Reloaded(added=("coder",), changed=(), removed=()),
@@ -124,6 +196,8 @@ EXAMPLES: dict[tuple[str, str], object] = {
     ("post", "/api/profiles/{name}/switch"): Switched(profile="smollm2", state="ready", unloaded=("gemma3-270m",)),
     ("get", "/api/instances"): [_INSTANCE],
     ("get", "/api/instances/{instance_id}"): _INSTANCE,
+    ("get", "/api/hardware"): _MACHINE,
+    ("get", "/api/hardware/gpu/metrics"): _METRICS,
     ("get", "/api/requests"): _REQUESTS,
     ("post", "/api/requests/{request_id}/cancel"): Cancelled(request="req-2"),
 }

@@ -10,6 +10,8 @@ from typing import Protocol
 from hostler.accounts.keys import Principal
 from hostler.events import Bus
 from hostler.fleet.protocol import Catalogue, Fleet
+from hostler.hardware.facts import Machine
+from hostler.wire.hardware import Metrics
 from hostler.wire.management import ConfigValue, GatewayStatus, Reloaded, RequestRecord
 
 
@@ -30,6 +32,22 @@ class LogReader(Protocol):
 
     def follow(self, path: Path, lines: int) -> AsyncIterator[str]:
         """The last ``lines`` lines, then new ones as they are written, until the iterator is closed."""
+        ...
+
+
+class HardwareReader(Protocol):
+    """This machine and its telemetry; :class:`hostler.hardware.sampler.Telemetry` is one."""
+
+    async def machine(self) -> Machine:
+        """The devices now."""
+        ...
+
+    def metrics(self, device: str | None = None, seconds: float = 900) -> Metrics:
+        """Readings of the last ``seconds``, of ``device`` or of all."""
+        ...
+
+    def knows(self, device: str) -> bool:
+        """Whether there is, or was, a device of that id."""
         ...
 
 
@@ -54,6 +72,7 @@ class Services:
     catalogue: Catalogue
     bus: Bus
     history: History
+    hardware: HardwareReader
     logs: LogReader
     closing: Closing
     authenticate: Callable[[Mapping[bytes, bytes]], Principal]
