@@ -25,17 +25,26 @@ _OWN_NAMES = {
 }  # fmt: skip
 _OTHERS = frozenset({"PATH", "TAGS", "KEEP", "POLL", "TIMEOUT"})
 _SETTING = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
+_NAMED = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _REMARK = re.compile(r"""(?:^|\s)#+\s*([^"'\n]*)$""")
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?::?([-+?])([^}]*))?\}|\$(\w+)")
 
 
 class Beside(NamedTuple):
-    """Options for all models, the folder that relative model paths start from, mounts (inside, outside), notes."""
+    """Options for all models, the folder that relative model paths start from, mounts (inside, outside), notes.
+
+    ``variables`` are those of `.env`.
+    """
 
     options: tuple[Option, ...]
     models: Path
     mounts: tuple[tuple[str, str], ...]
     notes: tuple[Note, ...]
+    variables: Mapping[str, str]
+
+    def filled(self, text: str) -> str:
+        """``text`` with the variables of `.env` in it resolved; any other ``$`` is text."""
+        return _NAMED.sub(lambda match: self.variables.get(match[1] or match[2], match[0]), text)
 
     def on_host(self, value: str) -> str:
         """A path inside the container as a path of this machine; anything else as it is."""
@@ -71,10 +80,10 @@ class _Reader:
                 self._variable(".env", line, name, value)
         # The longest mount is the most exact one.
         mounts = tuple(sorted(self._mounts, key=lambda pair: -len(pair[0])))
-        shell = Beside((), self._folder, mounts, ())
+        shell = Beside((), self._folder, mounts, (), plain)
         root = Path(shell.on_host(self._root)) if self._root else self._only_mount()
         models = Path(os.path.normpath(self._folder / root.expanduser()))
-        return Beside(tuple(self._options), models, mounts, tuple(self._notes))
+        return Beside(tuple(self._options), models, mounts, tuple(self._notes), plain)
 
     def _only_mount(self) -> Path:
         named = [outside for inside, outside in self._mounts if "model" in PurePosixPath(inside).name.lower()]

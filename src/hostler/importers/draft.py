@@ -47,7 +47,6 @@ _FILES = frozenset(
         "--media-path",
     }
 )  # fmt: skip
-_ALREADY = {"--jinja", "--warmup"}
 _MANAGED = "Hostler sets it by itself"
 
 
@@ -247,10 +246,12 @@ class Draft:
         total = number(option.values[0])
         if total == 0:
             self._say(option, "left out: 0 is all that the model was trained for; here the default is at most 8192")
-        elif isinstance(total, int) and isinstance(slots, int) and slots > 1 and total // slots >= 16:
-            self.put("", "context", total // slots, option)
+        elif isinstance(total, int) and isinstance(slots, int) and slots > 1:
             what = "the slots may no longer lend each other room" if self._unified else "the memory is the same"
-            self._say(option, f"{total} for {slots} slots is `context = {total // slots}` for each: {what}", "changed")
+            if self.put("", "context", total // slots, option):
+                self._say(
+                    option, f"{total} for {slots} slots is `context = {total // slots}` for each: {what}", "changed"
+                )
         else:
             self.put("", "context", total, option)
 

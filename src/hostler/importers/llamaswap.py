@@ -41,6 +41,7 @@ _NONE = "no counterpart"
 _SERVER = re.compile(r"(llama-server.*|server)(\.exe)?", re.IGNORECASE)
 # Values that a note must not show.
 _SECRET = re.compile(r"api_?key|token$|secret|password", re.IGNORECASE)
+_GIVEN_SECRET = re.compile(r"(\S*(?:key|token|secret|password)\S*?[ =])\S+", re.IGNORECASE)
 # What a request may say and a profile may have a default for.
 _SAMPLING = {
     "temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "min_p": "min_p", "seed": "seed",
@@ -114,7 +115,8 @@ class _File:
         argv = words(re.sub(r"\\\s*\n", " ", "\n".join(lines)), self._path, command.line)
         program = argv[0] if argv else ""
         if not _SERVER.fullmatch(PurePath(program.replace("\\", "/")).name):
-            draft.note(f"model run by `{' '.join(argv)}`", "left out: Hostler runs llama.cpp's `llama-server`")
+            shown = _GIVEN_SECRET.sub(r"\1...", " ".join(argv))
+            draft.note(f"model run by `{shown}`", "left out: Hostler runs llama.cpp's `llama-server`")
             return False
         here = Option(self._path.name, command.line, program, (), None)
         if Path(program).is_absolute() and Path(program).is_file():

@@ -20,6 +20,7 @@ from hostler.importers.protocol import Imported, Note, gathered
 KEYS = frozenset(
     {"NAME", "DESCRIPTION", "SPEED", "MODEL", "CTX_SIZE", "N_GPU_LAYERS", "FIT", "FIT_TARGET", "EXTRA_ARGS"}
 )
+_DEFAULTS = frozenset({"*", "default", "defaults", "global"})
 _REMARK = re.compile(r"(.*?)\s+[#;](.*)", re.DOTALL)
 _THOUSANDS = re.compile(r"(\d+)[kK]")
 
@@ -34,7 +35,13 @@ class ModelsConf:
         notes = [*shared.notes, *document.unowned(path.name)]
         conf = _Conf(path, shared, notes)
         common = conf.options(document.head, None)
-        drafts = [conf.draft(section, common) for section in document.sections]
+        for section in (each for each in document.sections if _for_all(each)):
+            common = layered(common, conf.options(section, None))
+            notes += [
+                Note(file=path.name, line=section.line, what="comment", why=f"not carried over: {said}")
+                for said in section.comments
+            ]
+        drafts = [conf.draft(section, common) for section in document.sections if not _for_all(section)]
         notes += conf.unsaid(common)
         profiles = [profile for draft in drafts if (profile := draft.finish())]
         notes += [note for draft in drafts for note in draft.notes]
@@ -92,6 +99,7 @@ class _Conf:
         return entry._replace(value=remark[1])
 
     def _meaning(self, entry: Entry, draft: Draft | None) -> list[Option]:
+        entry = entry._replace(value=self._shared.filled(entry.value))
         file, line, value = self._path.name, entry.line, entry.value
         if not value:
             self._note(entry, "empty", draft)
@@ -123,6 +131,11 @@ class _Conf:
         self._notes.append(
             Note(file=self._path.name, line=entry.line, what=f"{entry.key} `{entry.value}`", why=why, profile=owner)
         )
+
+
+def _for_all(section: Section) -> bool:
+    """Whether a section holds defaults: it is called so, and names no model."""
+    return section.name.lower() in _DEFAULTS and not any(entry.key == "MODEL" for entry in section.entries)
 
 
 def _splits(text: str) -> bool:

@@ -89,6 +89,8 @@ def test_no_note_shows_a_key(imported: Imported) -> None:
     assert "not-a-real-key" not in told(imported)
     peers = "peers: {a: {proxy: 'http://a', apiKey: geheim}}\nmodels: {m: {cmd: llama-server -m a --api-key geheim}}"
     assert "geheim" not in told(swap(peers))
+    other = "models: {m: {cmd: 'docker run -e HF_TOKEN=geheim vllm --api-key geheim'}}"
+    assert "geheim" not in told(swap(other))
 
 
 def test_a_named_binary_is_used_if_it_is_there(tmp_path: Path) -> None:

@@ -114,6 +114,15 @@ def test_the_command_of_a_compose_file_is_read_like_one(tmp_path: Path) -> None:
     assert "geheim" not in str(imported)
 
 
+def test_a_section_of_defaults_and_variables(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("WEIGHTS=/data\n")
+    text = "[defaults]\n# for all\nN_PARALLEL=2\n[a]\nMODEL=${WEIGHTS}/a.gguf\nEXTRA_ARGS=-ot 'x$'\n"
+    imported = conf(text, tmp_path / "models.conf")
+    (profile,) = imported.profiles
+    assert profile.fields == {"model": "/data/a.gguf", "slots": 2, "engine": {"extra_args": ("-ot", "x$")}}
+    assert notes(imported, "for all")
+
+
 def test_a_section_without_a_model_is_no_profile() -> None:
     imported = conf("[a]\nCTX_SIZE=4096\n")
     assert imported.profiles == ()

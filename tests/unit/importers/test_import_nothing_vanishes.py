@@ -12,6 +12,8 @@ from outcome import told
 from hostler.config.edit import NewProfile, with_profiles
 from hostler.config.load import parse
 from hostler.config.settings import Config
+from hostler.engines.arguments import check_conflicts, known_by_wheel
+from hostler.engines.arguments import parse as parse_arguments
 from hostler.engines.flags import FLAGS
 from hostler.errors import ConfigError
 from hostler.importers.formats import detect, importers
@@ -27,11 +29,14 @@ KEY = FLAG.map(lambda name: name.lstrip("-")) | st.from_regex(r"x-[a-z]{3,8}", f
 
 
 def read(kind: Kind, text: str) -> Imported:
-    """Import ``text``; what comes out must be a valid configuration."""
+    """Import ``text``; what comes out must be a valid configuration that the embedded build takes."""
     imported = importers({})[kind].read(text, Path("/nowhere/source"))
     merged = merge(imported, Config(), Path("source"), [])
     new = [NewProfile(name=each.name, fields=each.fields, comment=each.comment) for each in merged.profiles]
-    parse(with_profiles("", Path("hostler.toml"), new), Path("hostler.toml"))
+    config = parse(with_profiles("", Path("hostler.toml"), new), Path("hostler.toml")).config
+    for name, profile in config.profiles.items():
+        check_conflicts(profile.engine.extra_args, name)
+        known_by_wheel(parse_arguments(profile.engine.extra_args, "build"), "build")
     return imported
 
 
