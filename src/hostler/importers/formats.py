@@ -13,7 +13,7 @@ from hostler.importers.modelsconf import KEYS, ModelsConf
 from hostler.importers.presets import Presets
 from hostler.importers.protocol import Imported, Importer, Kind
 
-LARGEST = 4 * 2**20
+LARGEST = 2**20
 _FROM = re.compile(r"^\s*FROM\s+\S", re.IGNORECASE | re.MULTILINE)
 _SECTION = re.compile(r"^\s*\[[^\]\n]+\]", re.MULTILINE)
 _MODELS = re.compile(r"^models\s*:", re.MULTILINE)
@@ -63,7 +63,7 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}", hint="Check the path.") from error
     if len(data) > LARGEST:
-        raise ConfigError(f"{path}: too large for a configuration (over 4 MiB)", hint="Is it the right file?")
+        raise ConfigError(f"{path}: too large for a configuration (over 1 MiB)", hint="Is it the right file?")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -66,11 +66,13 @@ def comments(text: str) -> list[tuple[int, str]]:
     """Every comment of valid YAML with its line: what the scanner passes over and is no white space."""
     import yaml
 
-    found, last = [], 0
+    found, last, line, counted = [], 0, 1, 0
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
         start = max(token.start_mark.index, last)
         for said in _REMARK.finditer(text, last, start):
-            found.append((text.count("\n", 0, said.start()) + 1, said[1].strip()))
+            line += text.count("\n", counted, said.start())
+            counted = said.start()
+            found.append((line, said[1].strip()))
         last = max(last, token.end_mark.index)
     return [(line, said) for line, said in found if said]
 

@@ -81,7 +81,7 @@ def test_the_environment_fills_a_llama_swap_file(home: Path, tmp_path: Path, mon
         (b"", "--from"),
         (b"services:\n  a: {}\n", "compose file"),
         (b"\xff\xfe", "not UTF-8"),
-        (b"x" * (4 * 2**20 + 1), "too large"),
+        (b"x" * (2**20 + 1), "too large"),
         (b"[a]\nmodel = /x\n!\n", "source:3"),
     ],
 )
