@@ -23,6 +23,7 @@ from hostler.config.load import Loaded
 from hostler.config.paths import expand
 from hostler.config.settings import Config, Home
 from hostler.engines.builds import Builds
+from hostler.engines.installed import FOLDER as BUILDS
 from hostler.engines.llamacpp import LlamaCpp
 from hostler.engines.protocol import RunnerSettings
 from hostler.errors import HostlerError
@@ -57,7 +58,7 @@ class Gateway:
         check_exposure(config.gateway.host, has_keys=not self.keys.empty)
         self._listener = listen(config.gateway.host, config.gateway.port)
         self.url = url_of(self._listener)
-        self.runner = LlamaCpp(_runner_settings(folders, config), Builds(folders.cache))
+        self.runner = LlamaCpp(_runner_settings(folders, config), self._builds())
         self.catalogue = ProfileCatalogue(config, self._library, clock, lambda: self.fleet.recent())
         self.fleet = FleetOwner(
             runner=self.runner,
@@ -96,6 +97,10 @@ class Gateway:
             )
         )
         self._server = Server(front, self.inference, self._listener, self.inference.client_limits)
+
+    def _builds(self) -> Builds:
+        made = self.folders.state / BUILDS
+        return Builds(self.folders.cache, made, lambda: self.running_config.config.engines.default_build)
 
     def _library(self, config: Config) -> Library:
         roots = [expand(root, os.environ) for root in config.library.roots]

@@ -21,6 +21,7 @@
     │   ├── FlagConflict             a passed flag contradicts one that Hostler sets
     │   ├── FlagUnsupported          this build cannot take that flag
     │   ├── BuildUnusable            the named build cannot run on this machine
+    │   ├── BuildFailed              llama.cpp could not be built here
     │   ├── LoadFailed               the engine ended or refused while loading
     │   │   ├── KilledBySignal       it died by a signal while loading
     │   │   ├── OutOfMemory          it could not get its memory
@@ -200,6 +201,14 @@ class BuildUnusable(EngineError):
     code = "build_unusable"
     source: ClassVar[Source] = "gateway"
     default_hint = "Correct `[profiles.NAME.engine] build`, or remove it to use the embedded build."
+
+
+class BuildFailed(EngineError):
+    """llama.cpp could not be built here; the message says at which step and why."""
+
+    code = "build_failed"
+    source: ClassVar[Source] = "gateway"
+    default_hint = "Read the build's log."
 
 
 class LoadFailed(EngineError):

@@ -43,12 +43,22 @@ def _announce(session: Session, reports: Reports) -> None:
         write_json_line(status)
         return
     entries = [entry for entry in reports.gateway.catalogue.entries() if entry.problem is None]
-    for line in told(status, entries, str(reports.gateway.folders.models)):
+    from hostler.cli.active_build import dark_gpu
+
+    default = reports.gateway.running_config.config.engines.default_build
+    for line in told(
+        status, entries, str(reports.gateway.folders.models), default=default, dark=dark_gpu(session.config)
+    ):
         print(line, flush=True)
 
 
-def told(status: GatewayStatus, entries: list[Entry], models: str) -> Iterator[str]:
-    """The lines; ``entries`` are the profiles that can run."""
+def told(
+    status: GatewayStatus, entries: list[Entry], models: str, *, default: str | None = None, dark: str = ""
+) -> Iterator[str]:
+    """The lines; ``entries`` are the profiles that can run.
+
+    ``default`` is the configured build, ``dark`` the warning about a GPU that nothing uses.
+    """
     yield f"Hostler {status.version} serves at {status.url} (a page for the browser, and the API). Ctrl-C stops it."
     yield ""
     tried = [entry for entry in (_first(entries, "chat", status.default), _first(entries, "completion")) if entry]
@@ -59,7 +69,9 @@ def told(status: GatewayStatus, entries: list[Entry], models: str) -> Iterator[s
         toys = " and ".join(entry.name for entry in tried)
         yield f"({toys}: toys, to see that everything works. Expect little of what they say.)"
     yield ""
-    yield from _decided(status, entries)
+    yield from _decided(status, entries, default)
+    if dark:
+        yield f"  {dark}"
     yield ""
     yield f"For a real model put a GGUF file into {models}, or name its folder in `[library] roots`"
     yield f"of {status.config_file}; `hostler ls` then shows it, and its name works as `model`."
@@ -83,12 +95,14 @@ def curl(url: str, entry: Entry) -> str:
     return f"curl -s {url}/v1/{path} -d {shlex.quote(json.dumps(body))}"
 
 
-def _decided(status: GatewayStatus, entries: list[Entry]) -> Iterator[str]:
+def _decided(status: GatewayStatus, entries: list[Entry], default: str | None) -> Iterator[str]:
     from hostler.hardware.host import physical_cores
 
     cores = physical_cores()
     yield "On this machine:"
-    yield f"  engine   xllamacpp {embedded_version() or 'is missing'}, {cores} CPU thread{'' if cores == 1 else 's'}"
+    named = None if default == "embedded" else default
+    engine = f"build {named}" if named else f"xllamacpp {embedded_version() or 'is missing'}"
+    yield f"  engine   {engine}, {cores} CPU thread{'' if cores == 1 else 's'}"
     for device in status.memory:
         yield f"  {device.device:8} engines may hold {format_bytes(device.budget)} of {format_bytes(device.total)}"
     for entry in entries:

@@ -59,6 +59,18 @@ async def ps(session: Session) -> None:
         print("Nothing is loaded. A request loads its profile by itself; `hostler load PROFILE` does it now.")
     else:
         output.console(session).print(_instances(running))
+    _warn_of_dark_gpus(session)
+
+
+def _warn_of_dark_gpus(session: Session) -> None:
+    """On standard error, and only for this machine's own gateway: elsewhere are other GPUs."""
+    import os
+    import sys
+
+    from hostler.cli.active_build import dark_gpu
+
+    if session.url is None and not os.environ.get("HOSTLER_URL") and (dark := dark_gpu(session.config)):
+        print(f"hostler: {dark}", file=sys.stderr)
 
 
 def _profiles(known: list[ProfileInfo]) -> Table:

@@ -11,6 +11,7 @@ from hostler.cli import (
     asking,
     configuring,
     diagnosing,
+    engine,
     hardware,
     importing,
     keys,
@@ -65,6 +66,7 @@ for group in (
     importing,
     keys,
     pulling,
+    engine,
     starters,
 ):
     group.register(app)

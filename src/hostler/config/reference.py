@@ -48,6 +48,7 @@ _SHOWN = {
     "sampling.max_tokens": "1024",
     "sampling.seed": "42",
     "engine.build": '"/opt/llama.cpp/llama-server"',
+    "engines.default_build": '"native-cuda"',
     "engine.threads": "8",
     "engine.batch": "512",
     "engine.ubatch": "256",

@@ -139,7 +139,10 @@ class EngineSettings(Settings, frozen=True, kw_only=True):
     """Which engine runs the profile, and how."""
 
     kind: Annotated[Literal["llamacpp"], Meta(description="The kind of engine.")] = "llamacpp"
-    build: Annotated[str | None, Meta(description="A `llama-server` binary; default: the embedded build.")] = None
+    build: Annotated[
+        str | None,
+        Meta(description="A build that `hostler engine ls` lists, or a `llama-server`; default: `default_build`."),
+    ] = None
     threads: Annotated[Positive | None, Meta(description="CPU threads; default: the physical cores.")] = None
     batch: Annotated[
         Positive | None, Meta(description="Prompt tokens per batch; default: chosen so that one takes at most 2 s.")
@@ -154,6 +157,15 @@ class EngineSettings(Settings, frozen=True, kw_only=True):
         tuple[str, ...], Meta(description="Passed as they are; a conflict with what Hostler sets is an error.")
     ] = ()
     env: Annotated[dict[str, str], Meta(description="Added to the engine's environment.")] = {}
+
+
+class EnginesSettings(Settings, frozen=True, kw_only=True):
+    """What holds for the engines of all profiles."""
+
+    default_build: Annotated[
+        str | None,
+        Meta(description="Build of profiles that name none, as `hostler engine ls` calls it; default: the embedded."),
+    ] = None
 
 
 class Profile(Settings, frozen=True, kw_only=True):
@@ -188,6 +200,7 @@ class Config(Settings, frozen=True, kw_only=True):
     gateway: GatewaySettings = GatewaySettings()
     memory: MemorySettings = MemorySettings()
     library: LibrarySettings = LibrarySettings()
+    engines: EnginesSettings = EnginesSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     profiles: dict[str, Profile] = {}

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ import anyio.to_thread
 import msgspec
 
 from hostler.engines.failures import name_of, signal_of
+from hostler.engines.installed import program
 from hostler.errors import BuildUnusable, KilledBySignal
 
 PROBE_S = 15.0
@@ -57,31 +59,58 @@ class _Cached(msgspec.Struct, frozen=True):
 
 
 class Builds:
-    """Finds and probes builds; probes are kept in ``cache``/builds by path, size and time of the file."""
+    """Finds and probes builds; probes are kept in ``cache``/builds by path, size and time of the file.
 
-    def __init__(self, cache: Path) -> None:
+    ``made`` is where builds that were made here live, ``default`` tells the one for profiles that name none.
+    """
+
+    def __init__(self, cache: Path, made: Path | None = None, default: Callable[[], str | None] = lambda: None) -> None:
         self._cache = cache / "builds"
+        self._made = made
+        self._default = default
         self._known: dict[Path, _Cached] = {}
         self._embedded: Build | None = None
 
     async def get(self, name: str | None) -> Build:
-        """The build that a profile's ``engine.build`` names; None is the embedded one.
+        """The build that a profile's ``engine.build`` names; None is the default one.
 
-        Raises BuildUnusable, or KilledBySignal when it dies when asked for its version.
+        A name is `embedded`, that of a build made here, a path, or a program on PATH. Raises BuildUnusable, or
+        KilledBySignal when it dies when asked for its version.
         """
+        found = self._resolved(name)
+        if isinstance(found, Build):
+            return found
+        known = self._still(found)
+        if known is None:
+            status = _status(found)
+            known = _Cached(status.st_size, status.st_mtime_ns, await probe(found))
+            self._write(found, known)
+            self._known[found] = known
+        return known.build
+
+    def remembered(self, name: str | None) -> Build | None:
+        """As :meth:`get`, without asking the binary: None when it was never asked, or changed since."""
+        found = self._resolved(name)
+        if isinstance(found, Build):
+            return found
+        known = self._still(found)
+        return None if known is None else known.build
+
+    def _resolved(self, name: str | None) -> Build | Path:
+        name = self._default() if name is None else name
         if name is None or name == "embedded":
             return self.embedded()
-        path = _located(name)
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise BuildUnusable(f"The build {path} cannot be read: {error.strerror}.") from error
+        made = program(self._made, name) if self._made is not None else None
+        return made or _located(name)
+
+    def _still(self, path: Path) -> _Cached | None:
+        """What was learnt of ``path`` earlier, if it is still the same file."""
+        status = _status(path)
         known = self._known.get(path) or self._read(path)
         if known is None or (known.size, known.mtime_ns) != (status.st_size, status.st_mtime_ns):
-            known = _Cached(status.st_size, status.st_mtime_ns, await probe(path))
-            self._write(path, known)
+            return None
         self._known[path] = known
-        return known.build
+        return known
 
     def embedded(self) -> Build:
         """The build inside the `xllamacpp` wheel. Raises BuildUnusable when it is not installed."""
@@ -148,6 +177,13 @@ async def probe(path: Path) -> Build:
     )
 
 
+def _status(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as error:
+        raise BuildUnusable(f"The build {path} cannot be read: {error.strerror}.") from error
+
+
 def _is_program(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
 
@@ -161,7 +197,10 @@ def _located(name: str) -> Path:
         return Path(name).expanduser().absolute()
     found = shutil.which(name)
     if found is None:
-        raise BuildUnusable(f"There is no program `{name}` on PATH.")
+        raise BuildUnusable(
+            f"There is no build `{name}`, and no such program on PATH.",
+            hint="`hostler engine ls` lists them; correct `build` in the profile, or `default_build` in `[engines]`.",
+        )
     return Path(found).absolute()
 
 

@@ -50,3 +50,9 @@ def test_without_any_model_only_the_next_step_is_told() -> None:
     text = "\n".join(told(STATUS, [], "/h/m"))
     assert "curl" not in text
     assert "put a GGUF file into /h/m" in text
+
+
+def test_a_gpu_that_stays_dark_is_one_line() -> None:
+    lines = list(told(STATUS, [], "/h/m", default="native-cpu", dark="A card stays dark. `hostler engine build`."))
+    assert "  A card stays dark. `hostler engine build`." in lines
+    assert any("engine   build native-cpu," in line for line in lines)

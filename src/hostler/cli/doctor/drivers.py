@@ -11,13 +11,10 @@ from hostler.cli.doctor.findings import Finding, Ground, ok, warn
 
 CHECK = "devices"
 NVIDIA_VERSION = Path("/proc/driver/nvidia/version")
-EMBEDDED_IS_CPU = (
-    "The embedded build runs on the CPU; name a GPU build of `llama-server` in `[profiles.NAME.engine] build`."
-)
 
 
 def check(_ground: Ground) -> Iterator[Finding]:
-    """Which GPUs there are, whether this user may open them, and whether the build in use can."""
+    """Which GPUs there are, and whether this user may open them; whether the build can, its own check says."""
     if sys.platform == "darwin":
         yield ok(CHECK, "The GPU of this Mac is used through Metal.")
         return
@@ -36,14 +33,14 @@ def _nvidia(dev: Path) -> Iterator[Finding]:
     elif not all(_opens(node) for node in nodes):
         yield warn(CHECK, f"{named}, but this user may not open them.", f"Give the user access to {nodes[0]}.")
     else:
-        yield warn(CHECK, f"{named}, driver {driver}.", EMBEDDED_IS_CPU)
+        yield ok(CHECK, f"{named}, driver {driver}.")
 
 
 def _amd(node: Path) -> Iterator[Finding]:
     if not node.exists():
         return
     if _opens(node):
-        yield warn(CHECK, "An AMD GPU with ROCm's kernel driver.", EMBEDDED_IS_CPU)
+        yield ok(CHECK, "An AMD GPU with ROCm's kernel driver.")
     else:
         yield warn(
             CHECK, f"An AMD GPU, but this user may not open {node}.", "Add the user to the groups render and video."

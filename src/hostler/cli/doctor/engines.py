@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importlib import metadata
 
 from hostler.cli.doctor.findings import Finding, Ground, ok, problem, warn
+from hostler.errors import HostlerError
 
 CHECK = "engine"
 WHEEL = "xllamacpp"
@@ -24,14 +25,41 @@ def embedded_version() -> str | None:
         return None
 
 
-def check(_ground: Ground) -> Iterator[Finding]:
-    """The embedded build is there and loads on this CPU; a `llama-server` on PATH is told of."""
+def check(ground: Ground) -> Iterator[Finding]:
+    """The embedded build is there and loads on this CPU; the default build runs and leaves no GPU dark.
+
+    A `llama-server` on PATH is told of.
+    """
     version = embedded_version()
     if version is None:
         yield problem(CHECK, "The embedded build (xllamacpp) is not installed.", REINSTALL)
     else:
         yield _loads(version)
+    yield from _default(ground)
     yield from _on_path()
+
+
+def _default(ground: Ground) -> Iterator[Finding]:
+    """The build of profiles that name none: can it run, and does it use the GPUs that there are?"""
+    import anyio
+
+    from hostler.engines.builds import Builds
+    from hostler.engines.capabilities import MEND, left_dark
+    from hostler.engines.installed import FOLDER
+    from hostler.hardware.inspection import inspect
+
+    name = ground.config.engines.default_build
+    builds = Builds(ground.home.cache, ground.home.state / FOLDER, lambda: name)
+    try:
+        build = anyio.run(builds.get, None)
+    except HostlerError as error:
+        if name is not None:  # else it is the embedded build, of which was told above
+            yield problem(CHECK, f"The default build: {error.message}", "`hostler engine use NAME` sets another.")
+        return
+    if name is not None:
+        yield ok(CHECK, f"Profiles that name no build use {build.title}, {build.version}.")
+    if dark := left_dark(build, inspect().devices):
+        yield warn(CHECK, dark, MEND)
 
 
 def _loads(version: str) -> Finding:
@@ -56,4 +84,6 @@ def _on_path() -> Iterator[Finding]:
 
     binary = shutil.which("llama-server")
     if binary is not None:
-        yield ok(CHECK, f"{binary} is installed as well; not used unless a profile names it as its engine's `build`.")
+        yield ok(
+            CHECK, f"{binary} is installed as well; used only when it is named: `hostler engine use` tries it first."
+        )
