@@ -68,6 +68,7 @@ _NUMBERS = {
     "attention.kv_lora_rank": ("kv_lora_rank",),
     "expert_count": ("num_experts", "n_routed_experts", "num_local_experts"),
     "expert_used_count": ("num_experts_per_tok", "num_experts_per_token"),
+    "expert_shared_count": ("n_shared_experts",),
     "expert_feed_forward_length": ("moe_intermediate_size",),
     "full_attention_interval": ("full_attention_interval",),
     "ssm.conv_kernel": ("linear_conv_kernel_dim", "mamba_d_conv", "conv_kernel", "d_conv"),

@@ -47,7 +47,7 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True):
 
     ``input`` is the token embedding (read a row per token, kept lazily mapped on the host), ``output`` the output
     matrix (equal to ``input`` when ``tied``, then loaded a second time by a device that needs it). ``active`` of
-    ``experts`` experts are used per token. ``guesses`` says, in words, which parts are not known for this
+    ``experts`` experts are used per token, beside ``shared`` ones that always are. ``guesses`` says, in words, which parts are not known for this
     architecture and were taken from the general formula.
     """
 
@@ -68,6 +68,7 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True):
     vocabulary: int
     context: int
     quantisation: str
+    shared: int = 0
     guesses: tuple[str, ...] = ()
 
     @property

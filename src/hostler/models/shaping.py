@@ -59,6 +59,8 @@ def _shape(keys: Keys, tally: _Tally, found: Memories, label: str) -> ModelShape
         vocabulary=vocabulary(keys, tally.table.shape if tally.table else ()),
         context=keys.own("context_length"),
         quantisation=label,
+        # Qwen's files do not count them: there is one.
+        shared=keys.own("expert_shared_count", default=1 if tally.elements["shared_experts"] else 0),
         guesses=found.guesses,
     )
 
@@ -109,7 +111,7 @@ def _tally(tensors: Sequence[TensorInfo], count: int, prediction: int) -> _Tally
 def _active(keys: Keys, tally: _Tally, tied: bool) -> int:
     """Weights read per token: the routed share of the experts, and of the embedding only what is the output too."""
     total, used = keys.own("expert_count", default=0), keys.own("expert_used_count", default=0)
-    routed = tally.elements["experts"] * used // total if total else tally.elements["experts"]
+    routed = tally.elements["experts"] * min(used, total) // total if total else tally.elements["experts"]
     table = tally.table.elements if tied and tally.table else 0
     unrouted = sum(count for kind, count in tally.elements.items() if kind not in ("experts", "input"))
     return unrouted + routed + table

@@ -100,6 +100,38 @@ def test_the_recurrent_state_of_qwen3_next(tmp_path: Path) -> None:
     assert state == 36 * 4 * (3 * 8192 + 128 * 4096)
 
 
+def test_experts(tmp_path: Path) -> None:
+    counts = {model.name: shape_in(tmp_path, model) for model in PUBLISHED}
+    told = {name: (found.experts, found.active, found.shared) for name, found in counts.items() if found.experts}
+    assert told == {
+        "GLM-4.7-Flash": (64, 4, 1),
+        "gpt-oss-120b": (128, 4, 0),
+        "Qwen3-Next-80B-A3B": (512, 10, 1),
+        "Qwen3.5-35B-A3B": (256, 8, 1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "kv_mib", "state_mib"),
+    [
+        (LLAMA_3_1_8B, 1024.0, 0.0),
+        (GLM_4_7_FLASH, 423.0, 0.0),
+        (GPT_OSS_120B, 288.0 + 27.0, 0.0),
+        (QWEN3_NEXT_80B, 192.0, 75.38),
+        (QWEN3_5_27B, 512.0, 149.62),
+        (GEMMA_3_12B, 512.0 + 480.0, 0.0),
+    ],
+)
+def test_what_the_engine_prints_for_these_files(
+    tmp_path: Path, model: Published, kv_mib: float, state_mib: float
+) -> None:
+    """Recorded: xllamacpp 2026.10.11549 with no_alloc, 8192 tokens, f16, one slot, -ub 512 (`llama_kv_cache: size`,
+    `llama_memory_recurrent: size`). A windowed layer has window + ubatch cells, up to the next 256."""
+    found = shape_in(tmp_path, model)
+    assert cells(found, 8192, -(-(found.window + 512) // 256) * 256) / MIB == kv_mib
+    assert abs(sum(layer.state_bytes for layer in found.layers) / MIB - state_mib) < 0.006
+
+
 def test_leading_dense_layers_and_shared_experts(tmp_path: Path) -> None:
     first, second = shape_in(tmp_path, GLM_4_7_FLASH).layers[:2]
     assert first.experts == first.shared_experts == 0

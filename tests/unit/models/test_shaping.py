@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from gguf_writer import Key, Save, Tensor, gguf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hostler.errors import ModelError
+from hostler.models.architectures import KNOWN
 from hostler.models.facts import Model
 from hostler.models.facts_cache import FactsCache
 from hostler.models.gguf import read_shape
@@ -254,6 +259,58 @@ def test_a_type_said_to_be_unquantised_that_is_not(save: Save) -> None:
         ),
     ]
     assert read_shape([save(content=gguf(keys, (big,)))]).quantisation == "MXFP4"
+
+
+_NUMBERS = st.integers(-(2**40), 2**40) | st.integers(0, 9)
+_VALUES = (
+    _NUMBERS.map(lambda number: ("u64" if number >= 0 else "f32", number))
+    | st.booleans().map(lambda flag: ("bool", flag))
+    | st.text(max_size=4).map(lambda word: ("str", word))
+    | st.lists(st.integers(0, 9), max_size=5).map(lambda numbers: ("[u32", numbers))
+)
+_KEYS = (
+    "block_count",
+    "embedding_length",
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.key_length_mla",
+    "attention.value_length_mla",
+    "attention.sliding_window",
+    "attention.sliding_window_pattern",
+    "attention.recurrent_layers",
+    "attention.shared_kv_layers",
+    "attention.indexer.key_length",
+    "feed_forward_length",
+    "expert_count",
+    "expert_used_count",
+    "full_attention_interval",
+    "nextn_predict_layers",
+    "ssm.conv_kernel",
+    "ssm.state_size",
+    "ssm.inner_size",
+    "shortconv.l_cache",
+    "kda.head_dim",
+    "wkv.head_size",
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    arch=st.sampled_from([*sorted(KNOWN), "brandnew"]), own=st.dictionaries(st.sampled_from(_KEYS), _VALUES, max_size=8)
+)
+def test_any_keys_are_read_or_refused(save: Save, arch: str, own: dict[str, tuple[str, object]]) -> None:
+    """Whatever the keys say, it is an answer that adds up or a ModelError."""
+    whole = {"block_count": ("u32", 2), "context_length": ("u32", 9), "embedding_length": ("u32", 64)}
+    keys: list[Key] = [("general.architecture", "str", arch)]
+    keys += [(f"{arch}.{name}", kind, value) for name, (kind, value) in (whole | own).items()]
+    tensors: tuple[Tensor, ...] = (("token_embd.weight", (64, 3), 0, 768), ("blk.1.attn_k.weight", (64, 8), 0, 2048))
+    path = save(content=gguf(keys, tensors))
+    with contextlib.suppress(ModelError):
+        found = read_shape([path])
+        assert found.weights == 768 + 2048
+        assert all(layer.key_width >= 0 and layer.state_bytes >= 0 for layer in found.layers)
+        assert found.active_parameters >= 0
 
 
 def test_the_cache_keeps_the_shape_with_the_facts(save: Save) -> None:
