@@ -114,7 +114,7 @@ class Gateway:
         """
         for orphan in await self.runner.end_orphans():
             log.warning("engine.orphan_ended", pid=orphan.pid, profile=orphan.profile)
-        await self.catalogue.refresh()
+        await self.catalogue.open()
         async with anyio.create_task_group() as outlast:
             outlast.start_soon(log.follow_bus, self.bus)  # engines still have something to tell as they end
             async with anyio.create_task_group() as group:
@@ -131,6 +131,7 @@ class Gateway:
         self.bus.publish(GatewayStarted(url=url, version=__version__))
         self.writer.start()
         group.start_soon(self._build_management)
+        group.start_soon(self.catalogue.refresh)
         group.start_soon(self.running_config.follow, self.catalogue, self.fleet)
         group.start_soon(self.keys.follow)
         group.start_soon(self.telemetry.run)

@@ -52,11 +52,12 @@ class ProfileCatalogue:
         library: Callable[[Config], Library],
         clock: Clock,
         recent: Callable[[], str | None],
+        facts: FactsCache | None = None,
     ) -> None:
         self._library = library
         self._clock = clock
         self._recent = recent
-        self._facts = FactsCache()
+        self._facts = facts or FactsCache()
         self._view = _view(config, Scan((), ()))
         self._served: dict[str, Served] = {}
         self._scanned_at = float("-inf")
@@ -71,6 +72,12 @@ class ProfileCatalogue:
         """Take another configuration, and look at the disk again for it."""
         async with self._scanning:
             await self._scan(config)
+            await anyio.to_thread.run_sync(self._read_headers)
+
+    async def open(self) -> None:
+        """Find what there is, for the first time; headers are read later, so that this is quick."""
+        async with self._scanning:
+            await self._scan(self._view.config)
 
     async def refresh(self) -> None:
         asked = self._clock.monotonic()
@@ -79,6 +86,12 @@ class ProfileCatalogue:
                 return
             await anyio.sleep(max(0.0, self._scanned_at + PAUSE_S - self._clock.monotonic()))
             await self._scan(self._view.config)
+            await anyio.to_thread.run_sync(self._read_headers)
+
+    def _read_headers(self) -> None:
+        """Read each header that is new, here in a thread, so that listing profiles never waits for the disk."""
+        for item in list(self._view.items.values()):
+            self._look(item.profile)
 
     async def _scan(self, config: Config) -> None:
         began = self._clock.monotonic()

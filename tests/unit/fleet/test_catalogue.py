@@ -1,0 +1,113 @@
+"""The catalogue: profiles of the config, one for each model found, and what is asked of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from hostler.clock import SystemClock
+from hostler.config.settings import Config, GatewaySettings, Profile
+from hostler.errors import ConfigError, ModelError, UnknownProfile
+from hostler.fleet.catalogue import ProfileCatalogue
+from hostler.models.facts import GgufFacts, Model
+from hostler.models.library import FactsCache, Library
+from hostler.testing.gguf_files import write_tiny_gguf
+
+pytestmark = pytest.mark.anyio
+
+
+class Shelf:
+    """A models folder, a catalogue over it, and who asked most recently."""
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        self.folder = folder
+        self.used: str | None = None
+        self.catalogue = ProfileCatalogue(config, self.library, SystemClock(), lambda: self.used)
+
+    def library(self, config: Config) -> Library:
+        return Library(self.folder, (), False, {})
+
+    def put(self, name: str, without: Sequence[str] = ()) -> Path:
+        return write_tiny_gguf(self.folder / name, without=without)
+
+
+async def test_a_found_model_is_a_profile_without_a_word_of_toml(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, Config())
+    shelf.put("Tiny.gguf")
+    await shelf.catalogue.open()
+    assert shelf.catalogue.resolve("tiny").name == "Tiny"
+    assert [(entry.name, entry.origin) for entry in shelf.catalogue.entries()] == [("Tiny", "library")]
+
+
+async def test_what_comes_later_is_found_by_looking_again(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, Config())
+    await shelf.catalogue.open()
+    with pytest.raises(UnknownProfile):
+        shelf.catalogue.resolve("late")
+    shelf.put("late.gguf")
+    await shelf.catalogue.refresh()
+    assert shelf.catalogue.resolve("late").name == "late"
+
+
+async def test_a_model_that_a_profile_names_is_hidden_and_still_callable(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, Config(profiles={"mine": Profile(model="tiny.gguf", aliases=("claude-*",))}))
+    shelf.put("tiny.gguf")
+    await shelf.catalogue.open()
+    assert {entry.name: entry.profile.hidden for entry in shelf.catalogue.entries()} == {"mine": False, "tiny": True}
+    assert shelf.catalogue.resolve("claude-opus").name == "mine"
+    assert shelf.catalogue.resolve("tiny").name == "tiny"
+
+
+async def test_a_request_without_a_name_goes_to_the_default_then_to_the_recent_one(tmp_path: Path) -> None:
+    profiles = {name: Profile(model="tiny.gguf") for name in ("a", "b")}
+    shelf = Shelf(tmp_path, Config(profiles=profiles))
+    shelf.put("tiny.gguf")
+    await shelf.catalogue.open()
+    with pytest.raises(UnknownProfile):
+        shelf.catalogue.resolve(None)
+    shelf.used = "b"
+    assert shelf.catalogue.resolve(None).name == "b"
+    await shelf.catalogue.configure(Config(profiles=profiles, gateway=GatewaySettings(default="a")))
+    assert shelf.catalogue.resolve(None).name == "a"
+
+
+async def test_why_a_profile_cannot_load_is_said_with_it(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, Config(profiles={"gone": Profile(model="gone.gguf"), "cut": Profile(model="cut.gguf")}))
+    cut = shelf.put("cut.gguf")
+    cut.write_bytes(cut.read_bytes()[:40])
+    await shelf.catalogue.open()
+    problems = {entry.name: entry.problem for entry in shelf.catalogue.entries() if entry.origin == "config"}
+    assert "gone.gguf" in str(problems["gone"])
+    assert str(cut) in str(problems["cut"])
+    with pytest.raises(ModelError, match=r"cut\.gguf"):
+        shelf.catalogue.spec("cut")
+
+
+async def test_chat_without_a_template_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, Config(profiles={"base": Profile(model="base.gguf", task="chat")}))
+    shelf.put("base.gguf", without=["tokenizer.chat_template"])
+    await shelf.catalogue.open()
+    with pytest.raises(ConfigError) as refused:
+        shelf.catalogue.spec("base")
+    assert "completion" in refused.value.hint
+
+
+async def test_headers_are_read_beside_the_loop(tmp_path: Path) -> None:
+    """With fifty models the first list of profiles once held every stream up for a second."""
+    shelf = Shelf(tmp_path, Config())
+    for number in range(3):
+        shelf.put(f"m{number}.gguf")
+    readers: list[int] = []
+
+    class Watched(FactsCache):
+        def facts(self, model: Model) -> GgufFacts:
+            readers.append(threading.get_ident())
+            return super().facts(model)
+
+    shelf.catalogue = ProfileCatalogue(Config(), shelf.library, SystemClock(), lambda: None, Watched())
+    await shelf.catalogue.refresh()
+    assert len(readers) == 3
+    assert threading.get_ident() not in readers
