@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STARTERS ?= smollm2 gemma3-270m
 
-.PHONY: help run setup check unit test docs lock bench-gateway bench-hangup clean
+.PHONY: help run setup check unit test test-device docs lock bench-gateway bench-hangup clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,6 +29,9 @@ unit: $(VENV)/.dev ## The tests without processes or sockets
 
 test: setup check ## Checks and all tests, real engine and model included
 	$(BIN)/pytest
+
+test-device: $(VENV)/.dev ## Tests that need special hardware; they fail where it is missing
+	$(BIN)/pytest tests/device
 
 docs: $(VENV)/.dev ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict

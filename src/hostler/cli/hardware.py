@@ -67,19 +67,13 @@ def _this(session: Session, again: bool) -> Machine:
     import os
 
     from hostler.config import paths
-    from hostler.hardware import bandwidth
-    from hostler.hardware.inspection import inspect, with_measured
+    from hostler.hardware.inspection import inspect_and_measure
+
+    def tell() -> None:
+        print("measuring memory and disk ...", file=sys.stderr)
 
     cache = paths.home(os.environ, session.config).cache
-    found = inspect(cache)
-    if found.host.bandwidth is not None and not again:
-        return found
-    print("measuring memory and disk ...", file=sys.stderr)
-    measured = bandwidth.measure_apart(_model_files(session.config))
-    if measured is None:
-        return found
-    bandwidth.remember(cache, found.fingerprint, measured)
-    return with_measured(found, measured)
+    return inspect_and_measure(cache, lambda: _model_files(session.config), again=again, tell=tell)
 
 
 def _model_files(config: Path | None) -> list[Path]:

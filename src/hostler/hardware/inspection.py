@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -39,6 +39,30 @@ def inspect(cache: Path | None = None, ours: Collection[int] = (), nvidia: Nvidi
     )
     measured = bandwidth.remembered(cache, machine.fingerprint) if cache else None
     return with_measured(machine, measured) if measured else machine
+
+
+def inspect_and_measure(
+    cache: Path,
+    files: Callable[[], Sequence[Path]] = tuple,
+    *,
+    again: bool = False,
+    tell: Callable[[], None] | None = None,
+) -> Machine:
+    """This machine, its memory and disk measured if they were not yet, or ``again``; that takes about a second.
+
+    ``files`` gives those of the library and is called only to measure, as is ``tell``. A measurement that fails
+    leaves the figures out.
+    """
+    found = inspect(cache)
+    if found.host.bandwidth is not None and not again:
+        return found
+    if tell is not None:
+        tell()
+    measured = bandwidth.measure_apart(files())
+    if measured is None:
+        return found
+    bandwidth.remember(cache, found.fingerprint, measured)
+    return with_measured(found, measured)
 
 
 def _gpus(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from fake_nvml import Card, FakeNvml, Memory, NVMLError, Process, is_lost
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hostler.hardware.facts import PcieLink
 from hostler.hardware.host import HostMemory
@@ -139,3 +141,19 @@ def test_one_of_two_that_disappears() -> None:
     readings, gone = probe.read()
     assert (list(readings), gone) == (["gpu1"], {"gpu0": "GPU is lost"})
     assert nvml.closed == 0
+
+
+CALLS = "name uuid memory capability cores bus clock pcie display mig processes utilisation temperature power throttle"
+
+
+@given(st.lists(st.sets(st.sampled_from(CALLS.split())), max_size=3), st.lists(st.booleans(), min_size=3, max_size=3))
+def test_whatever_the_driver_refuses_the_rest_is_told(refused: list[set[str]], lost: list[bool]) -> None:
+    cards = [
+        Card(without=calls, failing=is_lost() if gone else None) for calls, gone in zip(refused, lost, strict=False)
+    ]
+    probe = Nvidia(FakeNvml(*cards))
+    gpus, absent = probe.devices(HOST, ours={1})
+    assert len(gpus) + len(absent) == max(1, len(cards))
+    readings, gone = probe.read()
+    assert len(readings) + len(gone) == len(cards)
+    assert all(reason for reason in gone.values())
