@@ -70,24 +70,7 @@ ENCODERS = frozenset(
         "nomic-bert",
         "nomic-bert-moe",
         "rnd1",
-        "t5encoder",
         "wavtokenizer-dec",
-    }
-)
-
-#: Blocks for multi-token prediction get a cache only in a context of their own.
-PREDICTION_NOT_CACHED = frozenset(
-    {
-        "deepseek32",
-        "glm-dsa",
-        "hy_v3",
-        "mimo2",
-        "minimax-01",
-        "nemotron_h_moe",
-        "qwen35",
-        "qwen35moe",
-        "qwen3next",
-        "step35",
     }
 )
 
@@ -100,7 +83,7 @@ _PLAIN = """
     granite granitemoe grok grovemoe hunyuan-dense hunyuan-moe hunyuan_vl internlm2 jais jais2 llama llama-embed
     maincoder minicpm minicpm3 minimax-m2 mistral3 mistral4 mpt nanbeige nemotron olmo olmoe openelm orion paddleocr
     pangu-embedded phi2 phi3 phimoe plamo plm qwen qwen2 qwen2moe qwen2vl qwen3 qwen3moe qwen3vl qwen3vlmoe refact
-    seed_oss smollm3 stablelm starcoder starcoder2 xverse hy_v3
+    seed_oss smollm3 stablelm starcoder starcoder2 t5encoder xverse hy_v3
 """
 
 #: Architectures whose memory follows from the tables above or is a cache of every head for every token.

@@ -15,7 +15,6 @@ from hostler.models.architectures import (
     FIXED_WINDOW,
     FULL_EVERY,
     KNOWN,
-    PREDICTION_NOT_CACHED,
     RECURRENT_WITHOUT_KV,
     WINDOW_BY_PATTERN,
     WINDOW_PERIOD,
@@ -54,13 +53,23 @@ class _Heads(NamedTuple):
     window_value: int
 
 
+class _Kind(NamedTuple):
+    """What is known of one layer beside its heads. ``ahead``: for multi-token prediction."""
+
+    ahead: bool
+    windowed: bool
+    recurrent: bool
+    cached: bool
+    attends: bool
+
+
 def memories(keys: Keys, layers: int, tensors: Sequence[frozenset[str]]) -> Memories:
     """How each of ``layers`` blocks remembers; ``tensors`` are the names in each, behind ``blk.N.``.
 
     The first rule that applies to a layer decides:
 
     1. An encoder keeps nothing.
-    2. Blocks for multi-token prediction remember fully; without width where the engine gives them no cache.
+    2. Nor do blocks for multi-token prediction: in ordinary decoding the engine gives them no cache.
     3. A recurrent layer keeps a state, and cells too where attention runs beside it (Falcon-H1).
     4. A layer without heads for keys, or that reads the cache of another, keeps nothing.
     5. With the keys of latent attention (MLA), one compressed row per token.
@@ -71,44 +80,35 @@ def memories(keys: Keys, layers: int, tensors: Sequence[frozenset[str]]) -> Memo
     windowed = _windowed(keys, layers) if window else (False,) * layers
     recurrent = _recurrent(keys, layers, heads.kv, tensors)
     known = keys.architecture in KNOWN
-    facts = [
-        _remembering(keys, heads, layer, layers, windowed[layer], recurrent[layer], known or _attends(tensors[layer]))
-        for layer in range(layers)
-    ]
-    return Memories(tuple(facts), window if any(windowed) else 0, _guesses(keys, any(recurrent)))
+    ahead, cached = layers - prediction_layers(keys, layers), _cached_from_start(keys, layers)
+    found = []
+    for layer in range(layers):
+        attends = known or _attends(tensors[layer])
+        kind = _Kind(layer >= ahead, windowed[layer], recurrent[layer], layer < cached, attends)
+        found.append(_remembering(keys, heads, heads.kv[layer], kind))
+    return Memories(tuple(found), window if any(windowed) else 0, _guesses(keys, any(recurrent)))
 
 
-def _remembering(
-    keys: Keys, heads: _Heads, layer: int, layers: int, windowed: bool, recurrent: bool, attends: bool
-) -> Remembering:
-    if keys.architecture in ENCODERS:  # 1
+def _remembering(keys: Keys, heads: _Heads, kv: int, kind: _Kind) -> Remembering:
+    if keys.architecture in ENCODERS or kind.ahead:  # 1, 2
         return Remembering("none", 0, 0, 0)
-    width = heads.key * heads.kv[layer], heads.value * heads.kv[layer]
-    if layer >= layers - prediction_layers(keys, layers):  # 2
-        return _prediction(keys, *width)
-    if recurrent:  # 3
-        beside = keys.architecture == "falcon-h1" or (keys.architecture not in KNOWN and attends)
-        return Remembering("full" if beside else "recurrent", *(width if beside else (0, 0)), _state_bytes(keys))
-    if not heads.kv[layer] or layer >= _cached_from_start(keys, layers) or not attends:  # 4
+    if kind.recurrent:  # 3
+        beside = keys.architecture == "falcon-h1" or (keys.architecture not in KNOWN and kind.attends)
+        width = (heads.key * kv, heads.value * kv) if beside else (0, 0)
+        return Remembering("full" if beside else "recurrent", *width, _state_bytes(keys))
+    if not (kv and kind.cached and kind.attends):  # 4
         return Remembering("none", 0, 0, 0)
     if _is_latent(keys):  # 5
-        return Remembering("mla", width[0] + _indexer(keys), 0, 0)
-    if windowed:  # 6
-        return Remembering("window", heads.window_key * heads.kv[layer], heads.window_value * heads.kv[layer], 0)
-    return Remembering("full", *width, 0)
+        return Remembering("mla", heads.key * kv + _indexer(keys), 0, 0)
+    if kind.windowed:  # 6
+        return Remembering("window", heads.window_key * kv, heads.window_value * kv, 0)
+    return Remembering("full", heads.key * kv, heads.value * kv, 0)
 
 
 def prediction_layers(keys: Keys, layers: int) -> int:
     """How many of the last layers are for multi-token prediction only."""
     count = keys.own("nextn_predict_layers", default=0)
     return count if count < layers else 0
-
-
-def _prediction(keys: Keys, key_width: int, value_width: int) -> Remembering:
-    cached = keys.architecture not in PREDICTION_NOT_CACHED
-    if _is_latent(keys):
-        return Remembering("mla", key_width if cached else 0, 0, 0)
-    return Remembering("full", key_width if cached else 0, value_width if cached else 0, 0)
 
 
 def _heads(keys: Keys, layers: int) -> _Heads:

@@ -19,8 +19,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
     ``key_width`` and ``value_width`` are elements per token and layer over all heads (for mla the compressed row
     and 0). ``state_bytes`` is the recurrent state of one sequence (f32); a layer may have it beside a cache of
-    keys and values (Falcon-H1). ``prediction`` marks multi-token prediction blocks, which are neither loaded nor
-    run in ordinary decoding; where they have widths, the engine makes a cache for them all the same.
+    keys and values (Falcon-H1). ``prediction`` marks multi-token prediction blocks, which
+    are neither loaded nor run nor given a cache in ordinary decoding.
     """
 
     index: int
@@ -47,8 +47,8 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True):
 
     ``input`` is the token embedding (read a row per token, kept lazily mapped on the host), ``output`` the output
     matrix (equal to ``input`` when ``tied``, then loaded a second time by a device that needs it). ``active`` of
-    ``experts`` experts are used per token, beside ``shared`` ones that always are. ``guesses`` says, in words, which parts are not known for this
-    architecture and were taken from the general formula.
+    ``experts`` experts are used per token, beside ``shared`` ones that always are. ``guesses`` says, in words, which
+    parts are not known for this architecture and were taken from the general formula.
     """
 
     architecture: str

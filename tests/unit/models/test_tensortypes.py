@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType, LlamaFileType, PoolingType
+from gguf.constants import GGML_QUANT_SIZES, MODEL_ARCH_NAMES, GGMLQuantizationType, LlamaFileType, PoolingType
 
+from hostler.models.architectures import KNOWN
 from hostler.models.tensortypes import FILE_TYPES, POOLINGS, TENSOR_TYPES
 
 
@@ -24,3 +25,8 @@ def test_file_types_are_those_of_gguf() -> None:
 def test_poolings_are_those_of_gguf() -> None:
     theirs = {int(kind): kind.name.lower() for kind in PoolingType if kind is not PoolingType.NONE}
     assert theirs == POOLINGS
+
+
+def test_every_architecture_of_gguf_is_known() -> None:
+    """Projectors are no models; how an encoder and a decoder together remember is a guess."""
+    assert set(MODEL_ARCH_NAMES.values()) - KNOWN == {"clip", "t5"}
