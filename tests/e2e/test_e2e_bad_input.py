@@ -150,6 +150,7 @@ async def test_a_full_queue_asks_to_come_back_later(gateway, place) -> None:
 
 async def test_a_wait_beyond_its_bound_asks_to_come_back_later(gateway, place) -> None:
     running = gateway(place.fake("busy", rate=20, tokens=2000), top="[limits]\nqueue_timeout_s = 1")
+    await running.api("/api/profiles/busy/load", post=True)  # the first one must not wait for the load
     async with running.streaming("busy"):
         refused = await running.chat("busy")
     assert refused.status == 503
