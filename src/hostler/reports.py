@@ -49,7 +49,13 @@ def telemetry(gateway: Gateway) -> Telemetry:
     def pids() -> list[int]:
         return [view.pid for view in gateway.fleet.instances() if view.pid is not None]
 
-    return Telemetry(gateway.bus, look, sources, pids)
+    def measure(machine: Machine) -> None:
+        from hostler.hardware.inspection import measure
+
+        models = [entry.model for entry in gateway.catalogue.entries() if entry.model is not None]
+        measure(gateway.folders.cache, machine, [path for model in models for path in model.files])
+
+    return Telemetry(gateway.bus, look, sources, pids, measure)
 
 
 class Reports:

@@ -58,11 +58,16 @@ def inspect_and_measure(
         return found
     if tell is not None:
         tell()
-    measured = bandwidth.measure_apart(files())
+    return measure(cache, found, files())
+
+
+def measure(cache: Path, machine: Machine, files: Sequence[Path]) -> Machine:
+    """``machine`` with memory and disk measured now, and kept in ``cache``; about a second."""
+    measured = bandwidth.measure_apart(files)
     if measured is None:
-        return found
-    bandwidth.remember(cache, found.fingerprint, measured)
-    return with_measured(found, measured)
+        return machine
+    bandwidth.remember(cache, machine.fingerprint, measured)
+    return with_measured(machine, measured)
 
 
 def _gpus(

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 from fake_nvml import Card, FakeNvml, is_lost
 
@@ -94,14 +95,14 @@ class Hanging:
 
     def __init__(self) -> None:
         self.released = threading.Event()
-        self.closed = False
+        self.closed = threading.Event()
 
     def read(self) -> Readings:
         self.released.wait(10)
         return {}, {}
 
     def close(self) -> None:
-        self.closed = True
+        self.closed.set()
 
 
 @pytest.mark.anyio
@@ -123,9 +124,65 @@ async def test_one_driver_that_hangs_does_not_stop_the_others() -> None:
         hanging.released.set()
     (gpu,) = kept.metrics("gpu0").devices
     assert (gpu.name, gpu.total, gpu.present) == ("NVIDIA GeForce RTX 4090", 24564 * 2**20, False)
-    assert hanging.closed
+    assert hanging.closed.wait(10)
     assert kept.knows("gpu1")
     assert not kept.knows("gpu7")
+
+
+class Mistaken:
+    """A source with a bug in it."""
+
+    def read(self) -> Readings:
+        raise ValueError("no reading")
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+@pytest.mark.anyio
+async def test_a_bug_in_one_source_ends_that_source_alone() -> None:
+    kept = telemetry(Bus(), Timed(Mistaken()), Timed(Nvidia(FakeNvml(Card()))), interval_s=0.001)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(kept.run, 0.0)
+            while not kept.metrics("gpu0", 1.0).devices:
+                await anyio.sleep(0.001)
+            group.cancel_scope.cancel()
+
+
+@pytest.mark.anyio
+async def test_a_machine_that_cannot_be_looked_at_is_only_not_read() -> None:
+    def broken(_ours: Collection[int]) -> Machine:
+        raise ValueError("no machine")
+
+    with anyio.fail_after(10):
+        await Telemetry(Bus(), broken, lambda _: []).run(0.0)
+
+
+@pytest.mark.anyio
+async def test_a_machine_is_measured_once_when_nothing_runs() -> None:
+    """The described machine has no measured figures: the host's bandwidth is taken away first."""
+    whole = load("cpu-2core")
+    bare = msgspec.structs.replace(whole, devices=(msgspec.structs.replace(whole.host, bandwidth=None),))
+    asked: list[str] = []
+    running = [1]
+    looks = 0
+
+    def ours() -> list[int]:
+        nonlocal looks
+        looks += 1
+        if looks > sampler.IDLE_FOR * 2:
+            running.clear()
+        return running
+
+    def measure(machine: Machine) -> None:
+        asked.append(machine.name)
+
+    kept = Telemetry(Bus(), lambda _: bare, lambda _: [], ours, measure, interval_s=0.001)
+    with anyio.fail_after(10):
+        await kept.run(0.0)
+    assert asked == ["cpu-2core"]
+    assert looks == sampler.IDLE_FOR * 3
 
 
 def test_the_host_is_read(tmp_path: Path) -> None:
