@@ -15,9 +15,9 @@ WIDTH = 80
 INTRODUCTION = """\
 # Command line
 
-All commands but `up`, `doctor`, `hardware`, `pull`, `import`, `config`, `profile`, `key` and `starters` ask a running
-gateway: the one of `--url`, else of `HOSTLER_URL`, else the one that runs on this home, else the configured host and
-port. `HOSTLER_KEY` holds the key, if the gateway wants one.
+All commands but `up`, `doctor`, `hardware`, `pull`, `engine`, `import`, `config`, `profile`, `key` and `starters` ask a
+running gateway: the one of `--url`, else of `HOSTLER_URL`, else the one that runs on this home, else the configured
+host and port. `HOSTLER_KEY` holds the key, if the gateway wants one.
 
 Exit codes: 0 done, 1 an error, 2 wrong usage or a port that is taken, 3 no gateway, 130 ended by Ctrl-C. Errors go to
 standard error as one message that ends with what to do next; with `--json` as the error body of the management API.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+
+from hostler.hardware.process import process_start_time
 
 if TYPE_CHECKING:
     from hostler.engines.builds import Build
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 FOLDER = "builds"
 RECORD = "build.json"
 PROGRAM = "llama-server"
+PROGRESS = "progress.json"
 _MEASURED = "measured.json"
 
 
@@ -44,6 +48,45 @@ def listed(folder: Path) -> list[Installed]:
     except OSError:
         return []
     return [record for name in names if (record := _read(folder / name / RECORD)) is not None]
+
+
+class Underway(msgspec.Struct, frozen=True, kw_only=True):
+    """A build that is being made by process ``pid``: how far its stage is, None where it does not say."""
+
+    name: str
+    pid: int
+    stage: str
+    fraction: float | None = None
+
+
+def work_folder(folder: Path, name: str) -> Path:
+    """Where this process makes the build of that name; hidden, and gone when it is done."""
+    return folder / f".{name}.{os.getpid()}"
+
+
+def underway(folder: Path) -> list[Underway]:
+    """The builds that are being made now."""
+    found = (_read_progress(path / PROGRESS) for path in _work_folders(folder))
+    return [each for each in found if each is not None and process_start_time(each.pid) is not None]
+
+
+def clear_abandoned(folder: Path) -> None:
+    """Remove what builds left whose process is gone (killed, or the machine went down)."""
+    for path in _work_folders(folder):
+        pid = path.name.rpartition(".")[2]
+        if pid.isdigit() and process_start_time(int(pid)) is None:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _work_folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob(".*.*") if path.is_dir())
+
+
+def _read_progress(path: Path) -> Underway | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Underway)
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 def program(folder: Path, name: str) -> Path | None:

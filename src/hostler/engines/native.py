@@ -20,7 +20,16 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from hostler.engines.installed import RECORD, Installed, free_name, write_record
+from hostler.engines.installed import (
+    PROGRESS,
+    RECORD,
+    Installed,
+    Underway,
+    clear_abandoned,
+    free_name,
+    work_folder,
+    write_record,
+)
 from hostler.engines.recipe import TARGETS, Recipe, Tools
 from hostler.engines.steps import BuildProgress, Report, Step, run
 from hostler.errors import BuildFailed, Conflict
@@ -59,7 +68,9 @@ async def build(order: Order, attempt: Try, report: Report) -> Installed:
     name = order.name or free_name(order.folder, f"native-{order.recipe.backend}")
     if (order.folder / name).exists():
         raise Conflict(f"There is a build named {name} already.", hint="Take another `--name`, or remove its folder.")
-    work = order.folder / f".{name}.{os.getpid()}"
+    clear_abandoned(order.folder)
+    work = work_folder(order.folder, name)
+    report = _noting(work, name, report)
     try:
         work.mkdir(parents=True)
         _check_space(order.folder)
@@ -80,6 +91,24 @@ async def build(order: Order, attempt: Try, report: Report) -> Installed:
             await anyio.to_thread.run_sync(lambda: shutil.rmtree(work, ignore_errors=True))
     report(BuildProgress("done", 1.0))
     return record
+
+
+def _noting(work: Path, name: str, report: Report) -> Report:
+    """``report``, and every hundredth also into the work folder, for those who ask from outside."""
+    last = ("", -1)
+
+    def note(at: BuildProgress) -> None:
+        nonlocal last
+        report(at)
+        step = (str(at.stage), round(100 * (at.fraction or 0)))
+        if step != last and work.is_dir():
+            last = step
+            told = Underway(name=name, pid=os.getpid(), stage=at.stage, fraction=at.fraction)
+            fresh = work / f"{PROGRESS}.new"
+            fresh.write_bytes(msgspec.json.encode(told))
+            fresh.replace(work / PROGRESS)
+
+    return note
 
 
 async def _made(order: Order, work: Path, report: Report) -> Path:

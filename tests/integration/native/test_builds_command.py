@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -92,3 +94,44 @@ def test_what_would_be_built_is_shown(hostler: Run) -> None:
     missing = hostler("engine", "build", "--source", "nowhere")
     assert missing.returncode == 1
     assert "nowhere does not exist" in missing.stderr
+
+
+def test_a_build_in_the_background_is_seen_and_ended(home: Path, hostler: Run, tmp_path: Path) -> None:
+    source = tmp_path / "llama.cpp"
+    (source / "tools" / "server").mkdir(parents=True)
+    (source / "CMakeLists.txt").write_text("project(llama)")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    compiler = tmp_path / "compiler"
+    (tools / "cmake").write_text(
+        f'#!/bin/sh\nif [ "$1" = --build ]; then sleep 600 & echo $! > {compiler}; echo "[1/4] x"; wait; fi\n'
+    )
+    (tools / "cmake").chmod(0o755)
+    (tools / "g++").symlink_to("/bin/true")
+    done = hostler(
+        "engine", "build", "--background", "--backend", "cpu", "--source", str(source), "--json", path=tools
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    pid = json.loads(done.stdout)["pid"]
+    try:
+        eventually(lambda: listing(hostler).get("native-cpu", {}).get("version") == f"compile 25% (pid {pid})")
+        assert listing(hostler)["native-cpu"]["kind"] == "building"
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    eventually(lambda: os.listdir(home / "state" / "builds") == [])
+    eventually(lambda: not alive(int(compiler.read_text())))
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

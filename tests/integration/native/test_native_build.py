@@ -212,3 +212,10 @@ async def test_the_default_build_is_asked_for_each_time(tmp_path: Path, ground: 
     wanted[0] = "gone"
     with pytest.raises(BuildUnusable, match="There is no build `gone`"):
         await builds.get(None)
+
+
+async def test_what_a_killed_build_left_is_cleared_by_the_next(order: Order) -> None:
+    abandoned = order.folder / ".native-cpu.99999999"
+    abandoned.mkdir(parents=True)
+    await build(order, well, lambda _: None)
+    assert left(order) == ["native-cpu"]
