@@ -124,6 +124,18 @@ def test_the_token_goes_to_the_hub_and_nowhere_else(hub: Hub, home: Path, hostle
     assert not [path for path in home.rglob("*") if path.is_file() and b"hf_secret" in path.read_bytes()]
 
 
+def test_the_token_is_not_sent_on_to_where_the_bytes_are(
+    hub: Hub, files: dict[str, bytes], home: Path, hostler: Run
+) -> None:
+    with serving(files) as elsewhere:
+        hub.switches.redirect, hub.switches.token = elsewhere.url, "hf_secret_of_mine"
+        done = hostler("pull", f"{REPO}:Q8_0", HF_TOKEN="hf_secret_of_mine")
+        assert done.returncode == 0, done.stderr
+        assert elsewhere.ranges("tiny-Q8_0.gguf")
+        assert [heads for _, _, heads in elsewhere.asked if "authorization" in heads] == []
+    assert there(home)["org/tiny-GGUF/tiny-Q8_0.gguf"] == files["tiny-Q8_0.gguf"]
+
+
 @pytest.mark.parametrize(
     ("switches", "source", "told"),
     [
@@ -164,6 +176,16 @@ def test_an_address_is_fetched_under_its_file_name(hub: Hub, files: dict[str, by
     assert wrong.returncode == 1
     assert "has no such file (404)" in wrong.stderr
     assert "secret" not in wrong.stderr
+
+
+def test_what_the_disk_cannot_hold_is_not_begun(hub: Hub, home: Path, hostler: Run) -> None:
+    hub.switches.claimed_size = 10**16
+    done = hostler("pull", f"{REPO}:Q8_0")
+    assert done.returncode == 1
+    assert "TiB are to be fetched" in done.stderr
+    assert "are free on the disk of" in done.stderr
+    assert there(home) == {}
+    assert [asked for asked in hub.ranges("tiny-Q8_0.gguf") if asked is None] == []
 
 
 def test_a_disk_that_cannot_take_it_is_told(hub: Hub, files: dict[str, bytes], home: Path) -> None:
