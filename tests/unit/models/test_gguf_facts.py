@@ -142,6 +142,17 @@ def test_parts_must_be_whole_and_in_order(save: Save) -> None:
         read_facts(_parts(save, tensors=3))
 
 
+def test_a_tensor_in_two_parts_is_refused(save: Save) -> None:
+    first: list[Key] = [*LLAMA, ("split.no", "u32", 0), ("split.count", "u32", 2)]
+    second: list[Key] = [("split.no", "u32", 1), ("split.count", "u32", 2)]
+    parts = [
+        save("a-00001-of-00002.gguf", gguf(first, TENSORS)),
+        save("a-00002-of-00002.gguf", gguf(second, TENSORS[1:])),
+    ]
+    with pytest.raises(ModelError, match=r"00002-of-00002.gguf holds the tensor 'blk.0.attn_q.weight'"):
+        read_facts(parts)
+
+
 def test_facts_are_read_again_only_when_the_file_changed(save: Save) -> None:
     path = save()
     model = Model(name="tiny", files=(path,), size=1, origin="path")
