@@ -16,6 +16,8 @@ from hostler.client.sse import Message, messages
 from hostler.client.transport import ConnectionLost, Transport
 from hostler.errors import NoGateway
 from hostler.events import AnyEvent
+from hostler.hardware.facts import Machine
+from hostler.wire.hardware import Metrics
 from hostler.wire.management import (
     Cancelled,
     ConfigValue,
@@ -92,6 +94,14 @@ class Client:
     async def switch(self, name: str, *, keep: bool = False) -> Switched:
         """Load a profile and, unless ``keep``, unload every other unpinned one."""
         return await self._transport.post(f"{_profile(name)}/switch", Switched, SwitchOptions(keep=keep))
+
+    async def hardware(self) -> Machine:
+        """The devices of the gateway's machine."""
+        return await self._transport.get("/api/hardware", Machine)
+
+    async def metrics(self, device: str | None = None) -> Metrics:
+        """Telemetry of every device, or of one; NotFound when there is none of that id."""
+        return await self._transport.get("/api/hardware/gpu/metrics", Metrics, device=device)
 
     async def instances(self) -> list[Instance]:
         """The running engines."""

@@ -101,7 +101,7 @@ def _device(root: Path, number: str, card: Path) -> Device | Absence:
     name = _name(card, chip)
     vram, used = _number(card / "mem_info_vram_total"), _number(card / "mem_info_vram_used")
     if vram is None or used is None:
-        return Absence("amd", f"{number} ({name}): the amdgpu driver does not show its memory; is it loaded?")
+        return Absence("amd", f"{number} ({name}): the amdgpu driver does not show its memory; is it loaded?", number)
     unified = chip in _INSIDE
     borrowed = (_number(card / "mem_info_gtt_total") or 0) if unified else 0
     borrowed_used = (_number(card / "mem_info_gtt_used") or 0) if unified else 0

@@ -94,10 +94,11 @@ class NumaNode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Absence(msgspec.Struct, frozen=True):
-    """Why a probe found nothing, or why a device that is there cannot be used."""
+    """Why a probe found nothing, or why ``device``, which is there, cannot be used."""
 
     probe: str
     reason: str
+    device: str = ""
 
 
 class Price(msgspec.Struct, frozen=True):

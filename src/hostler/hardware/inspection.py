@@ -76,7 +76,8 @@ def _gpus(
     if platform.system() == "Darwin":
         return apple.probe(memory.available, ours=held)
     gpus, absent = nvidia.devices(memory, ours)
-    others, missing = Amd(first=len(gpus)).devices()
+    # A number is a device's own, whether it can be used or not.
+    others, missing = Amd(first=len(gpus) + sum(bool(each.device) for each in absent)).devices()
     return gpus + others, absent + missing
 
 

@@ -191,11 +191,11 @@ def _device(nvml: Nvml, number: str, handle: object, host: HostMemory, ours: Col
     ask = asked.ask
     name = ask(lambda: nvml.nvmlDeviceGetName(handle)) or "NVIDIA GPU"
     if next(iter(ask(lambda: nvml.nvmlDeviceGetMigMode(handle)) or ()), 0) == 1:
-        return Absence("nvidia", f"{number} ({name}) is divided by MIG; Hostler does not use the parts")
+        return Absence("nvidia", f"{number} ({name}) is divided by MIG; Hostler does not use the parts", number)
     memory = ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
     unified = memory is None and asked.unsupported
     if memory is None and not unified:
-        return Absence("nvidia", f"{number} ({name}) does not answer: {asked.reason}")
+        return Absence("nvidia", f"{number} ({name}) does not answer: {asked.reason}", number)
     total, free = (memory.total, memory.free) if memory is not None else (host.total, host.available)
     held = _held_by(nvml, handle, ours) if ours else 0
     capability = tuple(ask(lambda: nvml.nvmlDeviceGetCudaComputeCapability(handle)) or ())

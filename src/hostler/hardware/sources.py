@@ -26,11 +26,18 @@ def of(machine: Machine) -> list[Timed]:
     found = [Timed(Host())]
     if "nvidia" in kinds:
         found.append(Timed(Nvidia()))
-    if "amd" in kinds:
-        found.append(Timed(Amd(first=kinds.index("amd"))))
+    if "amd" in kinds or any(absence.probe == "amd" and absence.device for absence in machine.absent):
+        found.append(Timed(Amd(first=_first_amd(machine))))
     if "apple" in kinds:
         found.append(Timed(AppleGpu(), APPLE_EVERY))
     return found
+
+
+def _first_amd(machine: Machine) -> int:
+    """The number of the first AMD GPU, whether it can be used or not."""
+    told = [device.id for device in machine.devices if device.kind == "amd"]
+    told += [absence.device for absence in machine.absent if absence.probe == "amd" and absence.device]
+    return min(int(name.removeprefix("gpu")) for name in told)
 
 
 class Host:

@@ -101,7 +101,7 @@ def test_a_container_sees_the_bus_of_its_host() -> None:
 
 def test_a_card_that_cannot_be_used_is_told_with_its_reason() -> None:
     there = Installed(driver="580.95.05", modules="open", pci=(0x2330,))
-    absent = (Absence("nvidia", "gpu0 (NVIDIA H100) is divided by MIG"), Absence("amd", "no AMD GPU"))
+    absent = (Absence("nvidia", "gpu0 (NVIDIA H100) is divided by MIG", "gpu0"), Absence("amd", "no AMD GPU"))
     (finding,) = told((), there, unusable(absent))
     assert finding.message == "gpu0 (NVIDIA H100) is divided by MIG."
 

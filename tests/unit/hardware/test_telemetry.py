@@ -14,7 +14,7 @@ from fake_nvml import Card, FakeNvml, is_lost
 from hostler.clock import ManualClock
 from hostler.events import AnyEvent, Bus, DeviceFound, DeviceLost, DeviceThrottling
 from hostler.hardware import sampler, sources
-from hostler.hardware.facts import Machine
+from hostler.hardware.facts import Absence, Machine
 from hostler.hardware.machines import load
 from hostler.hardware.nvidia import Nvidia
 from hostler.hardware.sampler import Readings, Telemetry, Timed
@@ -214,6 +214,17 @@ def test_the_gpu_of_a_mac_is_read() -> None:
     readings, lost = sources.AppleGpu(lambda _: recording).read()
     assert (readings["gpu0"].utilisation, readings["gpu0"].used, lost) == (13.0, 1296039936, {})
     assert sources.AppleGpu(lambda _: "").read()[1] == {"gpu0": "ioreg does not show the GPU"}
+
+
+def test_numbers_are_the_same_as_in_the_machine() -> None:
+    """An NVIDIA GPU that cannot be used keeps its number; the AMD ones come after it."""
+    machine = load("cpu-2core")
+    amd = msgspec.structs.replace(load("h200").gpus[0], kind="amd", id="gpu2")
+    lost = (Absence("nvidia", "lost", "gpu0"), Absence("amd", "without its driver", "gpu1"))
+    machine = msgspec.structs.replace(machine, devices=(amd, machine.host), absent=lost)
+    timed = sources.of(machine)
+    assert [type(each.source).__name__ for each in timed] == ["Host", "Amd"]
+    assert sources._first_amd(machine) == 1
 
 
 @pytest.mark.parametrize(("name", "count"), [("cpu-2core", 1), ("h200", 2), ("m2-16gb", 2), ("rtx4090-5070ti", 2)])

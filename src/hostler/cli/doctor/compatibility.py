@@ -38,7 +38,7 @@ def check(_ground: Ground) -> Iterator[Finding]:
 
 def unusable(absent: tuple[Absence, ...]) -> list[str]:
     """Why NVIDIA's GPUs that are there cannot be used, one reason for each."""
-    return [each.reason for each in absent if each.probe == "nvidia" and each.reason.startswith("gpu")]
+    return [each.reason for each in absent if each.probe == "nvidia" and each.device]
 
 
 def told(devices: tuple[Device, ...], there: Installed, lost: Sequence[str] = ()) -> Iterator[Finding]:
