@@ -27,14 +27,13 @@ def dark_gpu(config_file: Path | None) -> str:
     Blocking for some milliseconds; starts nothing. What is wrong with a build that cannot even be asked, loads
     and `hostler doctor` say.
     """
-    from hostler.hardware.inspection import inspect
-
-    devices = inspect().devices
-    if all(device.kind == "host" for device in devices):
-        return ""
     try:
         build = known_builds(config_file).remembered(None)
     except HostlerError:
         return ""
-    dark = left_dark(build, devices) if build is not None else ""
+    if build is None or build.devices:
+        return ""
+    from hostler.hardware.inspection import inspect
+
+    dark = left_dark(build, inspect().devices)
     return f"{dark} {MEND}" if dark else ""
