@@ -128,13 +128,25 @@ def _problem(described: _Described) -> str:
             return f"the memory of {device.name or device.kind} must be more than 0"
         if device.held is not None and device.held.value > device.memory.value:
             return f"{device.name or device.kind} cannot hold more than its memory"
+        if device.limit is not None and not 0 < device.limit.value <= device.memory.value:
+            return f"the limit of {device.name or device.kind} is within its memory"
         figures = (device.bandwidth_gb_s, device.f32_tflops, device.f16_tflops, device.int8_tops)
         if any(figure is not None and not 0 < figure.value < 1e9 for figure in figures):
             return f"bandwidth and rates of {device.name or device.kind} must be more than 0"
     ids = [_identity(device, number) for number, device in enumerate(_gpus_first(described))]
     if len(set(ids)) != len(ids):
         return "two devices have the same id"
-    return "" if described.cpu.cores > 0 else "a processor has at least one core"
+    return _problem_of_cpu(described.cpu)
+
+
+def _problem_of_cpu(cpu: _DescribedCpu) -> str:
+    if cpu.cores < 1:
+        return "a processor has at least one core"
+    if cpu.threads is not None and cpu.threads < 1:
+        return "a processor has at least one thread"
+    if not 0 <= cpu.efficiency_cores < cpu.cores:
+        return "at least one core is no efficiency core"
+    return ""
 
 
 def _gpus_first(described: _Described) -> list[_DescribedDevice]:

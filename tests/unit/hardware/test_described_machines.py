@@ -99,12 +99,19 @@ def test_a_missing_key_is_named(change: str, said: str) -> None:
         '[[devices]]\nkind = "host"\nmemory = { value = "1 GiB", source = "s" }',
         '[[devices]]\nkind = "nvidia"\nid = "host"\nmemory = { value = "1 GiB", source = "s" }',
         '[[devices]]\nkind = "nvidia"\nmemory = { value = 0, source = "s" }',
+        'limit = { value = "9 GiB", source = "s" }',
         "= broken",
     ],
 )
 def test_contradictions_are_refused(added: str) -> None:
     with pytest.raises(ConfigError, match=r"mine\.toml"):
         machines.parse(f"{SMALLEST}{added}\n", "mine.toml")
+
+
+@pytest.mark.parametrize("cpu", ["cores = 0", "cores = 2\nthreads = 0", "cores = 2\nefficiency_cores = 2"])
+def test_a_processor_that_cannot_be(cpu: str) -> None:
+    with pytest.raises(ConfigError, match="at least one"):
+        machines.parse(SMALLEST.replace("cores = 2", cpu), "mine.toml")
 
 
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:
