@@ -65,6 +65,11 @@ class Fitting(msgspec.Struct, frozen=True):
             return None
         return all(size <= self.budget.get(device, 0) for device, size in need.items())
 
+    def over(self, variant: Variant) -> int:
+        """Bytes beyond the budget, all devices together; 0 when it fits or nothing is known."""
+        need = self.need(variant) or {}
+        return sum(max(0, size - self.budget.get(device, 0)) for device, size in need.items())
+
     def words(self, variant: Variant) -> str:
         """The same in words; empty when it is not known."""
         need = self.need(variant)

@@ -36,7 +36,7 @@ Revision = Annotated[
 class VariantInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One variant. ``need`` is predicted bytes per device with default settings, None where no header was read.
 
-    ``fits``: within what engines may hold on this machine now.
+    ``fits``: within what engines may hold on this machine now; ``over`` is by how much it is more.
     """
 
     label: str
@@ -44,6 +44,7 @@ class VariantInfo(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[str, ...]
     need: dict[str, int] | None
     fits: bool | None
+    over: int = 0
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -244,6 +245,7 @@ def _offer(
             files=tuple(file.path for file in variant.files),
             need=fitting.need(variant),
             fits=fitting.fits(variant),
+            over=fitting.over(variant),
         )
         for variant in known
     )
@@ -281,7 +283,7 @@ def _show(session: Session, offer: Offer) -> None:
         shown = output.table("VARIANT", "SIZE", "NEEDS", "FITS", "FILES", right=("SIZE", "FILES"), fold="NEEDS")
         for each in offer.variants:
             mark = "*" if each.label == offer.chosen else ""
-            fits = {True: "yes", False: "no", None: "-"}[each.fits]
+            fits = {True: "yes", False: f"no, by {output.size(each.over)}", None: "-"}[each.fits]
             shown.add_row(
                 Text(each.label + mark), output.size(each.size), output.per_device(each.need or {}), fits,
                 str(len(each.files)),

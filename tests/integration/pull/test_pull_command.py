@@ -71,6 +71,14 @@ def test_a_dry_run_reads_headers_only(hub: Hub, home: Path, hostler: Run) -> Non
     assert there(home) == {}
 
 
+def test_what_does_not_fit_says_by_how_much(hub: Hub, home: Path, hostler: Run) -> None:
+    (home / "hostler.toml").write_text('[memory]\nbudget = { host = "64 MiB" }\n')
+    told = json.loads(hostler("pull", REPO, "--dry-run", "--json").stdout)["variants"]
+    assert [each["fits"] for each in told] == [False] * 3
+    assert [each["over"] for each in told] == [each["need"]["host"] - 64 * 2**20 for each in told]
+    assert "no, by " in hostler("pull", REPO, "--dry-run").stdout
+
+
 def test_the_nearest_variant_is_named(hub: Hub, home: Path, hostler: Run) -> None:
     done = hostler("pull", f"{REPO}:Q5_K_M")
     assert done.returncode == 0, done.stderr
