@@ -20,8 +20,10 @@ from documents import ROOT, SOURCE, code_in, section, text, tracked
 LONGEST_FILE = 400
 IMPURE = {"asyncio", "anyio", "socket", "subprocess", "logging", "time", "os", "psutil", "threading"}
 VAGUE = {"utils", "util", "common", "helpers", "helper", "misc"}
-# Hosts that everybody's package managers use; a lock file holds none of them either.
-PUBLIC = {"pypi.org", "files.pythonhosted.org", "registry.npmjs.org"}
+# What prints the hosts that pip asks when nothing is configured.
+DEFAULTS = (
+    "from pip._internal.models.index import PyPI as p; print(f'https://{p.netloc} https://{p.file_storage_domain}')"
+)
 
 
 def modules() -> list[Path]:
@@ -79,7 +81,7 @@ def test_the_pure_modules_of_the_contract_are_all_named() -> None:
 def configured() -> tuple[set[str], set[str]]:
     """Hosts and folders of package registries, as the package managers of this machine are configured."""
     said = [value for name, value in os.environ.items() if re.match(r"(PIP|UV|NPM_CONFIG)_", name, re.IGNORECASE)]
-    asked = [[sys.executable, "-m", "pip", "config", "list"]]
+    asked = [[sys.executable, "-m", "pip", "config", "list"], [sys.executable, "-c", DEFAULTS]]
     if npm := shutil.which("npm"):
         asked.append([npm, "config", "get", "registry"])
     # The fixture for all tests hides the user's own folder, and with it what the user has configured.
@@ -88,7 +90,7 @@ def configured() -> tuple[set[str], set[str]]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment)
         said.append(done.stdout)
     places = re.findall(r"(?:https?|file)://[^\s'\"]+", "\n".join(said))
-    hosts = {host for place in places if (host := urlsplit(place).hostname)} - PUBLIC
+    hosts = {host for place in places if (host := urlsplit(place).hostname)}
     return hosts, {urlsplit(place).path.rstrip("/") for place in places if place.startswith("file:")}
 
 
