@@ -44,7 +44,7 @@ class Fitting(msgspec.Struct, frozen=True):
         from hostler.config.settings import Profile
         from hostler.engines.command import CHECKPOINTS
         from hostler.fleet.catalogue import context_of
-        from hostler.placement.bytes import Need, estimate
+        from hostler.placement.hostonly import Need, estimate
 
         facts = msgspec.structs.replace(self.facts, tensor_bytes=variant.size)
         profile = Profile(model=variant.label)

@@ -24,7 +24,7 @@ from hostler.fleet.messages import Want
 from hostler.fleet.protocol import Entry, Served
 from hostler.models.facts import GgufFacts, Model
 from hostler.models.library import FactsCache, Library, Scan
-from hostler.placement.bytes import Need, estimate
+from hostler.placement.hostonly import Need, estimate
 
 PAUSE_S = 0.25  # from one scan to the next, so that wrong names asked for in a row do not keep the disk busy
 DEFAULT_CONTEXT = 8192

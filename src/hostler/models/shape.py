@@ -18,7 +18,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     """One block of the model. Bytes are on disk, as quantised.
 
     ``key_width`` and ``value_width`` are elements per token and layer over all heads (for mla the compressed row
-    and 0). ``state_bytes`` is the recurrent state of one sequence (f32); a layer may have it beside a cache of
+    and 0). ``query_width`` is what each of its queries meets in every cell: heads times the sizes of key and value.
+    ``state_bytes`` is the recurrent state of one sequence (f32); a layer may have it beside a cache of
     keys and values (Falcon-H1). ``prediction`` marks multi-token prediction blocks, which
     are neither loaded nor run nor given a cache in ordinary decoding.
     """
@@ -33,6 +34,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     other: int
     key_width: int
     value_width: int
+    query_width: int = 0
     state_bytes: int = 0
     prediction: bool = False
 
@@ -48,7 +50,8 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True):
     ``input`` is the token embedding (read a row per token, kept lazily mapped on the host), ``output`` the output
     matrix (equal to ``input`` when ``tied``, then loaded a second time by a device that needs it). ``active`` of
     ``experts`` experts are used per token, beside ``shared`` ones that always are. ``guesses`` says, in words, which
-    parts are not known for this architecture and were taken from the general formula.
+    parts are not known for this architecture and were taken from the general formula. ``feed_forward_width`` is that of
+    dense layers, ``expert_width`` that of one expert.
     """
 
     architecture: str
@@ -69,6 +72,7 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True):
     context: int
     quantisation: str
     shared: int = 0
+    expert_width: int = 0
     guesses: tuple[str, ...] = ()
 
     @property

@@ -61,12 +61,16 @@ def _shape(keys: Keys, tally: _Tally, found: Memories, label: str) -> ModelShape
         quantisation=label,
         # Qwen's files do not count them: there is one.
         shared=keys.own("expert_shared_count", default=1 if tally.elements["shared_experts"] else 0),
+        expert_width=keys.most("expert_feed_forward_length"),
         guesses=found.guesses,
     )
 
 
 def _layers(keys: Keys, tally: _Tally, found: Memories) -> tuple[Layer, ...]:
     run = len(tally.layers) - prediction_layers(keys, len(tally.layers))
+    heads = keys.per_layer("attention.head_count", len(tally.layers), (0,) * len(tally.layers))
+    per_head = keys.own("embedding_length") // max(heads) if max(heads) else 0
+    sizes = sum(keys.own(f"attention.{each}_length", default=per_head) for each in ("key", "value"))
     return tuple(
         Layer(
             index=index,
@@ -79,6 +83,7 @@ def _layers(keys: Keys, tally: _Tally, found: Memories) -> tuple[Layer, ...]:
             other=held["other"],
             key_width=remembering.key_width,
             value_width=remembering.value_width,
+            query_width=heads[index] * sizes if remembering.memory not in ("recurrent", "none") else 0,
             state_bytes=remembering.state_bytes,
             prediction=index >= run,
         )

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostler.models.facts import GgufFacts
-from hostler.placement.bytes import Need, breakdown, estimate, window_layers
+from hostler.placement.hostonly import Need, breakdown, estimate, window_layers
 
 MIB = 2**20
 
