@@ -9,7 +9,7 @@ import msgspec
 from hostler.config.quantities import encode
 from hostler.config.settings import Config, Profile
 
-SHAPING = ("model", "context", "slots", "task", "embeddings", "engine")
+SHAPING = ("model", "context", "slots", "task", "embeddings", "kv", "placement", "devices", "workload", "engine")
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):

@@ -52,6 +52,10 @@ _SHOWN = {
     "engine.threads": "8",
     "engine.batch": "512",
     "engine.ubatch": "256",
+    "engine.cache_type_k": '"q8_0"',
+    "engine.cache_type_v": '"q4_0"',
+    "devices": '["gpu0"]',
+    "memory.margin": '{ gpu0 = "512 MiB" }',
     "engine.extra_args": '["--swa-full"]',
     "engine.env": '{ OMP_NUM_THREADS = "4" }',
 }

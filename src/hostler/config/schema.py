@@ -82,6 +82,6 @@ def _leaf(leaf: Leaf) -> Schema:
         schema["maximum"] = leaf.most
     if leaf.filled:
         schema["minLength"] = 1
-    if leaf.takes_never:
-        schema = {"anyOf": [{"const": NEVER}, schema]}
+    if words := (*((NEVER,) if leaf.takes_never else ()), *leaf.words):
+        schema = {"anyOf": [*({"const": word} for word in words), schema]}
     return {"type": "array", "items": schema} if leaf.many else schema

@@ -19,6 +19,10 @@ from hostler.config.quantities import Bytes, Seconds
 Task = Literal["chat", "completion", "embedding", "rerank"]
 CacheType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"]
 
+KvType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1", "auto"]
+Placement = Literal["auto", "engine", "manual"]
+Rung = Literal["ubatch", "kv", "host", "context", "evict"]
+
 # Bounds stand inside the union: msgspec takes none on `int | None` itself.
 Natural = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -48,11 +52,15 @@ class MemorySettings(Settings, frozen=True, kw_only=True):
 
     budget: Annotated[
         dict[str, Bytes],
-        Meta(description="Bytes per device (`host`); default: what is free, less the reserve."),
+        Meta(description="Bytes per device (`host`, `gpu0`); default: what is free, less the reserve."),
     ] = {}
     reserve: Annotated[
-        Bytes | None, Meta(description="Left free on each device; default: the larger of 1 GiB and 8%.")
+        Bytes | None, Meta(description="Left free on the host; default: the larger of 1 GiB and 8%.")
     ] = None
+    margin: Annotated[
+        dict[str, Bytes],
+        Meta(description="Left free per GPU; default: 128 MiB, or 1 GiB on one that drives a display."),
+    ] = {}
 
 
 class LibrarySettings(Settings, frozen=True, kw_only=True):
@@ -148,8 +156,8 @@ class EngineSettings(Settings, frozen=True, kw_only=True):
         Positive | None, Meta(description="Prompt tokens per batch; default: chosen so that one takes at most 2 s.")
     ] = None
     ubatch: Annotated[Positive | None, Meta(description="Prompt tokens per compute step.")] = None
-    cache_type_k: Annotated[CacheType, Meta(description="Type of the cached keys.")] = "f16"
-    cache_type_v: Annotated[CacheType, Meta(description="Type of the cached values.")] = "f16"
+    cache_type_k: Annotated[CacheType | None, Meta(description="Type of the cached keys; default: as `kv`.")] = None
+    cache_type_v: Annotated[CacheType | None, Meta(description="Type of the cached values; default: as `kv`.")] = None
     cache_ram: Annotated[Bytes, Meta(description="Host memory for earlier prompts (llama.cpp's --cache-ram).")] = Bytes(
         0
     )
@@ -168,6 +176,13 @@ class EnginesSettings(Settings, frozen=True, kw_only=True):
     ] = None
 
 
+class WorkloadSettings(Settings, frozen=True, kw_only=True):
+    """The usual request, for which placement makes the time shortest."""
+
+    prompt: Annotated[int, Meta(ge=1, description="Prompt tokens that are not in the cache.")] = 1000
+    answer: Annotated[int, Meta(ge=1, description="Answer tokens.")] = 500
+
+
 class Profile(Settings, frozen=True, kw_only=True):
     """A named way to run a model."""
 
@@ -180,9 +195,31 @@ class Profile(Settings, frozen=True, kw_only=True):
     embeddings: Annotated[bool, Meta(description="Add /v1/embeddings to a chat profile.")] = False
     aliases: Annotated[tuple[str, ...], Meta(description="Other names; patterns (`claude-*`) allowed.")] = ()
     context: Annotated[
-        Tokens | None,
-        Meta(description="Tokens for one request; default: what the model was trained for, at most 8192."),
+        Tokens | Literal["max"] | None,
+        Meta(
+            description="Tokens for one request; `max`: as many as fit; default: what the model was trained for, at "
+            "most 8192."
+        ),
     ] = None
+    kv: Annotated[
+        KvType,
+        Meta(description="Type of cached keys and values; `auto`: f16, or q8_0 where that makes room or speed."),
+    ] = "f16"
+    placement: Annotated[
+        Placement,
+        Meta(
+            description="Who places the model: Hostler (`auto`), llama.cpp's --fit (`engine`), or the flags in "
+            "`extra_args` (`manual`)."
+        ),
+    ] = "auto"
+    devices: Annotated[
+        tuple[str, ...], Meta(description="Only these GPUs (`gpu0`, as `hostler hardware` calls them); `host`: none.")
+    ] = ()
+    workload: WorkloadSettings = WorkloadSettings()
+    rungs: Annotated[
+        tuple[Rung, ...],
+        Meta(description="After running out of memory, in this order: what a further try may change."),
+    ] = ("ubatch", "host", "evict")
     slots: Annotated[int, Meta(ge=1, le=1024, description="Requests in parallel; the engine gets context x slots.")] = 1
     ttl: Annotated[
         Seconds | None, Meta(description="Unload after this idle time; `never` keeps it until memory is needed.")

@@ -36,7 +36,10 @@ _WORDS: dict[object, tuple[str, str]] = {
 
 
 class Leaf(msgspec.Struct, frozen=True, kw_only=True):
-    """One value. ``declared`` is the annotation, ``base`` the plain type inside (of the items if ``many``)."""
+    """One value. ``declared`` is the annotation, ``base`` the plain type inside (of the items if ``many``).
+
+    ``words`` may be written instead of a value of that type.
+    """
 
     declared: object
     base: type
@@ -46,6 +49,7 @@ class Leaf(msgspec.Struct, frozen=True, kw_only=True):
     least: float | None = None
     most: float | None = None
     filled: bool = False
+    words: tuple[str, ...] = ()
 
     def read(self, value: object) -> object:
         """``value`` as the declared type; ValueError when it is not one, or out of range."""
@@ -72,7 +76,8 @@ class Leaf(msgspec.Struct, frozen=True, kw_only=True):
             return f"a list of {several}"
         if self.filled:
             return f"{one} that is not empty"
-        return one + self._range() + (f', or "{NEVER}"' if self.takes_never else "")
+        words = (*self.words, *((NEVER,) if self.takes_never else ()))
+        return one + self._range() + "".join(f', or "{word}"' for word in words)
 
     def _range(self) -> str:
         if self.least is not None and self.most is not None:
@@ -157,6 +162,9 @@ def _leaf(declared: object) -> Leaf:
         least=next((meta.ge for meta in metas if meta.ge is not None), None),
         most=next((meta.le for meta in metas if meta.le is not None), None),
         filled=any(meta.min_length for meta in metas),
+        words=()
+        if choices
+        else tuple(word for each in members if get_origin(each) is Literal for word in get_args(each)),
     )
 
 

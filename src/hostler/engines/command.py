@@ -158,10 +158,11 @@ def _memory(spec: LoadSpec, build: Build) -> list[Option]:
     engine = spec.engine
     # A quantised V cache exists only with flash attention.
     idle = [] if engine.cache_ram else [("--no-cache-idle-slots",)]
-    flash = "auto" if engine.cache_type_v in ("f32", "f16", "bf16") else "on"
+    keys, values = engine.cache_type_k or "f16", engine.cache_type_v or "f16"
+    flash = "auto" if values in ("f32", "f16", "bf16") else "on"
     return [
-        ("--cache-type-k", engine.cache_type_k),
-        ("--cache-type-v", engine.cache_type_v),
+        ("--cache-type-k", keys),
+        ("--cache-type-v", values),
         ("--flash-attn", flash),
         # With devices to fill, the engine places the layers; on a CPU there is nothing to fit.
         ("--fit", "on" if build.devices else "off"),

@@ -236,7 +236,7 @@ def task_of(facts: GgufFacts) -> Task:
 
 def context_of(profile: Profile, facts: GgufFacts | None) -> int:
     """Tokens for one request: as configured, else what the model was trained for, at most 8192."""
-    if profile.context is not None:
+    if isinstance(profile.context, int):
         return profile.context
     return min(DEFAULT_CONTEXT, facts.context_length) if facts is not None else DEFAULT_CONTEXT
 
@@ -257,8 +257,8 @@ def needed(profile: Profile, model: Model, facts: GgufFacts) -> dict[str, int]:
             facts=facts,
             context=context_of(profile, facts),
             slots=profile.slots,
-            cache_type_k=engine.cache_type_k,
-            cache_type_v=engine.cache_type_v,
+            cache_type_k=engine.cache_type_k or "f16",
+            cache_type_v=engine.cache_type_v or "f16",
             ubatch=engine.ubatch or DEFAULT_UBATCH,
             prompt_cache=engine.cache_ram,
             checkpoints=CHECKPOINTS,

@@ -5,12 +5,17 @@ import pytest
 
 from hostler.config.diff import changed_profiles, instance_key
 from hostler.config.quantities import Bytes, Seconds
-from hostler.config.settings import Config, EngineSettings, Profile, SamplingSettings
+from hostler.config.settings import Config, EngineSettings, Profile, SamplingSettings, WorkloadSettings
 
 BASE = Profile(model="m.gguf")
 SHAPING: list[dict[str, object]] = [
     {"model": "n.gguf"},
     {"context": 4096},
+    {"context": "max"},
+    {"kv": "auto"},
+    {"placement": "engine"},
+    {"devices": ("gpu1",)},
+    {"workload": WorkloadSettings(prompt=8000)},
     {"slots": 2},
     {"task": "chat"},
     {"embeddings": True},
@@ -26,6 +31,7 @@ APPLIED: list[dict[str, object]] = [
     {"sampling": SamplingSettings(seed=1)},
     {"group": "x"},
     {"hidden": True},
+    {"rungs": ("evict",)},
 ]
 
 

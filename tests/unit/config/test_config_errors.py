@@ -72,7 +72,7 @@ def problems(text: str, environ: dict[str, str] | None = None, flags: dict[str, 
         ("[profiles.a]\nmodel = ''", 'hostler.toml:2: profiles.a.model: "" is wrong: expected text that is not empty'),
         (
             "profiles.a = { model = 'x',  context = -5 }",
-            "hostler.toml:1: profiles.a.context: -5 is wrong: expected an integer of at least 16",
+            'hostler.toml:1: profiles.a.context: -5 is wrong: expected an integer of at least 16, or "max"',
         ),
         (
             "[profiles.a]\nmodel = 'x'\n[profiles.a.sampling]\ntemperature = nan",
