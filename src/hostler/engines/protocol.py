@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
 from hostler.config.settings import EngineSettings, LimitSettings, Task
 from hostler.models.facts import GgufFacts, Model
 
+if TYPE_CHECKING:
+    from hostler.placement.plan import Plan
+
 
 class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Everything needed to run one profile on one engine; nothing is left to an engine's default.
 
     ``context`` is tokens for one request; the engine gets ``context * slots``. ``bytes`` is the predicted
-    need per device.
+    need per device. ``build`` is what the plan was made for, "" when that is not known.
     """
 
     instance: str
@@ -29,6 +32,8 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     engine: EngineSettings
     bytes: dict[str, int]
+    plan: Plan | None = None
+    build: str = ""
 
 
 class Endpoint(msgspec.Struct, frozen=True):
