@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import anyio
 import msgspec
 
 from hostler.config.quantities import format_bytes
 from hostler.errors import HostlerError
 from hostler.models.facts import GgufFacts
-from hostler.models.hub import Repository, read_remote_facts
+from hostler.models.hub import Repository, read_header
 from hostler.models.variants import RemoteFile, Variant
 
 
@@ -32,7 +33,7 @@ class Fitting(msgspec.Struct, frozen=True):
         """Reads one header over HTTP (that of the variant with the fewest files), and the machine's memory."""
         smallest = min(variants, key=lambda variant: (len(variant.files), variant.size))
         try:
-            facts = read_remote_facts(repository, smallest)
+            facts = anyio.run(read_header, repository, smallest).facts
         except (HostlerError, OSError):  # nothing to say about it is no reason not to fetch
             facts = None
         return cls(facts, projector.size if projector else 0, _budget(config_file))

@@ -10,28 +10,18 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from hostler.errors import DownloadFailed, InvalidRequest, ModelError
-from hostler.models.answers import Lost, checked, refused, sane
-from hostler.models.facts import GgufFacts
-from hostler.models.gguf import read_facts
+from hostler.errors import DownloadFailed, InvalidRequest
+from hostler.models.answers import refused, sane
+from hostler.models.remote import RemoteModel, read_remote
 from hostler.models.variants import RemoteFile, Variant
 
-if TYPE_CHECKING:
-    import httpx
-
-# Enough for the header of most models; larger ones (a vocabulary of 250,000 entries) take another round.
-FIRST_LOOK = 8 * 2**20
-LARGEST_HEADER = 256 * 2**20
 TIMEOUT_S = 30.0
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _FILE = re.compile(r"/(?P<repo>[^/]+/[^/]+)/(?:resolve|blob)/(?P<revision>[^/]+)/(?P<file>.+)")
@@ -118,60 +108,9 @@ def headers() -> dict[str, str]:
     return dict(found)
 
 
-def read_remote_facts(repository: Repository, variant: Variant) -> GgufFacts:
-    """The headers of a variant's files, by range requests. Raises DownloadFailed or ModelError."""
-    import httpx
-
-    sent = headers()
-    with (
-        tempfile.TemporaryDirectory(prefix="hostler-header-") as folder,
-        httpx.Client(follow_redirects=True, timeout=TIMEOUT_S) as client,
-    ):
-
-        def at(number: int, file: RemoteFile) -> Path:
-            return Path(folder, f"{number:05}.gguf")
-
-        def get(length: int) -> None:
-            for number, file in enumerate(variant.files):
-                path = at(number, file)
-                path.write_bytes(_beginning(client, address(repository, file), sent, min(length, file.size)))
-                # The reader checks that tensors lie within the file: a hole has the right length.
-                os.truncate(path, file.size)
-
-        return _growing(get, [at(number, file) for number, file in enumerate(variant.files)])
-
-
-def _growing(get: Callable[[int], None], paths: Sequence[Path]) -> GgufFacts:
-    """Read the headers of files of which :func:`get` brings the beginnings; more when that was too little."""
-    length = FIRST_LOOK
-    while True:
-        get(length)
-        try:
-            return read_facts(paths)
-        except ModelError as error:
-            if length >= LARGEST_HEADER or all(path.stat().st_size <= length for path in paths):
-                told = error.message.replace(f"{paths[0].parent}/", "the file at the hub, part ")
-                raise ModelError(told, hint="The file at the hub is broken; choose another variant.") from error
-            length *= 4
-
-
-def _beginning(client: httpx.Client, url: str, sent: Mapping[str, str], length: int) -> bytes:
-    import httpx
-
-    try:
-        asked = {**sent, "Range": f"bytes=0-{length - 1}", "Accept-Encoding": "identity"}
-        with client.stream("GET", url, headers=asked) as answer:
-            checked(answer)
-            data = bytearray()
-            for block in answer.iter_raw(2**20):
-                data += block
-                if len(data) >= length:
-                    break
-            return bytes(data[:length])
-    except Lost as error:
-        raise DownloadFailed(f"{sane(url)} {error}.", hint=error.hint) from error
-    except httpx.HTTPError as error:
-        raise DownloadFailed(f"{sane(url)} could not be read: {error or type(error).__name__}.") from error
+async def read_header(repository: Repository, variant: Variant) -> RemoteModel:
+    """What the headers of a variant's files say, by range requests. Raises DownloadFailed or ModelError."""
+    return await read_remote(address(repository, variant.files[0]), headers())
 
 
 def _harmless(path: str) -> bool:
