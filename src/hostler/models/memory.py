@@ -33,6 +33,7 @@ class Remembering(NamedTuple):
     key_width: int
     value_width: int
     state_bytes: int
+    recurrent_width: int = 0
 
 
 class Memories(NamedTuple):
@@ -95,7 +96,8 @@ def _remembering(keys: Keys, heads: _Heads, kv: int, kind: _Kind) -> Remembering
     if kind.recurrent:  # 3
         beside = keys.architecture == "falcon-h1" or (keys.architecture not in KNOWN and kind.attends)
         width = (heads.key * kv, heads.value * kv) if beside else (0, 0)
-        return Remembering("full" if beside else "recurrent", *width, _state_bytes(keys))
+        memory: Memory = "full" if beside else "recurrent"
+        return Remembering(memory, *width, _state_bytes(keys), _recurrent_width(keys))
     if not (kv and kind.cached and kind.attends):  # 4
         return Remembering("none", 0, 0, 0)
     if _is_latent(keys):  # 5
@@ -219,6 +221,21 @@ def _shift_elements(keys: Keys) -> int:
         return 3 * (kernel - 1 if kernel else 3) * keys.most("attention.head_count") * keys.own("kda.head_dim")
     groups, state = keys.own("ssm.group_count", default=0), keys.own("ssm.state_size", default=0)
     return max(kernel - 1, 0) * (keys.own("ssm.inner_size", default=0) + 2 * groups * state)
+
+
+def _recurrent_width(keys: Keys) -> int:
+    """Elements per token that such a layer holds at once: the convolution's input and output, and its gate.
+
+    Source: llama.cpp, ``build_conv_state`` and ``build_recurrent_attn``. Without a convolution as wide as the inner
+    state (RWKV, LFM2) a generous number of rows of the embedding's width.
+    """
+    embedding, kernel = keys.own("embedding_length"), keys.own("ssm.conv_kernel", default=0)
+    if keys.has("wkv.head_size") or keys.has("shortconv.l_cache"):
+        return 6 * embedding
+    if keys.has("kda.head_dim"):
+        return 7 * keys.most("attention.head_count") * keys.own("kda.head_dim")
+    inner = keys.own("ssm.inner_size", default=0)
+    return 2 * (_shift_elements(keys) // (kernel - 1) if kernel > 1 else inner) + inner
 
 
 def _state_elements(keys: Keys) -> int:

@@ -19,9 +19,9 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
     ``key_width`` and ``value_width`` are elements per token and layer over all heads (for mla the compressed row
     and 0). ``query_width`` is what each of its queries meets in every cell: heads times the sizes of key and value.
-    ``state_bytes`` is the recurrent state of one sequence (f32); a layer may have it beside a cache of
-    keys and values (Falcon-H1). ``prediction`` marks multi-token prediction blocks, which
-    are neither loaded nor run nor given a cache in ordinary decoding.
+    ``state_bytes`` is the recurrent state of one sequence (f32); a layer may have it beside a cache of keys and values
+    (Falcon-H1). ``recurrent_width`` is elements that such a layer computes with per token. ``prediction`` marks
+    multi-token prediction blocks, which are neither loaded nor run nor given a cache in ordinary decoding.
     """
 
     index: int
@@ -36,6 +36,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     value_width: int
     query_width: int = 0
     state_bytes: int = 0
+    recurrent_width: int = 0
     prediction: bool = False
 
     @property
@@ -51,7 +52,8 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True):
     matrix (equal to ``input`` when ``tied``, then loaded a second time by a device that needs it). ``active`` of
     ``experts`` experts are used per token, beside ``shared`` ones that always are. ``guesses`` says, in words, which
     parts are not known for this architecture and were taken from the general formula. ``feed_forward_width`` is that of
-    dense layers, ``expert_width`` that of one expert.
+    dense layers, ``expert_width`` that of one expert; ``expert_tensor`` the bytes of the largest tensor of routed
+    experts, which a GPU needs room for when it computes with experts that lie on the host.
     """
 
     architecture: str
@@ -73,6 +75,7 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True):
     quantisation: str
     shared: int = 0
     expert_width: int = 0
+    expert_tensor: int = 0
     guesses: tuple[str, ...] = ()
 
     @property

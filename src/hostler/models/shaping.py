@@ -24,6 +24,7 @@ class _Tally(NamedTuple):
     prediction_elements: int
     names: tuple[frozenset[str], ...]
     table: TensorInfo | None
+    largest_expert: int
 
 
 def shape_of(headers: Sequence[Header], path: Path | str) -> ModelShape:
@@ -62,6 +63,7 @@ def _shape(keys: Keys, tally: _Tally, found: Memories, label: str) -> ModelShape
         # Qwen's files do not count them: there is one.
         shared=keys.own("expert_shared_count", default=1 if tally.elements["shared_experts"] else 0),
         expert_width=keys.most("expert_feed_forward_length"),
+        expert_tensor=tally.largest_expert,
         guesses=found.guesses,
     )
 
@@ -85,6 +87,7 @@ def _layers(keys: Keys, tally: _Tally, found: Memories) -> tuple[Layer, ...]:
             value_width=remembering.value_width,
             query_width=heads[index] * sizes if remembering.memory not in ("recurrent", "none") else 0,
             state_bytes=remembering.state_bytes,
+            recurrent_width=remembering.recurrent_width,
             prediction=index >= run,
         )
         for index, (held, remembering) in enumerate(zip(tally.layers, found.layers, strict=True))
@@ -96,7 +99,7 @@ def _tally(tensors: Sequence[TensorInfo], count: int, prediction: int) -> _Tally
     names: tuple[set[str], ...] = tuple(set() for _ in range(count))
     rest: Counter[Class] = Counter()
     elements: Counter[Class] = Counter()
-    predicting, table = 0, None
+    predicting, table, largest = 0, None, 0
     for tensor in tensors:
         layer, kind, short = part_of(tensor.name)
         if layer is not None and layer < count:
@@ -108,9 +111,11 @@ def _tally(tensors: Sequence[TensorInfo], count: int, prediction: int) -> _Tally
             predicting += tensor.elements
         else:
             elements[kind] += tensor.elements
+        if kind == "experts":
+            largest = max(largest, tensor.size)
         if tensor.name == "token_embd.weight":
             table = tensor
-    return _Tally(layers, rest, elements, predicting, tuple(map(frozenset, names)), table)
+    return _Tally(layers, rest, elements, predicting, tuple(map(frozenset, names)), table, largest)
 
 
 def _active(keys: Keys, tally: _Tally, tied: bool) -> int:

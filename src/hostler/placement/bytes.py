@@ -1,0 +1,185 @@
+"""Predicts what an instance holds in memory, per device and class, before anything is started.
+
+Pure arithmetic. Weights, caches and states are exact to what the engine rounds; scratch memory is a formula found with
+the engine's own dry run (:mod:`hostler.placement.compute`); what a process takes beside is measured or a prior, named
+where it stands. Classes are kept apart because opposite errors would cancel in a total. What real loads report corrects
+the classes that are not exact (:mod:`hostler.placement.corrections`). ``docs/benchmarks/placement.md`` has the errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from hostler.hardware.facts import Kind
+from hostler.models.shape import ModelShape
+from hostler.placement.cache import checkpoints_of, kv_of, states_of, tokens_at_once
+from hostler.placement.compute import compute_of, is_encoder
+from hostler.placement.corrections import NONE, Corrections
+from hostler.placement.layout import HOST, Layout, Run, whole
+
+_MIB: Final = 2**20
+_F32: Final = 4
+
+# Measured with the embedded build: 13 MiB anonymous and 19 MiB of libraries after a load of SmolLM2, 56 MiB after use;
+# Gemma 3 with its 262,144 tokens 93 MiB. Hence a constant and a share per vocabulary entry.
+_PROCESS: Final = 80 * _MIB
+_PROCESS_PER_TOKEN: Final = 192
+
+# What a process takes on each card that it uses, beside the engine's buffers. A prior (hundreds of MiB for CUDA: its
+# context, its kernels and cuBLAS' workspace), corrected by what loads show; Metal keeps little of its own.
+_PER_CARD: Final[dict[Kind, int]] = {"nvidia": 450 * _MIB, "amd": 450 * _MIB, "apple": 64 * _MIB, "host": 0}
+
+# Scratch memory of a projector. A prior: for one large image about as much again as a third of its weights.
+_PROJECTOR_SHARE: Final = 3
+
+
+class Classes(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes on one device by class.
+
+    ``mapped`` is the token embedding, on the host and in a mapped file: only rows that are read become resident.
+    ``output`` is the host's buffer of logits, ``compute`` includes what the output needs on its device. ``projector``
+    and ``draft`` are everything of theirs. ``runtime`` is what the process takes beside the engine's buffers.
+    """
+
+    weights: int = 0
+    mapped: int = 0
+    kv: int = 0
+    recurrent: int = 0
+    compute: int = 0
+    output: int = 0
+    projector: int = 0
+    draft: int = 0
+    checkpoints: int = 0
+    prompt_cache: int = 0
+    runtime: int = 0
+
+    @property
+    def total(self) -> int:
+        """The sum of all classes."""
+        return sum(msgspec.structs.astuple(self))
+
+
+class Pieces(msgspec.Struct, frozen=True):
+    """Bytes per layer, in the model's order: what can be put on one device or another.
+
+    ``dense`` is all weights but routed experts, ``experts`` those, ``cache`` keys, values and states of all slots.
+    Layers for multi-token prediction are 0: the engine skips their tensors (``load_mtp`` is false).
+    """
+
+    dense: tuple[int, ...]
+    experts: tuple[int, ...]
+    cache: tuple[int, ...]
+
+
+def pieces(shape: ModelShape, run: Run) -> Pieces:
+    """What each layer takes wherever it lies."""
+    loaded = [not layer.prediction for layer in shape.layers]
+    return Pieces(
+        dense=tuple((layer.weights - layer.experts) * on for layer, on in zip(shape.layers, loaded, strict=True)),
+        experts=tuple(layer.experts * on for layer, on in zip(shape.layers, loaded, strict=True)),
+        cache=tuple(kv + state for kv, state in zip(kv_of(shape, run), states_of(shape, run), strict=True)),
+    )
+
+
+def bytes_of(
+    shape: ModelShape, run: Run, layout: Layout, traits: Mapping[str, Kind], corrections: Corrections = NONE
+) -> dict[str, Classes]:
+    """Bytes by class for each device of ``layout``, the host always among them.
+
+    ``traits`` tells the kind of each device; one that is not in it counts as the most expensive kind. Weights on the
+    host are counted once: a build may repack tensors for this CPU and then holds a copy beside the mapped file, but
+    the pages of the file behind such tensors are clean and not read again, so the kernel takes them back, and counting
+    both would refuse models that run. ``ValueError`` when the layout has not as many layers as the model.
+    """
+    kinds: dict[str, Kind] = {device: traits.get(device, "nvidia") for device in layout.gpus} | {HOST: "host"}
+    compute = compute_of(shape, run, layout)
+    weights, kv, recurrent = _weights(shape, layout), _spread(kv_of(shape, run), layout), _states(shape, run, layout)
+    drafts = _draft(run, layout)
+    return {
+        device: corrections.applied(
+            kinds[device],
+            Classes(
+                weights=weights[device] + (0 if run.mapped else _table(device, shape, layout)),
+                mapped=_table(device, shape, layout) if run.mapped else 0,
+                kv=kv[device],
+                recurrent=recurrent[device],
+                compute=compute[device],
+                output=_output(shape, run) if device == HOST else 0,
+                projector=_projector(run) if device == layout.projector else 0,
+                draft=drafts.get(device, 0),
+                checkpoints=checkpoints_of(shape, run) if device == HOST else 0,
+                prompt_cache=run.prompt_cache if device == HOST else 0,
+                runtime=_PROCESS + _PROCESS_PER_TOKEN * shape.vocabulary if device == HOST else _PER_CARD[kind],
+            ),
+        )
+        for device, kind in kinds.items()
+    }
+
+
+def _weights(shape: ModelShape, layout: Layout) -> dict[str, int]:
+    """All but the token embedding, per device.
+
+    A tied output is the embedding once more where the output lies; on the host it is the same memory
+    (:func:`_table`). What belongs to no layer goes with the output (norms), which is exact to a few KiB.
+    """
+    dense = [0 if layer.prediction else layer.weights - layer.experts for layer in shape.layers]
+    found = _spread(dense, layout)
+    for layer, device in zip(shape.layers, layout.experts, strict=True):
+        if not layer.prediction:
+            _add(found, layer.experts, device, layout)
+    output = 0 if is_encoder(shape) else shape.output
+    _add(found, shape.other + output, layout.output, layout)
+    return found
+
+
+def _table(device: str, shape: ModelShape, layout: Layout) -> int:
+    """The token embedding lies on the host whatever the layout; tied to an output on the host it is counted there."""
+    counted = shape.tied and layout.output == HOST and not is_encoder(shape)
+    return shape.input if device == HOST and not counted else 0
+
+
+def _states(shape: ModelShape, run: Run, layout: Layout) -> dict[str, int]:
+    return _spread(states_of(shape, run), layout)
+
+
+def _spread(sizes: list[int] | tuple[int, ...], layout: Layout) -> dict[str, int]:
+    """What goes with the layers, per device."""
+    found = dict.fromkeys(layout.devices, 0)
+    for size, device in zip(sizes, layout.layers, strict=True):
+        _add(found, size, device, layout)
+    return found
+
+
+def _add(found: dict[str, int], size: int, device: str, layout: Layout) -> None:
+    """Put ``size`` on ``device``; with a split by tensor every GPU gets its share of what would lie on one."""
+    if layout.split != "tensor" or device == HOST:
+        found[device] += size
+        return
+    for gpu, share in zip(layout.gpus, layout.shares, strict=True):
+        found[gpu] += int(size * share)
+
+
+def _output(shape: ModelShape, run: Run) -> int:
+    """Logits that the engine hands out. Source: ``llama_context::output_reserve``; vectors come beside them."""
+    if run.pooled:
+        return _F32 * tokens_at_once(run) * (shape.vocabulary + shape.embedding)
+    return _F32 * run.slots * shape.vocabulary
+
+
+def _projector(run: Run) -> int:
+    return run.projector + run.projector // _PROJECTOR_SHARE
+
+
+def _draft(run: Run, layout: Layout) -> dict[str, int]:
+    """Everything of the draft model but the process that it shares; on a GPU its embedding stays on the host."""
+    if run.draft is None:
+        return {}
+    own = Run(
+        context=run.context, slots=run.slots, batch=run.batch, ubatch=run.ubatch, flash_attention=run.flash_attention,
+        mapped=run.mapped,
+    )  # fmt: skip
+    found = bytes_of(run.draft, own, whole(run.draft, layout.draft), {})
+    return {device: classes.total - classes.runtime for device, classes in found.items()}
