@@ -1,0 +1,45 @@
+"""Why nothing fits, with numbers, and what would help."""
+
+from __future__ import annotations
+
+from hostler.config.quantities import format_bytes
+from hostler.errors import NeverFits
+from hostler.hardware.facts import Kind
+from hostler.models.shape import ModelShape
+from hostler.placement.bytes import bytes_of
+from hostler.placement.layout import HOST, Run, whole
+from hostler.placement.wish import Room, Site, Wish
+
+
+def refusal(shape: ModelShape, wish: Wish, site: Site, run: Run) -> NeverFits:
+    """The error for a wish that no layout of ``site`` can meet; ``run`` is the smallest that was tried."""
+    kinds: dict[str, Kind] = {device.id: device.kind for device in site.machine.devices}
+    held = bytes_of(shape, run, whole(shape, HOST), kinds, site.corrections)[HOST]
+    rooms = [room for device, room in site.rooms.items() if device in (*site.usable, HOST)]
+    parts = {"weights": held.weights + held.mapped, "cache": held.kv + held.recurrent}
+    parts["the rest"] = held.total - sum(parts.values())
+    told = ", ".join(f"{format_bytes(size)} {name}" for name, size in parts.items() if size)
+    return NeverFits(
+        f"It needs about {format_bytes(held.total)} ({told}), and there is {_there(rooms)}.",
+        hint=_hint(wish, held.kv, held.total, rooms),
+    )
+
+
+def _there(rooms: list[Room]) -> str:
+    return ", ".join(f"{format_bytes(room.available)} on {room.device}{_taken(room)}" for room in rooms)
+
+
+def _taken(room: Room) -> str:
+    taken = [f"{format_bytes(size)} by {name!r}" for name, size in room.residents.items() if size]
+    if room.foreign:
+        taken.append(f"{format_bytes(room.foreign)} by other programs")
+    return f" ({format_bytes(room.total)} less {', '.join(taken)})" if taken else ""
+
+
+def _hint(wish: Wish, cache: int, total: int, rooms: list[Room]) -> str:
+    most = sum(room.available for room in rooms)
+    if total - cache > most:
+        return "Take a smaller quantisation or a smaller model; no context is small enough."
+    if not wish.open_cache and wish.cache_k == "f16":
+        return 'Set `kv = "auto"` or a smaller `context`, or `context = "max"` for what fits.'
+    return 'Set a smaller `context`, or `context = "max"` for what fits.'
