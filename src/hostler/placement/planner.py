@@ -13,6 +13,7 @@ from hostler.hardware.facts import Machine
 from hostler.models.shape import ModelShape
 from hostler.placement.flags import environment, flags_of
 from hostler.placement.layout import HOST, Run
+from hostler.placement.manual import Manual, layout_of, notes_of
 from hostler.placement.plan import Plan
 from hostler.placement.refusal import refusal
 from hostler.placement.search import Found, Problem, Weights
@@ -154,6 +155,8 @@ class _Planner:
         return self._placed(smaller) or option
 
     def _placed(self, run: Run) -> Option | None:
+        if self.wish.manual is not None:
+            return self._by_hand(run, self.wish.manual)
         gpus = self.site.usable
         found = [self._layout(run, ())]
         if gpus:
@@ -171,6 +174,11 @@ class _Planner:
             if apart and (best is None or apart.found.seconds < WORTH_PROJECTOR * best.found.seconds):
                 return apart
         return best
+
+    def _by_hand(self, run: Run, manual: Manual) -> Option | None:
+        room = {device: room.available for device, room in self.site.rooms.items()}
+        found = self._problem(run).found(layout_of(manual, self.shape, self.site.usable, room))
+        return Option(run, found, self._costed(run)) if found else None
 
     def _on_gpus(self, run: Run, *, projector_on_host: bool = False) -> Option | None:
         found = self._problem(run, projector_on_host=projector_on_host).best(self.site.usable)
@@ -236,7 +244,7 @@ class _Planner:
             speeds=tuple(speed_of(self._costed(run, depth), found.layout) for depth in depths),
             flags=flags_of(self.shape, run, found.layout, self.site, self.wish),
             env=environment(found.layout, self.site),
-            notes=self.shape.guesses,
+            notes=(*self.shape.guesses, *(notes_of(self.wish.manual) if self.wish.manual else ())),
             placement=self.wish.placement,
             shared=tuple(device.id for device in self.site.machine.devices if device.unified),
             request_s=found.seconds,

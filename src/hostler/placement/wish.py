@@ -12,6 +12,7 @@ from hostler.models.shape import ModelShape
 from hostler.placement.corrections import NONE, Corrections
 from hostler.placement.efficiency import PRIORS, Efficiencies
 from hostler.placement.layout import HOST
+from hostler.placement.manual import Manual
 
 MIB = 2**20
 DEFAULT_CONTEXT = 8192
@@ -24,7 +25,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     the choice between f16 and q8_0. ``batch`` and ``ubatch`` None leave the sizes to the plan. ``devices`` are the GPUs
     that may be used, () all, ("host",) none. The plan makes the time of a request with ``prompt`` new tokens and
     ``answer`` tokens shortest. ``pooled`` runs answer with vectors only, ``whole_inputs`` with vectors beside chat: an
-    input must fit one ubatch. ``manual`` are the placing arguments of a profile that places by hand.
+    input must fit one ubatch. ``manual`` says where a profile that places by hand puts
+    everything.
     """
 
     context: int | Literal["max"]
@@ -47,7 +49,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] = ()
     prompt: int = 1000
     answer: int = 500
-    manual: tuple[str, ...] = ()
+    manual: Manual | None = None
 
     def cache(self, auto: CacheType) -> tuple[CacheType, CacheType]:
         """Types of keys and values, with ``auto`` where the choice is open."""

@@ -11,6 +11,7 @@ from hostler.hardware.facts import Device
 from hostler.models.shape import ModelShape
 from hostler.placement.bytes import bytes_of
 from hostler.placement.layout import HOST, Layout
+from hostler.placement.manual import Manual
 from hostler.placement.plan import Plan
 from hostler.placement.planner import plan, plan_beside
 from hostler.placement.speed import costs, speed_of
@@ -204,6 +205,25 @@ def test_unified_memory_counts_once() -> None:
     assert made.need[HOST] == made.bytes[HOST].total + made.bytes["gpu0"].total <= where.rooms[HOST].available
     with pytest.raises(NeverFits):
         plan(dense(16, mib=1200), wish(shape, context=8192), where)
+
+
+def test_what_is_placed_by_hand_is_predicted_and_left_to_the_profile() -> None:
+    shape, where = dense(), site(machine(gpu(0, 24)))
+    asked = replace(wish(shape, placement="manual"), manual=Manual(layers=5))
+    made = plan(shape, asked, where)
+    assert (made.layout.layers.count("gpu0"), made.layout.output) == (4, "gpu0")
+    assert next(chosen.argv for chosen in made.flags) == ("--fit", "off")
+    assert flag(made, "--n-gpu-layers") is None
+    assert any("by hand" in note for note in made.notes)
+    with pytest.raises(NeverFits):
+        plan(shape, replace(asked, manual=Manual()), site(machine(gpu(0, 4))))
+
+
+def test_what_the_engine_places_gets_margins_and_no_places() -> None:
+    shape, where = dense(), site(machine(gpu(0, 24), gpu(1, 16, display=True)))
+    made = plan(shape, wish(shape, placement="engine"), where)
+    assert (flag(made, "--fit"), flag(made, "--fit-target")) == ("on", "128,1024")
+    assert flag(made, "--n-gpu-layers") is None
 
 
 def beside(where: Site, residents: dict[str, dict[str, int]]) -> Site:
