@@ -34,7 +34,7 @@ NOT_CUT = frozenset(
 Number = TypeVar("Number", int, float)
 
 GRID = 300  # cuts tried in one order before the best is refined
-REPAIRS = 4  # times a layout that turned out too large is tried again with less room
+REPAIRS = 6  # times a layout that turned out too large is tried again with less room
 SUBSETS = 3  # of so many GPUs or fewer every subset is tried
 
 
@@ -138,8 +138,8 @@ class Problem:
     def _in_order(self, order: tuple[str, ...]) -> Found | None:
         """The best layout that gives every GPU of ``order`` something.
 
-        The sums know a device's fixed bytes as if it had everything; the layout found is then counted exactly, and
-        when it is too large after all, the search has that much less room.
+        The sums know a device's buffers as if it had everything; the layout found is then counted exactly, and when
+        it is too large after all, the search goes on with what was missing from the sums.
         """
         rooms = [self._room(device) - self._fixed(device, order) for device in order]
         on_host = self._room(HOST) - self._host_fixed(order[0])
@@ -152,9 +152,20 @@ class Problem:
             over = self.excess(held)
             if not over:
                 return self._measured(layout, held)
-            rooms = [room - over.get(device, 0) for room, device in zip(rooms, order, strict=True)]
+            used = self._used(cut)
+            rooms = [
+                min(room, size + self._room(device) - held[device].total)
+                for room, size, device in zip(rooms, used, order, strict=True)
+            ]
             on_host -= over.get(HOST, 0)
         return None
+
+    def _used(self, cut: Cut) -> list[int]:
+        """Bytes of the blocks that each GPU has."""
+        return [
+            self._dense[high] - self._dense[low] + self._experts[high] - self._experts[low + spilled]
+            for low, high, spilled in zip(cut.bounds, cut.bounds[1:], cut.spilled, strict=False)
+        ]
 
     def _shared_layouts(self) -> Iterator[Layout]:
         """Every layer cut over all cards of one name: only such keep step, and only where llama.cpp has it."""
