@@ -15,7 +15,7 @@ from hostler.models.tensortypes import FILE_TYPES
 from hostler.testing.gguf_files import Value, write_sparse_gguf
 from hostler.testing.quantising import Named, quantised
 
-_FILE_TYPE = {label: number for number, label in FILE_TYPES.items()} | {"MXFP4": 38}
+_FILE_TYPE = {label: number for number, label in FILE_TYPES.items()} | {"MXFP4": 38, "UD-Q5_K_XL": 17}
 
 
 class Attention(msgspec.Struct, frozen=True, kw_only=True):

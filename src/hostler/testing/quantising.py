@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 _FALLBACK = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
-_BASE = {"Q4_K_M": "Q4_K", "Q5_K_M": "Q5_K"}
+# UD-Q5_K_XL chooses its types by measured importance; the mixture of Q5_K_M comes near in bytes.
+_BASE = {"Q4_K_M": "Q4_K", "Q5_K_M": "Q5_K", "UD-Q5_K_XL": "Q5_K"}
 _KEPT = ("_norm.weight", "ffn_gate_inp.weight", "ssm_conv1d.weight", "patch_embd.weight")
 _DOWN = re.compile(r"blk\.(\d+)\.ffn_down")
 _VALUES = ("attn_v.weight", "attn_qkv.weight", "attn_kv_b.weight")
@@ -29,7 +30,7 @@ class Typed(NamedTuple):
 
 
 def quantised(tensors: Sequence[Named], recipe: str, layers: int) -> list[Typed]:
-    """``tensors`` as a file of the type ``recipe`` has them: Q4_K_M, Q5_K_M, Q6_K, Q8_0, MXFP4 or F16."""
+    """``tensors`` as a file of the type ``recipe`` has them: Q4_K_M, Q5_K_M, UD-Q5_K_XL, Q6_K, Q8_0, MXFP4, F16."""
     tied = not any(tensor.name == "output.weight" for tensor in tensors)
     values = [tensor.name for tensor in tensors if tensor.name.endswith(_VALUES)]
     found = []

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from hostler.testing.blocks import gemma3, gpt_oss, latent, plain, qwen_next
 from hostler.testing.gguf_files import Value, write_sparse_gguf
 from hostler.testing.published import Attention, Experts, Linear, Published
@@ -85,6 +87,9 @@ _SECTIONS: dict[str, Value] = {
     "rope.dimension_sections": [11, 11, 10, 0],
     "rope.freq_base": 1e7,
 }
+
+# The shape of the 80B in another training; planned, but not asked of the referee a second time.
+QWEN3_CODER_NEXT = replace(QWEN3_NEXT_80B, name="Qwen3-Coder-Next", recipes=("UD-Q5_K_XL", "Q6_K"))
 
 QWEN3_5_35B = Published(
     name="Qwen3.5-35B-A3B",

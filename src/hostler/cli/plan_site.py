@@ -1,0 +1,127 @@
+"""Where `hostler plan` plans: a described machine with nothing on it, or this one with what is resident now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hostler.config.settings import Config
+from hostler.errors import HostlerError
+from hostler.hardware.facts import Machine
+from hostler.placement.wish import Room, Site, rooms_of
+
+if TYPE_CHECKING:
+    from hostler.wire.management import Instance
+
+THIS = "this"
+ANSWER_S = 0.5
+
+
+class Where(msgspec.Struct, frozen=True, kw_only=True):
+    """A site, the residents that may leave it (bytes per device by profile), and what is odd about it, in words."""
+
+    site: Site
+    leaving: dict[str, dict[str, int]] = {}
+    notes: tuple[str, ...] = ()
+
+
+def described(machine: Machine) -> Where:
+    """A machine from a file: a build that can use every device, and nothing resident."""
+    usable = tuple(device.id for device in machine.gpus)
+    return Where(site=Site(machine=machine, rooms=rooms_of(machine), usable=usable))
+
+
+def this(config: Config, config_file: Path | None, build: str | None) -> Where:
+    """This machine now. ``build`` is the one that the profile names."""
+    from hostler.config import paths
+    from hostler.hardware.inspection import inspect
+
+    residents, told = _residents(config_file)
+    ours = [each.pid for each in residents if each.pid is not None]
+    machine = inspect(paths.home(os.environ, config_file).cache, ours)
+    names, dark = _names(machine, config_file, build)
+    held = {each.profile: each.bytes or each.predicted_bytes for each in residents}
+    rooms = rooms_of(
+        machine,
+        {device: int(size) for device, size in config.memory.margin.items()},
+        None if config.memory.reserve is None else int(config.memory.reserve),
+    )
+    return Where(
+        site=Site(
+            machine=machine,
+            rooms={name: _beside(room, held, machine, config) for name, room in rooms.items()},
+            usable=tuple(names),
+            names={device: name for device, name in names.items() if name},
+        ),
+        leaving={each.profile: held[each.profile] for each in residents if not each.pinned and not each.leases},
+        notes=(*told, *dark),
+    )
+
+
+def _beside(room: Room, held: Mapping[str, Mapping[str, int]], machine: Machine, config: Config) -> Room:
+    """The room with our own engines counted as residents, not as other programs'."""
+    device = machine.device(room.device)
+    residents = {name: by[room.device] for name, by in held.items() if by.get(room.device)}
+    foreign = max(0, room.foreign - sum(residents.values()))
+    if device is not None and device.foreign is not None and not device.unified:
+        foreign = device.foreign
+    available = max(0, room.total - foreign - room.margin)
+    ceiling = config.memory.budget.get(room.device)
+    if ceiling is not None:
+        available = min(available, int(ceiling))
+    available = max(0, available - sum(residents.values()))
+    return msgspec.structs.replace(room, foreign=foreign, residents=residents, available=available)
+
+
+def _names(machine: Machine, config_file: Path | None, name: str | None) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What the build calls the GPUs that it can use, by its own list; and a sentence where it leaves them dark."""
+    if not machine.gpus:
+        return {}, ()
+    from hostler.cli.active_build import known_builds
+    from hostler.engines.capabilities import MEND, left_dark
+
+    try:
+        build = known_builds(config_file).remembered(name)
+    except HostlerError as error:
+        return {}, (str(error),)
+    if build is None:
+        assumed = {device.id: "" for device in machine.gpus}
+        return assumed, ("The build was never asked which GPUs it can use; all are assumed.",)
+    dark = left_dark(build, machine.devices)
+    usable = {device.id: "" for device in machine.gpus if build.devices}
+    return usable, ((f"{dark} {MEND}",) if dark else ())
+
+
+def _residents(config_file: Path | None) -> tuple[list[Instance], tuple[str, ...]]:
+    """What this home's gateway keeps loaded; nothing when none runs."""
+    from hostler.cli.whereabouts import state_folder
+    from hostler.client.locate import read_record
+
+    record = read_record(state_folder(config_file))
+    if record is None:
+        return [], ()
+    found = _instances(record.url)
+    if found is None:
+        return [], ("The gateway did not tell what is resident; that memory counts as other programs'.",)
+    return found, ()
+
+
+def _instances(url: str) -> list[Instance] | None:
+    """Asked without the client: importing what that needs costs more than everything else here."""
+    import http.client
+    from contextlib import closing
+    from urllib.parse import urlsplit
+
+    from hostler.wire.management import Instance
+
+    key, address = os.environ.get("HOSTLER_KEY"), urlsplit(url)
+    try:
+        with closing(http.client.HTTPConnection(address.hostname or "", address.port, timeout=ANSWER_S)) as connection:
+            connection.request("GET", "/api/instances", headers={"authorization": f"Bearer {key}"} if key else {})
+            return msgspec.json.decode(connection.getresponse().read(), type=list[Instance])
+    except (OSError, ValueError, http.client.HTTPException, msgspec.DecodeError):
+        return None
