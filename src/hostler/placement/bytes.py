@@ -95,7 +95,7 @@ def bytes_of(
     both would refuse models that run. ``ValueError`` when the layout has not as many layers as the model.
     """
     kinds: dict[str, Kind] = {device: traits.get(device, "nvidia") for device in layout.gpus} | {HOST: "host"}
-    compute = compute_of(shape, run, layout)
+    compute = compute_of(shape, run, layout, kinds)
     weights, kv, recurrent = _weights(shape, layout), _spread(kv_of(shape, run), layout), _states(shape, run, layout)
     drafts = _draft(run, layout)
     return {

@@ -1,54 +1,67 @@
 """The scratch memory in which a device computes one micro-batch.
 
 llama.cpp's graph allocator (``ggml_gallocr``) reuses what is no longer needed, so that the widest moment of the widest
-layer decides; which moment that is, and how many rows of the embedding's width are kept beside it, was found by asking
-the engine's own dry run about models that were varied one number at a time (``docs/benchmarks/placement.md``).
+layer decides, and beside it what is kept: rows of the embedding's width, the attention masks, and copies of both where
+several cards work at once. Which moment that is and what is kept beside it was found by asking the engine's own dry run
+about models that were varied one number at a time, on one device and on several (``docs/benchmarks/placement.md``).
 Everything is f32 but the attention mask, which is f16 with flash attention.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
+from hostler.hardware.facts import Kind
 from hostler.models.shape import Layer, ModelShape
 from hostler.placement.cache import cells_of, padded, tokens_at_once, window_cells
 from hostler.placement.layout import HOST, Layout, Run
 
-_F32 = 4
-_F16 = 2
-_ROTATION = 64
+_F32: Final = 4
+_F16: Final = 2
+_ROTATION: Final = 64
 # Token, position, places in the cache, which tokens get outputs.
-_INDICES = 64
+_INDICES: Final = 64
 
-# Rows of the embedding's width beside the widest moment, where the whole model is computed on one device.
-_ROWS: Final = 5
-# On the host when it only prepares the inputs of a GPU.
-_INPUT_ROWS: Final = 2
+# Rows of the embedding's width that are kept beside the widest moment: where the whole model is on the host, on a host
+# with some layers, on a card, and where a host only prepares inputs or computes routed experts.
+_ROWS_ALONE: Final = 4
+_ROWS_HOST: Final = 3
+_ROWS_CARD: Final = 2
+_ROWS_INPUT: Final = 2
+
+# Cards that work at once each hold this many copies of what is passed to them (GGML_SCHED_MAX_COPIES).
+_COPIES: Final = 4
+# More rows that a card then holds: the first gets one tensor, the others two; the host one.
+_COPIED_FIRST, _COPIED_LATER, _COPIED_HOST = 4, 8, 3
 
 # Architectures whose queries are twice as wide, because they carry a gate.
 _GATED: Final = frozenset({"qwen3next", "qwen35", "qwen35moe"})
 
+# Cards whose engine computes long prompts with weights that lie on the host, of which it then holds a copy
+# (``op_offload``: the first card, from 32 tokens on). The largest of a layer's dense tensors is at most this share.
+_OFFLOADING: Final = frozenset({"nvidia", "amd"})
+_LARGEST_TENSOR: Final = 0.45
 
-def compute_of(shape: ModelShape, run: Run, layout: Layout) -> dict[str, int]:
-    """Bytes per device of the layout, the host included."""
-    return {device: _on(device, shape, run, layout) for device in layout.devices}
+
+class _Part(NamedTuple):
+    """Layers that compute alike: one of them, whether its dense part is here, its experts, and what is copied in."""
+
+    layer: Layer
+    dense: bool
+    routed: bool
+    copied: int = 0
 
 
-def _on(device: str, shape: ModelShape, run: Run, layout: Layout) -> int:
-    tokens = tokens_at_once(run)
-    widest, attends = _widest(device, shape, run, layout)
-    computes = widest > 0
-    rows = _ROWS if computes else _INPUT_ROWS if device == HOST else 0
-    if not rows:
-        return 0
-    masks = _masks(shape, run) if attends or device == HOST else 0
-    kept = tokens * (_F32 * rows * shape.embedding + _INDICES) + masks
-    moment = _F32 * tokens * widest
-    if computes:
-        moment = max(moment, _states(device, shape, run, layout))
-    if layout.output == device:
-        moment = max(moment, _F32 * outputs_of(shape, run) * (shape.vocabulary + shape.embedding))
-    return kept + moment
+def compute_of(shape: ModelShape, run: Run, layout: Layout, traits: Mapping[str, Kind]) -> dict[str, int]:
+    """Bytes per device of the layout, the host included.
+
+    ``traits`` decides whether the first GPU computes prompts with the host's weights. For a GPU it is a prior: the
+    allocator is the same, but what a backend fuses is not.
+    """
+    parts = _parts(shape, layout, traits)
+    masks = _masks(shape, run)
+    return {device: _on(device, parts[device], masks, shape, run, layout) for device in layout.devices}
 
 
 def outputs_of(shape: ModelShape, run: Run) -> int:
@@ -63,32 +76,108 @@ def is_encoder(shape: ModelShape) -> bool:
     return all(layer.memory == "none" for layer in shape.layers)
 
 
-def _widest(device: str, shape: ModelShape, run: Run, layout: Layout) -> tuple[int, bool]:
-    """Elements per token at the widest moment on ``device``, and whether any layer there attends."""
-    widest, attends = 0, False
-    seen: set[tuple[str, bool, bool, bool]] = set()
+def copies_of(layout: Layout) -> int:
+    """How many micro-batches are under way at once.
+
+    Source: llama.cpp, ``llama_context``: several cards, split by layer, nothing at all on the host.
+    """
+    on_host = HOST in layout.layers or HOST in layout.experts or layout.output == HOST
+    return _COPIES if len(layout.gpus) > 1 and layout.split == "layer" and not on_host else 1
+
+
+def _on(device: str, parts: list[_Part], masks: int, shape: ModelShape, run: Run, layout: Layout) -> int:
+    copies, tokens = copies_of(layout), tokens_at_once(run)
+    if not parts and device != HOST and layout.output != device:
+        return 0
+    alone = not layout.gpus
+    moment = max((_moment(part, device, shape, run, layout) for part in parts), default=0)
+    if layout.output == device:
+        moment = max(moment, _F32 * outputs_of(shape, run) * (shape.vocabulary + shape.embedding))
+    rows = _F32 * shape.embedding * (_kept(device, parts, alone) + (_copied(device, layout) if copies > 1 else 0))
+    return tokens * (rows + _INDICES) + masks * copies + moment
+
+
+def _kept(device: str, parts: list[_Part], alone: bool) -> int:
+    if device != HOST:
+        return _ROWS_CARD
+    if not any(part.dense for part in parts):
+        return _ROWS_INPUT
+    return _ROWS_ALONE if alone else _ROWS_HOST
+
+
+def _copied(device: str, layout: Layout) -> int:
+    if device == HOST:
+        return _COPIED_HOST
+    return _COPIED_FIRST if layout.layers[0] == device else _COPIED_LATER
+
+
+def _parts(shape: ModelShape, layout: Layout, traits: Mapping[str, Kind]) -> dict[str, list[_Part]]:
+    """What each device computes; layers that compute alike only once."""
+    found: dict[str, list[_Part]] = {device: [] for device in layout.devices}
+    helper = next((gpu for gpu in layout.gpus[:1] if traits.get(gpu, "nvidia") in _OFFLOADING), None)
+    tensor = int(_LARGEST_TENSOR * max(layer.feed_forward for layer in shape.layers))
+    seen = set()
     for layer, at, experts in zip(shape.layers, layout.layers, layout.experts, strict=True):
-        here, routed = at == device or layout.split == "tensor", experts == device and layer.experts > 0
-        kind = (layer.memory, here, routed, layer.experts > 0)
-        if layer.prediction or not (here or routed) or kind in seen:
+        routed = layer.experts > 0
+        alike = (layer.memory, layer.query_width, layer.state_bytes, routed, at, experts if routed else at)
+        if layer.prediction or alike in seen:
             continue
-        seen.add(kind)
-        attends = attends or (here and layer.memory not in ("recurrent", "none"))
-        widest = max(widest, _routed(shape) if routed else 0, _dense(layer, shape, run) if here else 0)
-    return widest, attends
+        seen.add(alike)
+        for device in layout.gpus if layout.split == "tensor" and at != HOST else (at,):
+            found[device].append(_Part(layer, True, routed and experts == at))
+        if routed and experts != at:
+            found[experts].append(_Part(layer, False, True))
+        if helper and (at == HOST or (routed and experts == HOST)):
+            copied = shape.expert_tensor if routed and experts == HOST else tensor
+            found[helper].append(_Part(layer, at == HOST, routed and experts == HOST, copied))
+    return found
+
+
+def _moment(part: _Part, device: str, shape: ModelShape, run: Run, layout: Layout) -> int:
+    """The widest moment of a part in bytes: its network, its attention, or its recurrent state."""
+    layer, tokens = part.layer, tokens_at_once(run)
+    width, states = _network(part, device, shape, layout), 0
+    if part.dense and layer.memory not in ("recurrent", "none"):
+        width = max(width, shape.embedding + max(_attention(layer, shape, run), shape.embedding))
+    if part.dense and layer.state_bytes:
+        # Each slot's state as it was and as it becomes.
+        states = _F32 * tokens * (shape.embedding + layer.recurrent_width) + 2 * layer.state_bytes * run.slots
+    return max(_F32 * tokens * width, states) + part.copied
+
+
+def _network(part: _Part, device: str, shape: ModelShape, layout: Layout) -> int:
+    """Elements per token: of the experts, the dense network, or what comes back from experts elsewhere."""
+    embedding = shape.embedding
+    if not part.dense:
+        return _routed(shape) + embedding // 4
+    beside = _beside(part.layer, shape, layout)
+    if part.routed:
+        return _routed(shape) + beside + (embedding * 3 // 2 if _is_fed(device, layout) else 0)
+    if part.layer.experts:
+        return 2 * shape.active * embedding + beside
+    return 3 * shape.feed_forward_width + beside
+
+
+def _is_fed(device: str, layout: Layout) -> bool:
+    """Whether a card goes on from where the host left off, between layers or after experts."""
+    if device == HOST:
+        return False
+    between = zip(layout.layers, layout.layers[1:], strict=False)
+    within = zip(layout.experts, layout.layers, strict=True)
+    return (HOST, device) in {*between, *within}
+
+
+def _beside(layer: Layer, shape: ModelShape, layout: Layout) -> int:
+    """What attention left, which stays beside the network that follows; the host alone reuses it."""
+    if not layout.gpus or shape.architecture in _GATED:
+        return shape.embedding
+    return max(shape.embedding, layer.query_width // (4 if layer.memory == "mla" else 2))
 
 
 def _routed(shape: ModelShape) -> int:
     """Gate, up and their product for each active expert; what comes down fits where two of them were, or not."""
     product = 3 * shape.active * shape.expert_width
     return product + (shape.active * shape.embedding if shape.embedding > 2 * shape.expert_width else 0)
-
-
-def _dense(layer: Layer, shape: ModelShape, run: Run) -> int:
-    width = 0 if layer.experts else 3 * shape.feed_forward_width
-    if layer.memory in ("recurrent", "none"):
-        return max(width, shape.embedding)
-    return max(width, _attention(layer, shape, run), shape.embedding)
 
 
 def _attention(layer: Layer, shape: ModelShape, run: Run) -> int:
@@ -99,16 +188,6 @@ def _attention(layer: Layer, shape: ModelShape, run: Run) -> int:
     if layer.memory == "mla":
         return layer.query_width * 5 // 4
     return layer.query_width * (2 if shape.architecture in _GATED else 1)
-
-
-def _states(device: str, shape: ModelShape, run: Run, layout: Layout) -> int:
-    """What a recurrent layer needs: its width per token, and each slot's state as it was and as it becomes."""
-    found = 0
-    for layer, at in zip(shape.layers, layout.layers, strict=True):
-        if layer.state_bytes and not layer.prediction and (at == device or layout.split == "tensor"):
-            width = _F32 * tokens_at_once(run) * layer.recurrent_width
-            found = max(found, width + 2 * layer.state_bytes * run.slots)
-    return found
 
 
 def _masks(shape: ModelShape, run: Run) -> int:
