@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -215,17 +215,21 @@ class _Planner:
         if least is None:
             return None
         bound = MAX_CONTEXT_COST * least.found.seconds
-        low, high = low // STEP, max(self.shape.context // STEP, low // STEP)
-        if self._within(self.shape.context, bound):
+        runs = [
+            replace(least.run, cache_k=keys, cache_v=values) for keys, values in map(self.wish.cache, self._caches())
+        ]
+        if self._within(runs, self.shape.context, bound):
             return self.shape.context
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self._within(middle * STEP, bound) else (low, middle)
-        return max(low * STEP, min(self.wish.least_context, self.shape.context))
+        first, last = low // STEP, max(self.shape.context // STEP, low // STEP)
+        while last - first > 1:
+            middle = (first + last) // 2
+            first, last = (middle, last) if self._within(runs, middle * STEP, bound) else (first, middle)
+        return max(first * STEP, low)
 
-    def _within(self, context: int, bound: float) -> bool:
-        option = self.best(context)
-        return option is not None and option.found.seconds <= bound
+    def _within(self, runs: Sequence[Run], context: int, bound: float) -> bool:
+        """Whether one of ``runs``, with that context, is quick enough; the coarsest cache is tried first."""
+        options = (self._placed(replace(run, context=context)) for run in reversed(runs))
+        return any(option is not None and option.found.seconds <= bound for option in options)
 
     # --- what comes out ---------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import combinations, permutations
+from itertools import combinations
 from math import comb
 from typing import NamedTuple, TypeVar
 
@@ -33,7 +33,7 @@ NOT_CUT = frozenset(
 
 Number = TypeVar("Number", int, float)
 
-GRID = 300  # cuts tried in one order before the best is refined
+GRID = 100  # cuts tried in one order before the best is refined
 REPAIRS = 6  # times a layout that turned out too large is tried again with less room
 SUBSETS = 3  # of so many GPUs or fewer every subset is tried
 
@@ -105,6 +105,9 @@ class Problem:
     def best(self, gpus: Sequence[str]) -> Found | None:
         """The best layout on one or several of ``gpus`` and the host; None when none fits."""
         fast = sorted(gpus, key=lambda device: self._time[device][-1] + self._expert_time[device][-1])
+        alone = self.found(self._alone(fast[0]))
+        if alone is not None and not self._shared_layouts():
+            return alone  # nothing is quicker than the fastest card with everything
         found = [each for order in _orders(fast) if (each := self._in_order(order)) is not None]
         found += [each for layout in self._shared_layouts() if (each := self.found(layout)) is not None]
         return min(found, key=lambda each: (each.seconds, len(each.layout.gpus)), default=None)
@@ -167,18 +170,22 @@ class Problem:
             for low, high, spilled in zip(cut.bounds, cut.bounds[1:], cut.spilled, strict=False)
         ]
 
-    def _shared_layouts(self) -> Iterator[Layout]:
+    def _alone(self, gpu: str) -> Layout:
+        layout = whole(self._shape, gpu)
+        return replace(layout, projector=HOST) if self._projector_on_host else layout
+
+    def _shared_layouts(self) -> list[Layout]:
         """Every layer cut over all cards of one name: only such keep step, and only where llama.cpp has it."""
         if self._shape.architecture in NOT_CUT or not self._run.flash_attention:
-            return
+            return []
+        found = []
         devices = [device for device in self._site.machine.devices if device.id in self._site.usable]
         for name in dict.fromkeys(device.name for device in devices):
             alike = tuple(device.id for device in devices if device.name == name)
             if len(alike) > 1:
                 share = (1 / len(alike),) * len(alike)
-                home = HOST if self._projector_on_host else alike[0]
-                one = replace(whole(self._shape, alike[0]), projector=home)
-                yield replace(one, gpus=alike, split="tensor", shares=share)
+                found.append(replace(self._alone(alike[0]), gpus=alike, split="tensor", shares=share))
+        return found
 
     def _fixed(self, device: str, order: tuple[str, ...]) -> int:
         """Bytes that a GPU of ``order`` holds beside blocks: buffers, its process, with the first projector and draft,
@@ -298,16 +305,13 @@ def _better(one: Cut | None, other: Cut | None) -> Cut | None:
 
 
 def _orders(fast: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Which GPUs, in which order: every one of a few; of many the fastest first, and the slowest first."""
-    if len(fast) <= SUBSETS:
-        for size in range(1, len(fast) + 1):
-            for chosen in combinations(fast, size):
-                yield from permutations(chosen)
-        return
+    """Which GPUs, in which order: every subset of a few, of many the fastest; the fastest first, and the slowest."""
     for size in range(1, len(fast) + 1):
-        yield tuple(fast[:size])
-        if size > 1:
-            yield tuple(reversed(fast[:size]))
+        subsets = combinations(fast, size) if len(fast) <= SUBSETS else [tuple(fast[:size])]
+        for chosen in subsets:
+            yield chosen
+            if size > 1:
+                yield tuple(reversed(chosen))
 
 
 def _grid(first: int, count: int, gpus: int) -> Iterator[tuple[int, ...]]:
