@@ -1,91 +1,183 @@
-"""Whether a variant that is still at the hub would fit this machine; known from its header alone."""
+"""What the variants of a model at the hub would be like on this machine; known from their headers alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import msgspec
+from msgspec.structs import replace
 
+from hostler.cli.output import rate
 from hostler.config.quantities import format_bytes
-from hostler.errors import HostlerError
-from hostler.models.facts import GgufFacts
+from hostler.config.settings import Profile
+from hostler.errors import HostlerError, NeverFits
+from hostler.hardware.facts import HOST
 from hostler.models.hub import Repository, read_header
-from hostler.models.variants import RemoteFile, Variant
+from hostler.models.variants import RemoteFile, Variant, usual
+
+if TYPE_CHECKING:
+    from hostler.cli.plan_site import Where
+    from hostler.models.remote import RemoteModel
+    from hostler.models.shape import Layer, ModelShape
+    from hostler.placement.plan import Plan
+    from hostler.placement.wish import Site, Wish
+
+#: Up to so many variants each header is read; of more, one stands for all.
+HEADERS = 8
+_AT_ONCE = 4
+_ENDLESS = 2**62
+
+
+class Outlook(msgspec.Struct, frozen=True, kw_only=True):
+    """One variant on this machine, with default settings.
+
+    ``plan`` is None when it does not fit; ``over`` is then by how many bytes. ``need`` is bytes per device, of the
+    host alone when it does not fit. ``about``: told from another variant's header.
+    """
+
+    plan: Plan | None
+    need: dict[str, int]
+    over: int = 0
+    about: bool = False
+
+    @property
+    def spilled(self) -> int:
+        """Bytes of weights that lie on the host beside GPUs; the token table always does."""
+        if self.plan is None or not self.plan.layout.gpus:
+            return 0
+        held = self.plan.bytes.get(HOST)
+        return held.weights if held is not None and _leaves_gpus(self.plan) else 0
+
+    def words(self) -> str:
+        """Where it would lie, in a few words: ``on gpu0``, ``spills 2.1 GiB to the host``."""
+        about = "about " if self.about else ""
+        if self.plan is None:
+            return f"does not fit, by {about}{format_bytes(self.over)}" if self.over else "does not fit"
+        if self.spilled:
+            return f"spills {about}{format_bytes(self.spilled)} to the host"
+        if not self.plan.layout.gpus:
+            return "in main memory"
+        return f"on {' and '.join(sorted(self.plan.layout.gpus))}"
+
+
+def _leaves_gpus(plan: Plan) -> bool:
+    return HOST in plan.layout.layers or HOST in plan.layout.experts
 
 
 class Fitting(msgspec.Struct, frozen=True):
-    """One header stands for all variants: they differ in the bytes of their tensors, which are their files.
+    """The outlook of each variant by its label; nothing for those of which no header could be read."""
 
-    ``facts`` is None when no header could be read; then nothing is known. ``budget`` is what engines may hold
-    per device now, in bytes.
-    """
-
-    facts: GgufFacts | None
-    projector: int
-    budget: dict[str, int]
+    outlooks: dict[str, Outlook]
 
     @classmethod
     def of(
         cls, config_file: Path | None, repository: Repository, variants: Sequence[Variant], projector: RemoteFile | None
     ) -> Fitting:
-        """Reads one header over HTTP (that of the variant with the fewest files), and the machine's memory."""
-        smallest = min(variants, key=lambda variant: (len(variant.files), variant.size))
-        try:
-            facts = anyio.run(read_header, repository, smallest).facts
-        except (HostlerError, OSError):  # nothing to say about it is no reason not to fetch
-            facts = None
-        return cls(facts, projector.size if projector else 0, _budget(config_file))
+        """Reads headers over HTTP: of each variant, or of one where there are many. And looks at this machine."""
+        from hostler.cli.plan_site import this
+        from hostler.cli.whereabouts import load_config
 
-    def need(self, variant: Variant) -> dict[str, int] | None:
-        """Predicted bytes per device with default settings."""
-        if self.facts is None:
-            return None
-        from hostler.config.settings import Profile
-        from hostler.engines.command import CHECKPOINTS
-        from hostler.fleet.catalogue import context_of
-        from hostler.placement.hostonly import Need, estimate
+        found = anyio.run(_headers, repository, _to_read(variants))
+        if not found:
+            return cls({})
+        where = this(load_config(config_file).config, config_file, None)
+        images = projector.size if projector else 0
+        return cls({variant.label: outlook(variant, found, where, images) for variant in variants})
 
-        facts = msgspec.structs.replace(self.facts, tensor_bytes=variant.size)
-        profile = Profile(model=variant.label)
-        return estimate(
-            Need(
-                facts=facts,
-                context=context_of(profile, facts),
-                slots=profile.slots,
-                checkpoints=CHECKPOINTS,
-                projector=self.projector,
-            )
-        )
-
-    def fits(self, variant: Variant) -> bool | None:
-        """Whether that is within the budget; None when it is not known."""
-        need = self.need(variant)
-        if need is None:
-            return None
-        return all(size <= self.budget.get(device, 0) for device, size in need.items())
-
-    def over(self, variant: Variant) -> int:
-        """Bytes beyond the budget, all devices together; 0 when it fits or nothing is known."""
-        need = self.need(variant) or {}
-        return sum(max(0, size - self.budget.get(device, 0)) for device, size in need.items())
+    def of_variant(self, variant: Variant) -> Outlook | None:
+        """None when nothing is known."""
+        return self.outlooks.get(variant.label)
 
     def words(self, variant: Variant) -> str:
-        """The same in words; empty when it is not known."""
-        need = self.need(variant)
-        if need is None:
+        """A sentence on it, without its end; empty when nothing is known."""
+        found = self.of_variant(variant)
+        if found is None:
             return ""
-        told = ", ".join(
-            f"{format_bytes(size)} of {format_bytes(self.budget.get(device, 0))} on {device}"
-            for device, size in need.items()
+        if found.plan is None:
+            told = f"does NOT fit: needs about {format_bytes(found.need[HOST])}"
+            return f"{told}, {format_bytes(found.over)} too much" if found.over else told
+        return f"fits: {found.words()}, about {rate(found.plan.speeds[0].decode.value)} tokens/s"
+
+
+def _to_read(variants: Sequence[Variant]) -> Sequence[Variant]:
+    if len(variants) <= HEADERS:
+        return variants
+    return [usual(variants) or variants[len(variants) // 2]]
+
+
+async def _headers(repository: Repository, variants: Sequence[Variant]) -> dict[str, RemoteModel]:
+    """By label; those that cannot be read are left out: nothing to say about one is no reason not to fetch it."""
+    found: dict[str, RemoteModel] = {}
+    at_once = anyio.CapacityLimiter(_AT_ONCE)
+
+    async def read(variant: Variant) -> None:
+        async with at_once:
+            try:
+                found[variant.label] = await read_header(repository, variant)
+            except (HostlerError, OSError):
+                return
+
+    async with anyio.create_task_group() as group:
+        for variant in variants:
+            group.start_soon(read, variant)
+    return found
+
+
+def outlook(variant: Variant, found: Mapping[str, RemoteModel], where: Where, images: int = 0) -> Outlook:
+    """What ``variant`` would be like at ``where``, from its own header in ``found``, else from another's.
+
+    ``images`` is the size of its projector in bytes.
+    """
+    from hostler.engines.command import CHECKPOINTS
+    from hostler.fleet.catalogue import task_of
+    from hostler.placement.planner import plan_beside
+    from hostler.placement.wish import wish_of
+
+    own = found.get(variant.label)
+    model = own or next(iter(found.values()))
+    shape = model.shape if own else _scaled(model.shape, variant.size / model.size)
+    wish = wish_of(
+        Profile(model=variant.label), shape, task=task_of(model.facts), projector=images, checkpoints=CHECKPOINTS
+    )
+    try:
+        made = plan_beside(shape, wish, where.site, where.leaving)
+    except NeverFits:
+        need = _unbounded(shape, wish, where.site)
+        return Outlook(plan=None, need=need, over=max(0, need[HOST] - _there(where.site)), about=own is None)
+    return Outlook(plan=made, need=made.need, about=own is None)
+
+
+def _unbounded(shape: ModelShape, wish: Wish, site: Site) -> dict[str, int]:
+    """What it would take on a host without end."""
+    from hostler.placement.planner import plan
+
+    machine = replace(site.machine, devices=(site.machine.host,))
+    room = replace(site.rooms[HOST], available=_ENDLESS)
+    return plan(shape, wish, replace(site, machine=machine, rooms={HOST: room}, usable=())).need
+
+
+def _there(site: Site) -> int:
+    """Bytes that it may use, all devices together; memory that GPUs share with the host counts once."""
+    shared = {device.id for device in site.machine.devices if device.unified}
+    usable = (*site.usable, HOST)
+    return sum(room.available for name, room in site.rooms.items() if name in usable and name not in shared)
+
+
+def _scaled(shape: ModelShape, ratio: float) -> ModelShape:
+    """``shape`` with tensors of so many times the bytes."""
+
+    def scaled(layer: Layer) -> Layer:
+        return replace(
+            layer,
+            attention=round(layer.attention * ratio),
+            feed_forward=round(layer.feed_forward * ratio),
+            experts=round(layer.experts * ratio),
+            shared_experts=round(layer.shared_experts * ratio),
+            recurrent=round(layer.recurrent * ratio),
         )
-        return f"fits: needs about {told}" if self.fits(variant) else f"does NOT fit: needs about {told}"
 
-
-def _budget(config_file: Path | None) -> dict[str, int]:
-    from hostler.cli.whereabouts import load_config
-    from hostler.fleet.memory import Budget
-    from hostler.reports import devices
-
-    return Budget(load_config(config_file).config.memory, devices).bytes
+    layers = tuple(scaled(layer) for layer in shape.layers)
+    return replace(shape, layers=layers, input=round(shape.input * ratio), output=round(shape.output * ratio))

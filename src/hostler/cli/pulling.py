@@ -17,6 +17,7 @@ from hostler.cli.progress import progress
 from hostler.errors import HomeError, InvalidRequest, ModelError
 
 if TYPE_CHECKING:
+    from hostler.cli.fitting import Outlook
     from hostler.models.download import Fetched, Wanted
     from hostler.models.hub import Reference, Repository
     from hostler.models.variants import RemoteFile, Variant
@@ -35,7 +36,9 @@ Revision = Annotated[
 class VariantInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One variant. ``need`` is predicted bytes per device with default settings, None where no header was read.
 
-    ``fits``: within what engines may hold on this machine now; ``over`` is by how much it is more.
+    ``fits``: within what engines may hold on this machine now; ``over`` is by how much it is more. ``decode`` and
+    ``prefill`` are predicted tokens per second with an empty context, ``spilled`` the bytes of weights that GPUs leave
+    to the host. ``about``: judged by another variant's header.
     """
 
     label: str
@@ -44,6 +47,11 @@ class VariantInfo(msgspec.Struct, frozen=True, kw_only=True):
     need: dict[str, int] | None
     fits: bool | None
     over: int = 0
+    where: str = ""
+    decode: float | None = None
+    prefill: float | None = None
+    spilled: int = 0
+    about: bool = False
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,17 +245,7 @@ def _offer(
     from hostler.models.download import missing_bytes
 
     fitting = Fitting.of(session.config, repository, known, projector)
-    shown = tuple(
-        VariantInfo(
-            label=variant.label,
-            size=variant.size,
-            files=tuple(file.path for file in variant.files),
-            need=fitting.need(variant),
-            fits=fitting.fits(variant),
-            over=fitting.over(variant),
-        )
-        for variant in known
-    )
+    shown = tuple(_variant(variant, fitting.of_variant(variant)) for variant in known)
     return Offer(
         source=repository.name,
         revision=repository.commit,
@@ -257,6 +255,26 @@ def _offer(
         folder=_models(session).joinpath(*repository.name.split("/")),
         missing=sum(missing_bytes(each) for each in wanted),
         free=_free(_models(session)),
+    )
+
+
+def _variant(variant: Variant, outlook: Outlook | None) -> VariantInfo:
+    files = tuple(file.path for file in variant.files)
+    if outlook is None:
+        return VariantInfo(label=variant.label, size=variant.size, files=files, need=None, fits=None)
+    speed = outlook.plan.speeds[0] if outlook.plan else None
+    return VariantInfo(
+        label=variant.label,
+        size=variant.size,
+        files=files,
+        need=outlook.need,
+        fits=outlook.plan is not None,
+        over=outlook.over,
+        where=outlook.words(),
+        decode=speed.decode.value if speed else None,
+        prefill=speed.prefill.value if speed else None,
+        spilled=outlook.spilled,
+        about=outlook.about,
     )
 
 
@@ -279,14 +297,15 @@ def _show(session: Session, offer: Offer) -> None:
         output.write_json(offer)
         return
     if offer.variants:
-        shown = output.table("VARIANT", "SIZE", "NEEDS", "FITS", "FILES", right=("SIZE", "FILES"), fold="NEEDS")
+        shown = output.table(
+            "VARIANT", "SIZE", "TOK/S", "PROMPT", "ON THIS MACHINE", right=("SIZE", "TOK/S", "PROMPT"),
+            fold="ON THIS MACHINE",
+        )  # fmt: skip
         for each in offer.variants:
             mark = "*" if each.label == offer.chosen else ""
-            fits = {True: "yes", False: f"no, by {output.size(each.over)}", None: "-"}[each.fits]
-            shown.add_row(
-                Text(each.label + mark), output.size(each.size), output.per_device(each.need or {}), fits,
-                str(len(each.files)),
-            )  # fmt: skip
+            place = Text(each.where or "-", style="red" if each.fits is False else "yellow" if each.spilled else "")
+            speeds = (output.rate(each.decode), output.rate(each.prefill))
+            shown.add_row(Text(each.label + mark), output.size(each.size), *speeds, place)
         output.console(session).print(shown)
     if offer.projector:
         print(f"With images: {offer.projector} comes along.")

@@ -21,7 +21,7 @@ def refusal(shape: ModelShape, wish: Wish, site: Site, run: Run) -> NeverFits:
     told = ", ".join(f"{format_bytes(size)} {name}" for name, size in parts.items() if size)
     return NeverFits(
         f"It needs about {format_bytes(held.total)} ({told}), and there is {_there(rooms)}.",
-        hint=_hint(wish, held.kv, held.total, rooms),
+        hint=_hint(wish, held.kv, held.total, _most(site, rooms)),
     )
 
 
@@ -36,8 +36,13 @@ def _taken(room: Room) -> str:
     return f" ({format_bytes(room.total)} less {', '.join(taken)})" if taken else ""
 
 
-def _hint(wish: Wish, cache: int, total: int, rooms: list[Room]) -> str:
-    most = sum(room.available for room in rooms)
+def _most(site: Site, rooms: list[Room]) -> int:
+    """All that is there; memory that GPUs share with the host counts once."""
+    shared = {device.id for device in site.machine.devices if device.unified}
+    return sum(room.available for room in rooms if room.device not in shared)
+
+
+def _hint(wish: Wish, cache: int, total: int, most: int) -> str:
     if total - cache > most:
         return "Take a smaller quantisation or a smaller model; no context is small enough."
     if not wish.open_cache and wish.cache_k == "f16":

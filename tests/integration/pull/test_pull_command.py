@@ -68,6 +68,8 @@ def test_a_dry_run_reads_headers_only(hub: Hub, home: Path, hostler: Run) -> Non
     assert told["projector"] == "mmproj-F16.gguf"
     assert all(variant["need"]["host"] > variant["size"] for variant in told["variants"])
     assert all(variant["fits"] for variant in told["variants"])
+    assert all(variant["decode"] > 0 and not variant["about"] for variant in told["variants"])
+    assert {variant["where"] for variant in told["variants"]} == {"in main memory"}
     assert there(home) == {}
 
 
@@ -76,7 +78,8 @@ def test_what_does_not_fit_says_by_how_much(hub: Hub, home: Path, hostler: Run) 
     told = json.loads(hostler("pull", REPO, "--dry-run", "--json").stdout)["variants"]
     assert [each["fits"] for each in told] == [False] * 3
     assert [each["over"] for each in told] == [each["need"]["host"] - 64 * 2**20 for each in told]
-    assert "no, by " in hostler("pull", REPO, "--dry-run").stdout
+    assert all(each["decode"] is None for each in told)
+    assert "does not fit, by " in hostler("pull", REPO, "--dry-run").stdout
 
 
 def test_the_nearest_variant_is_named(hub: Hub, home: Path, hostler: Run) -> None:
