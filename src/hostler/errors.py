@@ -45,9 +45,20 @@ envelopes are mapped in :mod:`hostler.gateway.errors`.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 Source = Literal["gateway", "engine"]
+
+
+class Shortage(NamedTuple):
+    """Memory that an engine could not get.
+
+    ``device`` is the engine's name for it (``CUDA0``; ``host``), "" when it did not say; ``wanted`` the bytes that it
+    asked for at once, 0 when it did not say.
+    """
+
+    device: str
+    wanted: int
 
 
 class HostlerError(Exception):
@@ -172,11 +183,12 @@ class DownloadFailed(ModelError):
 
 
 class EngineError(HostlerError):
-    """An engine did not do what it should."""
+    """An engine did not do what it should. ``shortage`` is set when that was for want of memory."""
 
     code = "engine_error"
     source: ClassVar[Source] = "engine"
     default_hint = "`hostler logs PROFILE` shows what the engine said."
+    shortage: Shortage | None = None
 
 
 class FlagConflict(EngineError):

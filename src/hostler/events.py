@@ -96,6 +96,64 @@ class EngineMemory(Event, frozen=True, kw_only=True, tag="engine.memory"):
     mib: float
 
 
+class Sizes(msgspec.Struct, frozen=True):
+    """MiB of one class of memory: as the plan had it, and as the engine reported it."""
+
+    predicted: float
+    reported: float
+
+
+class PlacementMeasured(Event, frozen=True, kw_only=True, tag="placement.measured"):
+    """A load is over: ``devices`` compares it with its plan, by device and class (weights, kv, compute, ...).
+
+    ``held`` is MiB that the process really holds by device. ``warnings`` say what was off by more than it should.
+    """
+
+    instance: str
+    profile: str
+    devices: dict[str, dict[str, Sizes]]
+    held: dict[str, float] = {}
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def level(self) -> Literal["info", "warning"]:
+        """How it is logged."""
+        return "warning" if self.warnings else "info"
+
+
+class LoadRetried(Event, frozen=True, kw_only=True, tag="load.retried"):
+    """A profile ran out of memory on ``device`` and is loaded once more (``attempt`` counts), with ``what`` changed.
+
+    ``rung`` is ubatch, kv, host, context or evict. An engine that was lost in mid-run is loaded so when it is needed.
+    """
+
+    instance: str
+    profile: str
+    rung: str
+    device: str
+    what: str
+    attempt: int
+    level: Literal["warning"] = "warning"
+
+
+class SlowerThanPredicted(Event, frozen=True, kw_only=True, tag="speed.low"):
+    """An instance's first answers took longer than its plan said: tokens/s ``measured`` and ``predicted``.
+
+    ``phase`` is decode or prefill, ``depth`` the tokens in the cache then. ``cause`` is the likely one, ``text`` says
+    it in words.
+    """
+
+    instance: str
+    profile: str
+    phase: Literal["decode", "prefill"]
+    measured: float
+    predicted: float
+    depth: int
+    cause: Literal["spill", "throttled", "other process", "unknown"]
+    text: str
+    level: Literal["warning"] = "warning"
+
+
 class EngineMessage(Event, frozen=True, kw_only=True, tag="engine.message"):
     """The engine logged a warning or an error."""
 
@@ -183,6 +241,9 @@ AnyEvent = (
     | InstanceChanged
     | LoadProgress
     | EngineMemory
+    | PlacementMeasured
+    | LoadRetried
+    | SlowerThanPredicted
     | EngineMessage
     | Swap
     | RequestQueued

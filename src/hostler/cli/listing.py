@@ -47,7 +47,8 @@ async def ls(session: Session, show_all: AllOption = False) -> None:
 async def ps(session: Session) -> None:
     """List the running engines.
 
-    Shows state, memory per device, leases of slots, tokens/s, idle time and its limit.
+    Shows state, memory per device, leases of slots, tokens/s, idle time and its limit; and what is other than the
+    profile asks, after it ran out of memory.
     """
     from hostler.cli import output
 
@@ -58,7 +59,11 @@ async def ps(session: Session) -> None:
     elif not running:
         print("Nothing is loaded. A request loads its profile by itself; `hostler load PROFILE` does it now.")
     else:
-        output.console(session).print(_instances(running))
+        screen = output.console(session)
+        screen.print(_instances(running))
+        for instance in running:
+            for change in instance.changed:
+                screen.print(f"{instance.profile}: {change}", style="yellow", markup=False, highlight=False)
     _warn_of_dark_gpus(session)
 
 

@@ -127,6 +127,8 @@ def describe(event: AnyEvent, profile: str) -> str:
             return f"{stage} ({elapsed:.0f} s)"
         case events.LoadProgress(stage=stage, fraction=float(fraction), elapsed_s=elapsed):
             return f"{bar(fraction)} {fraction:4.0%}  {stage} ({elapsed:.0f} s)"
+        case events.LoadRetried(profile=other, what=what, device=device) if other == profile:
+            return f"out of memory on {device}; once more, {what}"
         case events.Swap(evicted=evicted) if evicted:
             return f"making room: {', '.join(evicted)} leaves"
         case events.InstanceChanged(profile=other, state=state):

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from hostler.errors import EngineLost, FlagUnsupported, KilledBySignal, LoadFailed, OutOfMemory
+from hostler.errors import EngineLost, FlagUnsupported, KilledBySignal, LoadFailed, OutOfMemory, Shortage
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +42,8 @@ _OUT_OF_MEMORY = re.compile(
     r"|unable to allocate|mmap failed.*allocate|insufficient memory|failed to mlock|failed to fit params",
     re.IGNORECASE,
 )
+_GPU = re.compile(r"cuda|hip|vulkan|metal|vk::|Device", re.IGNORECASE)
+_HOST = re.compile(r"bad_alloc|aligned_malloc|mmap failed|mlock|cannot allocate memory|cpu|_Host buffer", re.IGNORECASE)
 _BIND = re.compile(r"couldn't bind|failed to bind|bind.*(?:in use|failed)|address already in use", re.IGNORECASE)
 _FLAG = re.compile(r"(?:error: )?(?:invalid argument|unknown argument|error while handling argument).{0,160}")
 _MISSING_TENSOR = re.compile(r"missing tensor '([^']+)'")
@@ -94,12 +96,24 @@ def after_ready(ending: Ending) -> EngineLost:
     else:
         why = f"ended with code {ending.returncode}"
     last = last_error(ending.lines)
-    return EngineLost(f"The engine of `{ending.profile}` {why}{f' ({last})' if last else ''}.")
+    error = EngineLost(f"The engine of `{ending.profile}` {why}{f' ({last})' if last else ''}.")
+    error.shortage = shortage(ending.lines)
+    return error
 
 
 def could_not_allocate(lines: Iterable[str]) -> bool:
     """Whether the log says that memory could not be had."""
     return any(_OUT_OF_MEMORY.search(line) for line in lines)
+
+
+def shortage(lines: Iterable[str]) -> Shortage | None:
+    """Which device lacked memory and how much was asked for at once; None when memory was not the cause."""
+    telling = [line for line in lines if _OUT_OF_MEMORY.search(line)]
+    if not telling:
+        return None
+    devices = filter(None, map(_device_name, telling))
+    sizes = filter(None, map(_wanted, telling))
+    return Shortage(next(devices, ""), next(sizes, 0))
 
 
 def could_not_bind(lines: Iterable[str]) -> bool:
@@ -142,21 +156,40 @@ def _memory(ending: Ending) -> OutOfMemory | None:
     line = next((each for each in ending.lines if _OUT_OF_MEMORY.search(each)), None)
     if line is None:
         return None
-    return OutOfMemory(f"The engine of `{ending.profile}` could not get {_size(line)} memory on {_device(line)}.")
+    error = OutOfMemory(f"The engine of `{ending.profile}` could not get {_size(line)} memory on {_device(line)}.")
+    error.shortage = shortage(ending.lines)
+    return error
+
+
+def _device_name(line: str) -> str:
+    """The device as its buffers are called; "" when the line only says that it is a GPU's."""
+    found = _PLACE.search(line)
+    if found is None:
+        return "host" if _HOST.search(line) else ""
+    if found[2]:
+        return found[2]
+    return f"{'ROCm' if 'hip' in line.lower() else 'CUDA'}{found[1]}"
 
 
 def _device(line: str) -> str:
     if found := _PLACE.search(line):
         return f"device {found[1]}" if found[1] else found[2]
-    return "the GPU" if re.search(r"cuda|hip|vulkan|metal|vk::|Device", line, re.IGNORECASE) else "host"
+    return "the GPU" if _GPU.search(line) else "host"
 
 
 def _size(line: str) -> str:
+    mib = _wanted(line) / 2**20
+    if not mib:
+        return "enough"
+    return f"{mib / 1024:.1f} GiB of" if mib >= 1024 else f"{mib:.0f} MiB of"
+
+
+def _wanted(line: str) -> int:
+    """Bytes that the line asks for; 0 when it does not say."""
     found = _SIZE.search(line)
     if found is None:
-        return "enough"
-    mib = float(found[1]) if found[1] else int(found[2] or found[3]) / 2**20
-    return f"{mib / 1024:.1f} GiB of" if mib >= 1024 else f"{mib:.0f} MiB of"
+        return 0
+    return int(float(found[1]) * 2**20) if found[1] else int(found[2] or found[3])
 
 
 def _signal(ending: Ending) -> KilledBySignal | None:

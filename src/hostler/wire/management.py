@@ -91,7 +91,10 @@ class ProfileInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
-    """``GET /api/instances``: one running engine process. ``bytes`` is measured, else predicted."""
+    """``GET /api/instances``: one running engine process. ``bytes`` is measured, else predicted.
+
+    ``changed`` says what is other than the profile asks, after it ran out of memory.
+    """
 
     id: str
     profile: str
@@ -111,6 +114,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     load_s: float | None
     started_at: float
     argv: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
 
 
 class RequestInFlight(msgspec.Struct, frozen=True, kw_only=True):

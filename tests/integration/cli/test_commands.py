@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from cli_run import Run
-from fake_gateway import FakeGateway, profile
+from fake_gateway import INSTANCE, FakeGateway, profile
 
 from hostler.client.problems import CLASSES
 from hostler.errors import UnknownProfile
@@ -50,6 +50,12 @@ def test_ps(gateway: FakeGateway, run: Run) -> None:
     assert "10m" in shown
     gateway.instances = []
     assert "Nothing is loaded" in run("ps").stdout
+
+
+def test_ps_says_what_is_other_than_the_profile_asks(gateway: FakeGateway, run: Run) -> None:
+    change = "context 16384 instead of 32768, after running out of memory on gpu0"
+    gateway.instances = [msgspec.structs.replace(INSTANCE, changed=(change,))]
+    assert f"smollm2: {change}" in " ".join(run("ps").stdout.split())
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from hostler.engines.failures import Ending, after_ready, at_load, could_not_bind, signal_of
-from hostler.errors import EngineLost, FlagUnsupported, KilledBySignal, LoadFailed, OutOfMemory
+from hostler.engines.failures import Ending, after_ready, at_load, could_not_bind, shortage, signal_of
+from hostler.errors import EngineLost, FlagUnsupported, KilledBySignal, LoadFailed, OutOfMemory, Shortage
 
 
 def _ending(*lines: str, returncode: int = 1, said: str = "", code: str = "") -> Ending:
@@ -74,6 +74,39 @@ def test_out_of_memory_says_where_and_how_much(line: str, where: str, size: str)
     assert where in error.message
     assert size in error.message
     assert "context" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("lines", "known"),
+    [
+        (
+            (
+                "0.1 E ggml_backend_cuda_buffer_type_alloc_buffer: allocating 512.00 MiB on device 1: "
+                "cudaMalloc failed: out of memory",
+                "0.1 E alloc_tensor_range: failed to allocate CUDA1 buffer of size 536870912",
+            ),
+            Shortage("CUDA1", 2**29),
+        ),
+        (
+            (
+                "0.1 E ggml_vulkan: vk::Device::allocateMemory: ErrorOutOfDeviceMemory",
+                "0.1 E alloc_tensor_range: failed to allocate Vulkan0 buffer of size 1073741824",
+            ),
+            Shortage("Vulkan0", 2**30),
+        ),
+        (("0.1 E hip: allocating 1.00 MiB on device 0: hipMalloc failed: out of memory",), Shortage("ROCm0", 2**20)),
+        (("0.1 E alloc: insufficient memory (attempted to allocate 512.00 MB)",), Shortage("", 2**29)),
+        (("0.1 E ggml_aligned_malloc: insufficient memory (attempted to allocate 1.00 MB)",), Shortage("host", 2**20)),
+        (("0.1 E llama_init_from_model: failed to initialize the context: std::bad_alloc",), Shortage("host", 0)),
+        (("CUDA error: out of memory",), Shortage("", 0)),
+        (("0.1 E llama_model_load: unknown model architecture: 'newest'",), None),
+    ],
+)
+def test_a_shortage_is_known_by_device_and_bytes(lines: tuple[str, ...], known: Shortage | None) -> None:
+    assert shortage(lines) == known
+    assert after_ready(_ending(*lines)).shortage == known
+    if known is not None:
+        assert at_load(_ending(*lines)).shortage == known
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,41 @@
+"""One engine process from start to reaped: what is known of it."""
+
+from __future__ import annotations
+
+import anyio
+
+from hostler.clock import Clock
+from hostler.engines.protocol import Endpoint, LoadSpec
+from hostler.fleet.ladder import Changes
+from hostler.fleet.reported import Reported
+from hostler.fleet.slots import SlotWatch
+
+ALMOST = 0.97
+
+
+class Run:
+    """As its task keeps it up to date. ``changes`` is how it differs from what its profile asks."""
+
+    def __init__(self, spec: LoadSpec, key: str, clock: Clock, expected_s: float | None, changes: Changes) -> None:
+        self.spec = spec
+        self.key = key
+        self.changes = changes
+        self.began = clock.monotonic()
+        self.started_at = clock.wall()
+        self.expected_s = expected_s
+        self.ready_at = float("inf")
+        self.scope = anyio.CancelScope()
+        self.slots = SlotWatch(clock)
+        self.reported = Reported(spec.plan)
+        self.stage = "starting"
+        self.pid: int | None = None
+        self.argv: tuple[str, ...] = ()
+        self.endpoint: Endpoint | None = None
+        self.load_s: float | None = None
+        self.tokens_per_s: float | None = None
+
+    def progress(self, now: float) -> tuple[str, float | None]:
+        """The stage, and the fraction estimated from the last measured load (None without one)."""
+        if not self.expected_s:
+            return self.stage, None
+        return self.stage, min(ALMOST, (now - self.began) / self.expected_s)

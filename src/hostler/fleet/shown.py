@@ -1,0 +1,90 @@
+"""What the fleet's owner shows of itself: reads, none of which changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hostler.clock import Clock
+from hostler.fleet import messages as m
+from hostler.fleet import views
+from hostler.fleet.leases import HeldLease, QueuedTicket
+from hostler.fleet.memory import Budget
+from hostler.fleet.preparer import Preparer
+from hostler.fleet.protocol import ProfileStanding, Standing
+from hostler.fleet.runs import Runs
+from hostler.fleet.scheduler import live
+from hostler.fleet.turn import idle
+from hostler.hardware.facts import HOST, Kind
+from hostler.wire.management import Instance, RequestInFlight
+
+
+class Shown:
+    """The views of a :class:`hostler.fleet.owner.FleetOwner`, which keeps what they read."""
+
+    _state: m.State
+    _runs: Runs
+    _tickets: dict[int, QueuedTicket]
+    _held: dict[str, HeldLease]
+    _recent: str | None
+    _preparer: Preparer
+    _clock: Clock
+    budget: Budget
+
+    def counts(self) -> tuple[int, int]:
+        """How many requests run, and how many wait."""
+        return len(self._held), len(self._state.waiting)
+
+    def standing(self, ticket: QueuedTicket) -> Standing:
+        """Where ``ticket`` stands now."""
+        now = self._clock.monotonic()
+        instance = live(self._state, ticket.asked.profile)
+        run = self._runs.get(instance.id) if instance is not None else None
+        stage, fraction = run.progress(now) if run is not None and run.endpoint is None else ("queued", None)
+        return Standing(self._position(ticket.number), stage, fraction, now - ticket.asked.since)
+
+    def _position(self, ticket: int) -> int:
+        return next((n for n, w in enumerate(self._state.waiting, 1) if w.ticket == ticket), 0)
+
+    def instances(self) -> list[Instance]:
+        now = self._clock.monotonic()
+        return [views.instance(i, run, now) for i in self._state.instances.values() if (run := self._runs.get(i.id))]
+
+    def requests(self) -> list[RequestInFlight]:
+        now = self._clock.monotonic()
+        queued = [ticket.asked for ticket in self._tickets.values() if ticket.asked.api]
+        return [views.running(lease, now) for lease in self._held.values()] + [views.queued(a, now) for a in queued]
+
+    def profile(self, name: str) -> ProfileStanding:
+        waiting = sum(1 for w in self._state.waiting if w.profile == name)
+        instance = next((i for i in self._state.instances.values() if i.profile == name), None)
+        run = self._runs.get(instance.id) if instance is not None else None
+        if instance is not None and run is not None:
+            return views.resident(instance, run, waiting)
+        key = self._preparer.key(name)
+        failure = self._state.failures.get(name)
+        return views.absent(self._runs.measurements.get(key), failure, waiting, self._clock.monotonic())
+
+    def recent(self) -> str | None:
+        return self._recent
+
+    # --- for those who decide ---------------------------------------------------------------------------
+
+    def _free_on(self, device: str) -> int | None:
+        """Bytes free on the device at this moment."""
+        self.budget.refresh(self._runs.pids())
+        reading = self.budget.readings.get(device)
+        return None if reading is None else reading.free
+
+    def _idle_on(self, device: str) -> dict[str, int]:
+        """Bytes that profiles hold on the device which nobody uses, waits for or has pinned."""
+        wanted = {waiter.profile for waiter in self._state.waiting}
+        return {
+            i.profile: held
+            for i in self._state.instances.values()
+            if (held := i.holds.get(device, 0)) and idle(i) and i.profile not in wanted
+        }
+
+    def _kinds(self) -> Mapping[str, Kind]:
+        """What each device is."""
+        readings = self.budget.readings
+        return {name: HOST if each.device is None else each.device.kind for name, each in readings.items()}
