@@ -43,6 +43,13 @@ async def test_fails_to_allocate() -> None:
             pass
 
 
+async def test_fails_to_allocate_unless_its_sizes_are_small(fake_engine: FakeEngine) -> None:
+    with pytest.raises(NotStarted, match="failed to allocate CPU buffer"):
+        async with running_fake("-ub", "256", oom_unless="ubatch=128,context=8192"):
+            pass
+    await fake_engine("-ub", "128", "-c", "8192", oom_unless="ubatch=128,context=8192")
+
+
 async def test_never_ready(fake_engine: FakeEngine) -> None:
     engine = await fake_engine(never_ready=True)
     response = await request(engine.address, "GET", "/health")

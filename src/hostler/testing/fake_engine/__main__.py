@@ -90,14 +90,23 @@ def tell_buffers(options: Options, size: int) -> None:
     log("I", "cmn  common_init_: warming up the model with an empty run - please wait ... (--no-warmup to disable)")
 
 
+def runs_short(options: Options, told: Switches) -> bool:
+    """Whether memory ends: always with ``oom`` alone, with bounds when one of the sizes is above its bound."""
+    sizes = {"ubatch": options.ubatch, "context": options.slot_context, "layers": options.layers}
+    if told.bounds:
+        return any(sizes[name] > bound for name, bound in told.bounds.items())
+    return bool(told.oom)
+
+
 async def misbehave_at_load(options: Options, told: Switches) -> None:
     """Fail the way the switches say, if they do."""
     if told.load_log:
         log("E", told.load_log)
-    if told.die_at_load or told.exit_at_load or told.oom:
+    short = runs_short(options, told)
+    if told.die_at_load or told.exit_at_load or short:
         await asyncio.sleep(told.die_after_ms / 1e3)
-    if told.oom:
-        fail_allocation(options.model, told.oom)
+    if short:
+        fail_allocation(options.model, told.oom or "CPU:512")
     if told.die_at_load or told.exit_at_load:
         crash(told.die_at_load or str(told.exit_at_load))
 

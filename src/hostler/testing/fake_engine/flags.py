@@ -31,6 +31,7 @@ class Options:
     show_slots: bool
     slot_save_path: str
     ubatch: int
+    layers: int
 
     @property
     def slot_context(self) -> int:
@@ -67,6 +68,11 @@ def _keys(found: dict[str, str]) -> frozenset[bytes]:
     return frozenset(key.encode() for key in keys if key)
 
 
+def _layers(text: str) -> int:
+    """How many layers go to a GPU, as many as there are for `auto` and `all`."""
+    return int(text) if text.isdecimal() else 10_000
+
+
 def parse(argv: list[str], lacks: frozenset[str] = frozenset()) -> Options:
     """Options of a command line; ``lacks`` are flags not known here. Raises BadFlag in llama-server's words."""
     found = _read(argv, lacks)
@@ -91,6 +97,7 @@ def parse(argv: list[str], lacks: frozenset[str] = frozenset()) -> Options:
         show_slots="--no-slots" not in found,
         slot_save_path=save_path,
         ubatch=int(found.get("--ubatch-size", "512")),
+        layers=_layers(found.get("--n-gpu-layers", "auto")),
     )
 
 

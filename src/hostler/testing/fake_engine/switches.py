@@ -31,6 +31,9 @@ class Switches:
     exit_at_load: int = _switch(0, "exit with this code while loading")
     die_after_ms: float = _switch(0.0, "wait so long before dying or exiting at load")
     oom: str = _switch("", "DEVICE:MIB: log a failed allocation as llama.cpp does and exit 1")
+    oom_unless: str = _switch(
+        "", "ubatch=N,context=N,layers=N: fail so (oom says where) unless none of these is larger"
+    )
     load_log: str = _switch("", "log this line as an error while loading")
     memory_mib: int = _switch(0, "hold so many MiB of touched anonymous memory")
     ignore_term: bool = _switch(False, "ignore SIGTERM and SIGINT")
@@ -64,6 +67,12 @@ class Switches:
     def lacking(self) -> frozenset[str]:
         """The flags in ``lacks``."""
         return frozenset(filter(None, self.lacks.split(",")))
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        """The numbers in ``oom_unless``; raises ValueError."""
+        pairs = (part.partition("=") for part in filter(None, self.oom_unless.split(",")))
+        return {name: int(number) for name, _, number in pairs}
 
 
 class UnknownSwitch(ValueError):
