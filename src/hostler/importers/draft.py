@@ -9,12 +9,13 @@ from hostler.config.quantities import Bytes, exact_bytes
 from hostler.config.settings import EngineSettings, Profile, SamplingSettings, Settings
 from hostler.config.shape import Leaf, table
 from hostler.engines.arguments import parse
+from hostler.engines.placing import given_by
 from hostler.errors import FlagUnsupported
 from hostler.importers.options import REPEATED, Option
 from hostler.importers.protocol import ImportedProfile, Note, Sort
 
 _SECTIONS: dict[str, type[Settings]] = {"": Profile, "sampling": SamplingSettings, "engine": EngineSettings}
-_ORDER = ("model", "description", "task", "aliases", "context", "slots", "ttl", "pin", "group", "hidden")
+_ORDER = ("model", "description", "task", "aliases", "context", "slots", "placement", "ttl", "pin", "group", "hidden")
 
 # Flags with a setting of the same meaning: section and key.
 _SETTINGS = {
@@ -35,12 +36,6 @@ _SETTINGS = {
     "--seed": ("sampling", "seed"),
 }
 _UNLIMITED = {"--predict": "the default already", "--seed": "the default already", "--threads": "the default already"}
-_PLACING = frozenset(
-    {
-        "--n-gpu-layers", "--split-mode", "--tensor-split", "--main-gpu", "--override-tensor", "--cpu-moe",
-        "--n-cpu-moe",
-    }
-)  # fmt: skip
 _FILES = frozenset(
     {
         "--lora", "--chat-template-file", "--grammar-file", "--control-vector", "--spec-draft-model", "--log-file",
@@ -184,8 +179,8 @@ class Draft:
             self._say(option, "left out: Hostler wants a bound; set `engine.cache_ram`")
 
     def _fit(self, option: Option) -> None:
-        why = "what Hostler lets the engine do" if option.values[0] == "on" else "Hostler decides that by itself"
-        self._say(option, why)
+        way = '; set `placement = "engine"` to leave it to llama.cpp' if option.values[0] == "on" else ""
+        self._say(option, f"Hostler places the model by itself{way}")
 
     def _unknown(self, option: Option) -> None:
         if self._binary:
@@ -208,7 +203,8 @@ class Draft:
         if option.flag.wheel is None and not self._binary:
             self._say(option, "left out: the embedded build cannot take it; name a `llama-server` in `engine.build`")
             return
-        if option.key in _PLACING:
+        if given_by((option.spelling, *option.values)):
+            self._values["", "placement"] = "manual"
             self._say(option, "kept in `extra_args`: the placement is yours then", "changed")
         if option.key in _FILES:
             option = option._replace(values=(absolute(option.values[0], self.base),))

@@ -222,8 +222,12 @@ def _error(spent: dict[str, float], errors: dict[str, float]) -> float:
     return sum(seconds * errors[device] for device, seconds in spent.items()) / whole if whole else 0.0
 
 
+# Of a model with next to nothing in it: no rate is infinite.
+_LEAST_S = 1e-9
+
+
 def _range(seconds: float, error: float) -> Range:
-    rate = 1 / seconds
+    rate = 1 / max(seconds, _LEAST_S)
     return Range(low=rate * max(0.0, 1 - error), value=rate, high=rate * (1 + error))
 
 

@@ -119,7 +119,9 @@ def test_a_section_of_defaults_and_variables(tmp_path: Path) -> None:
     text = "[defaults]\n# for all\nN_PARALLEL=2\n[a]\nMODEL=${WEIGHTS}/a.gguf\nEXTRA_ARGS=-ot 'x$'\n"
     imported = conf(text, tmp_path / "models.conf")
     (profile,) = imported.profiles
-    assert profile.fields == {"model": "/data/a.gguf", "slots": 2, "engine": {"extra_args": ("-ot", "x$")}}
+    assert profile.fields == {
+        "model": "/data/a.gguf", "slots": 2, "placement": "manual", "engine": {"extra_args": ("-ot", "x$")},
+    }  # fmt: skip
     assert notes(imported, "for all")
 
 
