@@ -99,6 +99,8 @@ def _bound(report: PlanReport, width: int) -> Iterator[Text]:
     first = report.speeds[0]
     shares = sorted(first.shares.items(), key=lambda item: -item[1])
     spread = [f"{device} {share:.0%}" for device, share in shares if share >= 0.005]
+    left = 1 - sum(first.shares.values())
+    spread += [f"changes of device and sampling {left:.0%}"] if left >= 0.005 else []
     splits = f"; {first.splits} graph splits" if first.splits > 1 else ""
     yield from _paragraph(f"Time of a token: {', '.join(spread)}{splits}.", width, style="dim")
 
