@@ -22,16 +22,17 @@ from hostler.clock import SystemClock
 from hostler.config.load import Loaded
 from hostler.config.paths import expand
 from hostler.config.settings import Config, Home
-from hostler.engines.builds import Builds
+from hostler.engines.builds import Build, Builds
 from hostler.engines.installed import FOLDER as BUILDS
 from hostler.engines.llamacpp import LlamaCpp
 from hostler.engines.protocol import RunnerSettings
 from hostler.errors import HostlerError
 from hostler.events import Bus, GatewayDraining, GatewayStarted
 from hostler.fleet.catalogue import ProfileCatalogue
-from hostler.fleet.measurements import Measurements
+from hostler.fleet.experience import Experience
 from hostler.fleet.memory import Budget
 from hostler.fleet.owner import FleetOwner
+from hostler.fleet.planning import World
 from hostler.fleet.preparer import Preparer
 from hostler.gateway.front import ASGIApp, Front, FrontParts, LateApp
 from hostler.gateway.inference import Inference, InferenceParts
@@ -58,13 +59,23 @@ class Gateway:
         check_exposure(config.gateway.host, has_keys=not self.keys.empty)
         self._listener = listen(config.gateway.host, config.gateway.port)
         self.url = url_of(self._listener)
-        self.runner = LlamaCpp(_runner_settings(folders, config), self._builds())
-        self.catalogue = ProfileCatalogue(config, self._library, clock, lambda: self.fleet.recent())
+        self.devices = devices(folders.cache)
+        self.builds = self._builds()
+        self.experience = Experience(folders.state)
+        self.runner = LlamaCpp(_runner_settings(folders, config), self.builds, self.devices.held_by)
+        self.catalogue = ProfileCatalogue(
+            config,
+            self._library,
+            clock,
+            lambda: self.fleet.recent(),
+            world=self._world(),
+            resident=lambda profile: self.fleet.context(profile),
+        )
         self.fleet = FleetOwner(
             runner=self.runner,
-            preparer=Preparer(self.catalogue.spec, self.catalogue.wanted, self.catalogue.key),
-            budget=Budget(config.memory, devices),
-            measurements=Measurements(folders.state / "measurements.json"),
+            preparer=Preparer(self.catalogue.spec, self.catalogue.wanted, self.catalogue.key, self._probe),
+            budget=Budget(config.memory, self.devices.read),
+            experience=self.experience,
             limits=config.limits,
             bus=self.bus,
             clock=clock,
@@ -101,6 +112,27 @@ class Gateway:
     def _builds(self) -> Builds:
         made = self.folders.state / BUILDS
         return Builds(self.folders.cache, made, lambda: self.running_config.config.engines.default_build)
+
+    def _world(self) -> World:
+        """What plans are made from; called in the threads in which plans are made."""
+        return World(
+            machine=self.devices.machine,
+            rooms=lambda anew: self.fleet.look() if anew else self.fleet.budget.rooms,
+            build=self._known_build,
+            residents=lambda: self.fleet.residents(),
+            corrections=self.experience.residuals.corrections,
+            environ=os.environ,
+        )
+
+    def _known_build(self, name: str | None) -> Build | None:
+        """What is known of a build; None of one that was not asked yet, or cannot be, which loading it will tell."""
+        try:
+            return self.builds.remembered(name)
+        except HostlerError:
+            return None
+
+    async def _probe(self, profile: str) -> None:
+        await self.builds.get(self.catalogue.build(profile))
 
     def _library(self, config: Config) -> Library:
         roots = [expand(root, os.environ) for root in config.library.roots]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,7 @@ from hostler import __version__, log
 from hostler.clock import SystemClock
 from hostler.engines import logs as engine_logs
 from hostler.errors import UnknownProfile
-from hostler.fleet.memory import DeviceReading
-from hostler.hardware import host
-from hostler.hardware.process import resident
+from hostler.hardware.occupancy import Occupancy
 from hostler.hardware.sampler import Telemetry, Timed
 from hostler.ledger.queries import Queries
 from hostler.wire.management import DeviceMemory, GatewayStatus, ProfileState, ReadyReport, Reloaded
@@ -26,11 +24,15 @@ if TYPE_CHECKING:
     from hostler.hardware.facts import Machine
 
 
-def devices(pids: Iterable[int]) -> dict[str, DeviceReading]:
-    """Every device now; ``pids`` are our engines."""
-    memory = host.memory()
-    held = [seen for pid in pids if (seen := resident(pid)) is not None]
-    return {"host": DeviceReading(memory.total, memory.available, sum(h.anonymous + h.shared for h in held))}
+def devices(cache: Path) -> Occupancy:
+    """This machine's devices; it is inspected, and probes imported, when the first load is prepared."""
+
+    def look() -> Machine:
+        from hostler.hardware.inspection import inspect
+
+        return inspect(cache)
+
+    return Occupancy(look)
 
 
 def telemetry(gateway: Gateway) -> Telemetry:

@@ -43,6 +43,11 @@ class Build(msgspec.Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] = ()
 
     @property
+    def key(self) -> str:
+        """What stays the same while the build does, wherever it lies: what was learnt with it is kept under this."""
+        return f"{self.version} {self.sha256[:12]}".strip()
+
+    @property
     def title(self) -> str:
         """How messages call it."""
         if self.kind == "embedded":

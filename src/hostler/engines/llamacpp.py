@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import socket
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
-import psutil
 
 from hostler.config.settings import Task
 from hostler.engines import process
@@ -32,13 +29,18 @@ PORT_TRIES = 2
 
 
 class LlamaCpp:
-    """A :class:`hostler.engines.protocol.Runner` for llama.cpp."""
+    """A :class:`hostler.engines.protocol.Runner` for llama.cpp.
 
-    def __init__(self, settings: RunnerSettings, builds: Builds) -> None:
+    ``on_gpus`` tells the bytes that a process holds, by device, as far as the drivers do.
+    """
+
+    def __init__(
+        self, settings: RunnerSettings, builds: Builds, on_gpus: Callable[[int], dict[str, int]] = lambda _: {}
+    ) -> None:
         self._settings = settings
         self._builds = builds
+        self._on_gpus = on_gpus
         self._records = Records(settings.state)
-        self._cores = usable_cores()
 
     async def preflight(self, spec: LoadSpec) -> None:
         """Raises BuildUnusable, FlagConflict, FlagUnsupported or ModelError for what can be known beforehand."""
@@ -78,10 +80,11 @@ class LlamaCpp:
             raise EngineLost("The engine says that it is still loading.") from None
 
     def resident_bytes(self, pid: int, spec: LoadSpec) -> dict[str, int] | None:
-        """Host memory of the process: anonymous, shared, and the resident part of the model's files."""
+        """Host memory of the process (anonymous, shared, and the resident part of the model's files), and what the
+        driver says of it on GPUs."""
         projector = (spec.model.projector,) if spec.model.projector else ()
         held = resident(pid, (*spec.model.files, *projector))
-        return None if held is None else {"host": held.anonymous + held.shared + held.file_backed}
+        return None if held is None else {**self._on_gpus(pid), "host": held.anonymous + held.shared + held.file_backed}
 
     async def end_orphans(self) -> list[Record]:
         """End engines that an earlier gateway of this state folder left behind; call once, at start."""
@@ -107,7 +110,7 @@ class LlamaCpp:
         )
 
     def _place(self, port: int, folder: Path) -> Place:
-        return Place(cores=self._cores, port=port, slot_folder=folder)
+        return Place(port=port, slot_folder=folder)
 
     def _slot_folder(self, spec: LoadSpec) -> Path:
         return self._settings.state / "slots" / spec.instance
@@ -126,12 +129,6 @@ def private_folder(wanted: Path) -> Path:
         except OSError as error:
             raise LoadFailed(f"{wanted} cannot be made: {error.strerror}.", hint="Free some space.") from error
     return wanted
-
-
-def usable_cores() -> int:
-    """Physical cores, at most as many as this process may run on; a second thread on a core gains nothing."""
-    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(min(psutil.cpu_count(logical=False) or allowed, allowed), 1)
 
 
 def free_port() -> int:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
-from hostler.config.settings import EngineSettings, LimitSettings, Task
+from hostler.config.settings import EngineSettings, LimitSettings, Rung, Task
 from hostler.models.facts import GgufFacts, Model
-
-if TYPE_CHECKING:
-    from hostler.placement.plan import Plan
+from hostler.placement.plan import Plan
 
 
 class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Everything needed to run one profile on one engine; nothing is left to an engine's default.
 
     ``context`` is tokens for one request; the engine gets ``context * slots``. ``bytes`` is the predicted
-    need per device. ``build`` is what the plan was made for, "" when that is not known.
+    need per device, ``plan`` how it is placed and sized. ``build`` is what the plan was made for, "" when
+    that is not known; ``rungs`` are what a further try may change after running out of memory.
     """
 
     instance: str
@@ -32,8 +31,9 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     engine: EngineSettings
     bytes: dict[str, int]
-    plan: Plan | None = None
+    plan: Plan
     build: str = ""
+    rungs: tuple[Rung, ...] = ()
 
 
 class Endpoint(msgspec.Struct, frozen=True):

@@ -9,14 +9,18 @@ import anyio
 import msgspec
 
 from hostler.config.settings import EngineSettings, LimitSettings
-from hostler.engines.builds import Builds
+from hostler.engines.builds import Build, Builds
+from hostler.engines.devicenames import engine_names
 from hostler.engines.exchange import Broken, ask
 from hostler.engines.installed import Trial
 from hostler.engines.llamacpp import LlamaCpp
 from hostler.engines.protocol import Endpoint, LoadSpec, Ready, Report, RunnerSettings
 from hostler.errors import EngineLost, HostlerError, LoadFailed
+from hostler.hardware.inspection import inspect
 from hostler.models.facts import Model
-from hostler.models.gguf import read_facts
+from hostler.models.gguf import read_model
+from hostler.placement.planner import plan
+from hostler.placement.wish import Site, Wish, rooms_of
 
 WITHIN_S = 300.0
 CONTEXT = 1024
@@ -54,10 +58,11 @@ async def attempt(build: str, builds: Builds, ground: Ground) -> Trial:
     settings = RunnerSettings(
         limits=LimitSettings(), logs=ground.logs, state=ground.state / "trial", cache=ground.cache
     )
-    trial = _Trying(LlamaCpp(settings, builds), _spec(build, ground.model))
     try:
         with anyio.fail_after(WITHIN_S):
-            return await trial.run()
+            found = await builds.get(build)
+            spec = await anyio.to_thread.run_sync(_spec, build, found, ground)
+            return await _Trying(LlamaCpp(settings, builds), spec).run()
     except TimeoutError:
         raise LoadFailed(f"The build {build} did not generate within {WITHIN_S:.0f} s.") from None
 
@@ -131,16 +136,23 @@ def _median(found: list[float | None]) -> float | None:
     return known[len(known) // 2] if known else None
 
 
-def _spec(build: str, model: Model) -> LoadSpec:
+def _spec(name: str, build: Build, ground: Ground) -> LoadSpec:
+    """How the build is run: on the GPUs that it can use, placed by itself. Blocking."""
+    facts, shape = read_model(ground.model.files)
+    machine = inspect(ground.cache)
+    names = engine_names(machine, build.devices, os.environ)
+    site = Site(machine=machine, rooms=rooms_of(machine), usable=tuple(names), names=names)
+    placed = plan(shape, Wish(context=CONTEXT, placement="engine" if build.devices else "auto"), site)
     return LoadSpec(
         instance=f"trial-{os.getpid()}",
         profile="trial",
-        model=model,
-        facts=read_facts(model.files),
+        model=ground.model,
+        facts=facts,
         task="completion",
         embeddings=False,
         context=CONTEXT,
         slots=1,
-        engine=EngineSettings(build=build),
-        bytes={},
+        engine=EngineSettings(build=name),
+        bytes=placed.need,
+        plan=placed,
     )

@@ -8,7 +8,6 @@ has asked for before.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import anyio
 import msgspec
@@ -17,23 +16,35 @@ from hostler.clock import Clock
 from hostler.config.diff import instance_key
 from hostler.config.names import Names
 from hostler.config.settings import Config, Profile, Task
-from hostler.engines.command import CHECKPOINTS
 from hostler.engines.protocol import LoadSpec
-from hostler.errors import ConfigError, HostlerError, ModelError, UnknownProfile
+from hostler.errors import ConfigError, HostlerError, ModelError, NeverFits, UnknownProfile
+from hostler.fleet.ladder import NONE as UNCHANGED
+from hostler.fleet.ladder import Changes
 from hostler.fleet.messages import Want
+from hostler.fleet.planning import Asked, Planning, World, least, this_machine
 from hostler.fleet.protocol import Entry, Served
 from hostler.models.facts import GgufFacts, Model
 from hostler.models.library import FactsCache, Library, Scan
-from hostler.placement.hostonly import Need, estimate
+from hostler.models.shape import ModelShape
+from hostler.placement.plan import Plan
+from hostler.placement.wish import DEFAULT_CONTEXT
 
 PAUSE_S = 0.25  # from one scan to the next, so that wrong names asked for in a row do not keep the disk busy
-DEFAULT_CONTEXT = 8192
-DEFAULT_UBATCH = 512  # an engine is given at most this, so its compute buffer is at most as large
+LISTING_S = 0.02  # of planning anew in one listing; what is not done by then keeps its plan until the next
 
 
 class _Item(msgspec.Struct, frozen=True):
     profile: Profile
     origin: str
+
+
+class _Looked(msgspec.Struct, frozen=True):
+    """What is known of a profile's model: all of it, or why not."""
+
+    model: Model | None = None
+    facts: GgufFacts | None = None
+    shape: ModelShape | None = None
+    problem: HostlerError | None = None
 
 
 class _View(msgspec.Struct, frozen=True):
@@ -44,7 +55,11 @@ class _View(msgspec.Struct, frozen=True):
 
 
 class ProfileCatalogue:
-    """See :class:`hostler.fleet.protocol.Catalogue`. Empty of models until the first :meth:`refresh`."""
+    """See :class:`hostler.fleet.protocol.Catalogue`. Empty of models until the first :meth:`refresh`.
+
+    ``world`` is what loads are planned on, by default this machine without anything of ours on it. ``resident`` tells
+    the context of a profile's instance, None when it has none.
+    """
 
     def __init__(
         self,
@@ -53,11 +68,15 @@ class ProfileCatalogue:
         clock: Clock,
         recent: Callable[[], str | None],
         facts: FactsCache | None = None,
+        world: World | None = None,
+        resident: Callable[[str], int | None] = lambda _: None,
     ) -> None:
         self._library = library
         self._clock = clock
         self._recent = recent
         self._facts = facts or FactsCache()
+        self._planning = Planning(world or this_machine())
+        self._resident = resident
         self._view = _view(config, Scan((), ()))
         self._served: dict[str, Served] = {}
         self._scanned_at = float("-inf")
@@ -89,9 +108,13 @@ class ProfileCatalogue:
             await anyio.to_thread.run_sync(self._read_headers)
 
     def _read_headers(self) -> None:
-        """Read each header that is new, here in a thread, so that listing profiles never waits for the disk."""
-        for item in list(self._view.items.values()):
-            self._look(item.profile)
+        """Read each header that is new and plan for it, here in a thread, so that listings wait for neither."""
+        items = list(self._view.items.items())
+        for name, item in items:
+            looked = self._look(item.profile)
+            if looked.problem is None:
+                self._alone(name, item.profile, looked)
+        self._planning.keep_only(name for name, _ in items)
 
     async def _scan(self, config: Config) -> None:
         began = self._clock.monotonic()
@@ -107,6 +130,8 @@ class ProfileCatalogue:
         served = self._served.get(profile)
         if served is None:
             served = self._served[profile] = self._serve(profile)
+        if self._view.items[profile].profile.context == "max" and (real := self._resident(profile)) is not None:
+            return msgspec.structs.replace(served, context=real)
         return served
 
     def _nameless(self) -> str:
@@ -132,78 +157,131 @@ class ProfileCatalogue:
 
     def _serve(self, name: str) -> Served:
         profile = self._view.items[name].profile
-        facts, _, _ = self._look(profile)
+        looked = self._look(profile)
         return Served(
             name=name,
-            task=profile.task or (task_of(facts) if facts else "chat"),
+            task=profile.task or (task_of(looked.facts) if looked.facts else "chat"),
             embeddings=profile.embeddings,
             sampling=profile.sampling,
-            context=context_of(profile, facts),
+            context=self._context(name, profile, looked),
         )
 
-    def _look(self, profile: Profile) -> tuple[GgufFacts | None, Model | None, HostlerError | None]:
+    def _look(self, profile: Profile) -> _Looked:
         """What the header says, or why it says nothing."""
         model = None
         try:
             model = self._library(self._view.config).find(profile.model, self._view.scan)
-            return self._facts.facts(model), model, None
+            return _Looked(model, self._facts.facts(model), self._facts.shape(model))
         except HostlerError as error:
-            return None, model, error
+            return _Looked(model, problem=error)
+
+    def _asked(self, name: str, profile: Profile, looked: _Looked) -> Asked | None:
+        if looked.model is None or looked.facts is None or looked.shape is None:
+            return None
+        task = profile.task or task_of(looked.facts)
+        return Asked(name=name, profile=profile, task=task, model=looked.model, shape=looked.shape)
+
+    def _alone(self, name: str, profile: Profile, looked: _Looked, *, again: bool = True) -> Plan | HostlerError | None:
+        """The plan as if nothing else were loaded, or why there is none."""
+        asked = self._asked(name, profile, looked)
+        try:
+            return None if asked is None else self._planning.empty(asked, again=again)
+        except HostlerError as error:
+            return error
+
+    def _context(self, name: str, profile: Profile, looked: _Looked) -> int:
+        """Tokens for one request. As many as fit is what fits when nothing else is loaded, unless it is loaded."""
+        if profile.context != "max":
+            return context_of(profile, looked.facts)
+        if (real := self._resident(name)) is not None:
+            return real
+        placed = self._alone(name, profile, looked, again=False)
+        return placed.run.context if isinstance(placed, Plan) else context_of(profile, looked.facts)
 
     def entries(self) -> list[Entry]:
-        return [self._entry(name, item) for name, item in self._view.items.items()]
+        until = self._clock.monotonic() + LISTING_S
+        return [
+            self._entry(name, item, again=self._clock.monotonic() < until) for name, item in self._view.items.items()
+        ]
 
-    def _entry(self, name: str, item: _Item) -> Entry:
-        facts, model, problem = self._look(item.profile)
-        context = context_of(item.profile, facts) if facts or item.profile.context else None
-        need = needed(item.profile, model, facts) if model is not None and facts is not None else {}
+    def _entry(self, name: str, item: _Item, *, again: bool) -> Entry:
+        profile, looked = item.profile, self._look(item.profile)
+        facts = looked.facts
+        placed = self._alone(name, profile, looked, again=again)
+        known = facts is not None or profile.context is not None
         return Entry(
             name=name,
-            profile=item.profile,
+            profile=profile,
             origin=item.origin,
-            model=model,
+            model=looked.model,
             facts=facts,
-            task=item.profile.task or (task_of(facts) if facts else None),
-            context=context,
-            need=need,
-            problem=problem,
+            task=profile.task or (task_of(facts) if facts else None),
+            context=self._context(name, profile, looked) if known else None,
+            need=self._need(name, profile, looked, placed),
+            problem=looked.problem,
         )
 
-    def spec(self, name: str) -> tuple[LoadSpec, Want]:
-        """What it takes to run ``name``. Blocking; raises UnknownProfile, ModelError or ConfigError."""
+    def _need(self, name: str, profile: Profile, looked: _Looked, placed: Plan | HostlerError | None) -> dict[str, int]:
+        """Predicted bytes per device; of what fits nowhere, what it would take on the host."""
+        asked = self._asked(name, profile, looked)
+        if isinstance(placed, Plan):
+            return placed.need
+        return least(asked) if asked is not None and isinstance(placed, NeverFits) else {}
+
+    def spec(self, name: str, changes: Changes = UNCHANGED) -> tuple[LoadSpec, Want]:
+        """What it takes to run ``name`` now, with ``changes`` since it ran out of memory.
+
+        Blocking. Raises UnknownProfile, ModelError, ConfigError, FlagConflict, and NeverFits before anything has to
+        leave for it.
+        """
         item = self._view.items.get(name)
         if item is None:
             raise UnknownProfile(f"Profile {name!r} was removed.")
         profile = item.profile
-        facts, model, problem = self._look(profile)
-        if problem is not None:
-            raise problem
-        if facts is None or model is None:
+        looked = self._look(profile)
+        if looked.problem is not None:
+            raise looked.problem
+        asked = self._asked(name, profile, looked)
+        if asked is None or looked.facts is None:
             raise ModelError(f"{profile.model} says nothing about itself.")
-        task = profile.task or task_of(facts)
-        if task == "chat" and facts.chat_template is None:
+        if asked.task == "chat" and looked.facts.chat_template is None:
             raise ConfigError(
                 f'Profile {name!r} has `task = "chat"`, but its model has no chat template.',
                 hint='Set `task = "completion"`, or take an instruct model.',
             )
-        need = needed(profile, model, facts)
+        load = self._planning.load(asked, changes)
         spec = LoadSpec(
             instance="",
             profile=name,
-            model=model,
-            facts=facts,
-            task=task,
+            model=asked.model,
+            facts=looked.facts,
+            task=asked.task,
             embeddings=profile.embeddings,
-            context=context_of(profile, facts),
-            slots=profile.slots,
+            context=load.plan.run.context,
+            slots=load.plan.run.slots,
             engine=profile.engine,
-            bytes=need,
+            bytes=load.plan.need,
+            plan=load.plan,
+            build=load.build,
         )
-        return spec, Want(key=instance_key(profile), need=need, slots=profile.slots, pin=profile.pin, ttl_s=profile.ttl)
+        want = Want(
+            key=instance_key(profile),
+            need=load.plan.need,
+            slots=profile.slots,
+            pin=profile.pin,
+            ttl_s=profile.ttl,
+            clears=load.clears,
+        )
+        return spec, want
 
     def wanted(self) -> dict[str, tuple[str, bool, float | None]]:
         """Key, pin and TTL of every profile there is."""
         return {n: (instance_key(i.profile), i.profile.pin, i.profile.ttl) for n, i in self._view.items.items()}
+
+    def build(self, name: str) -> str | None:
+        """The build that a profile names; None for the default one, and when there is no such profile."""
+        item = self._view.items.get(name)
+        return None if item is None else item.profile.engine.build
 
     def key(self, name: str) -> str:
         """The instance key of a profile; empty when there is no such profile."""
@@ -239,29 +317,3 @@ def context_of(profile: Profile, facts: GgufFacts | None) -> int:
     if isinstance(profile.context, int):
         return profile.context
     return min(DEFAULT_CONTEXT, facts.context_length) if facts is not None else DEFAULT_CONTEXT
-
-
-def _size(file: Path | None) -> int:
-    """Bytes; 0 without a file or when it has just gone, which the load itself will tell."""
-    try:
-        return 0 if file is None else file.stat().st_size
-    except OSError:
-        return 0
-
-
-def needed(profile: Profile, model: Model, facts: GgufFacts) -> dict[str, int]:
-    """Predicted bytes per device."""
-    engine = profile.engine
-    return estimate(
-        Need(
-            facts=facts,
-            context=context_of(profile, facts),
-            slots=profile.slots,
-            cache_type_k=engine.cache_type_k or "f16",
-            cache_type_v=engine.cache_type_v or "f16",
-            ubatch=engine.ubatch or DEFAULT_UBATCH,
-            prompt_cache=engine.cache_ram,
-            checkpoints=CHECKPOINTS,
-            projector=_size(model.projector),
-        )
-    )

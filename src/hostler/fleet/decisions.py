@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Mapping
 from msgspec.structs import replace
 
 from hostler.config.quantities import format_bytes
-from hostler.engines.state import Draining, Ready, Starting
+from hostler.engines.state import Draining, Ready, Starting, Stopping
 from hostler.errors import CapacityError, NeverFits
 from hostler.fleet import eviction
 from hostler.fleet import messages as m
@@ -66,19 +66,28 @@ class Decisions(Moves):
                 continue
             want = self.state.wants.get(profile)
             if want is None:
-                self.state = replace(self.state, preparing=self.state.preparing | {profile})
-                self.effects.append(m.Prepare(profile))
+                self._prepare(profile)
                 continue
             blocked = not self._place(waiter, want, may_evict=not blocked) or blocked
         self._reopen({w.profile for w in self.state.waiting if not live(self.state, w.profile)} if blocked else ())
+
+    def _prepare(self, profile: str) -> None:
+        self.state = replace(self.state, preparing=self.state.preparing | {profile})
+        self.effects.append(m.Prepare(profile))
 
     def _place(self, waiter: m.Waiter, want: m.Want, *, may_evict: bool) -> bool:
         """Start the profile, or make room for it; False while it must wait for room."""
         pinned = total(i.holds for i in self.state.instances.values() if i.pin and stays(i))
         if missing := eviction.shortage(want.need, less(self.at.budget, pinned)):
+            if want.made < self.at.now:  # there may be room elsewhere by now
+                self._forget(waiter.profile)
+                self._prepare(waiter.profile)
+                return False
             self._refuse_all(waiter.profile, never_fits(waiter.profile, want.need, self.at.budget, pinned, missing))
             self._forget(waiter.profile)
             return True
+        if want.clears and not self._cleared(waiter, want.clears, may_evict=may_evict):
+            return False
         free = less(self.at.budget, total(i.holds for i in self.state.instances.values()))
         if not eviction.shortage(want.need, free):
             self._start(waiter.profile, want)
@@ -86,6 +95,14 @@ class Decisions(Moves):
         if may_evict:
             self._make_room(waiter, want, free)
         return False
+
+    def _cleared(self, waiter: m.Waiter, devices: Iterable[str], *, may_evict: bool) -> bool:
+        """Whether nobody who is about to leave is left on ``devices``; idle residents are told to."""
+        there = [i for i in self.state.instances.values() if any(i.holds.get(device) for device in devices)]
+        idle = [i.id for i in there if self._evictable(i, waiter)]
+        if idle and may_evict:
+            self._evict(waiter.profile, tuple(idle))
+        return not idle and not any(isinstance(i.state, Stopping) for i in there)
 
     def _make_room(self, waiter: m.Waiter, want: m.Want, free: Mapping[str, int]) -> None:
         leaving = [i for i in self.state.instances.values() if not stays(i)]

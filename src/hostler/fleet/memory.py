@@ -4,33 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-import msgspec
+from msgspec.structs import replace
 
 from hostler.config.settings import MemorySettings
+from hostler.hardware.facts import HOST, Cpu, Device, Machine
+from hostler.hardware.occupancy import DeviceReading
+from hostler.placement.wish import Room, rooms_of
 
-GIB = 2**30
+__all__ = ["Budget", "DeviceReading"]
 
-
-class DeviceReading(msgspec.Struct, frozen=True):
-    """A device now: its size, what is free on it, and what of the used part is ours (anonymous), in bytes."""
-
-    total: int
-    free: int
-    ours: int
+# Rooms depend on devices alone.
+_CPU = Cpu(model="", cores=1, threads=1)
 
 
 class Budget:
     """The budget per device, from the settings and from what is really free.
 
-    A configured budget is a ceiling; what other programs hold and the reserve (the larger of 1 GiB and 8% of
-    the device unless configured) is never ours either way. ``read`` gets the pids of our engines.
+    A configured budget is a ceiling; what other programs hold and what is kept free (the reserve of the host, the
+    margin of a GPU) is never ours either way. ``read`` gets the pids of our engines. Blocking for about a
+    millisecond; safe to refresh in a thread.
     """
 
     def __init__(self, settings: MemorySettings, read: Callable[[Iterable[int]], Mapping[str, DeviceReading]]) -> None:
         self._settings = settings
         self._read = read
         self.readings: Mapping[str, DeviceReading] = {}
+        self.rooms: dict[str, Room] = {}
         self.bytes: dict[str, int] = {}
+        self._held: Mapping[str, int] = {}
         self.refresh(())
 
     def configure(self, settings: MemorySettings) -> None:
@@ -38,18 +39,33 @@ class Budget:
         self._settings = settings
         self._allow()
 
-    def refresh(self, engines: Iterable[int]) -> None:
-        """Read the devices again; ``engines`` are the pids of ours (0.1 ms, and 0.3 ms for each of them)."""
+    def refresh(self, engines: Iterable[int], held: Mapping[str, int] | None = None) -> None:
+        """Read the devices again; ``engines`` are the pids of ours (0.1 ms, and 0.3 ms for each of them).
+
+        ``held`` is what the fleet believes that they hold per device, for drivers that do not say.
+        """
         self.readings = self._read(engines)
+        self._held = held or {}
         self._allow()
 
     def _allow(self) -> None:
-        self.bytes = {device: self._allowed(device, reading) for device, reading in self.readings.items()}
+        settings = self._settings
+        devices = tuple(_empty(name, reading, self._held.get(name, 0)) for name, reading in self.readings.items())
+        margins = {device: int(size) for device, size in settings.margin.items()}
+        reserve = None if settings.reserve is None else int(settings.reserve)
+        found = rooms_of(Machine(name="", devices=devices, cpu=_CPU), margins, reserve)
+        self.rooms = {name: self._below_ceiling(room) for name, room in found.items()}
+        self.bytes = {name: room.available for name, room in self.rooms.items()}
 
-    def _allowed(self, device: str, reading: DeviceReading) -> int:
-        reserve = self._settings.reserve
-        kept_free = max(GIB, reading.total * 8 // 100) if reserve is None else reserve
-        foreign = max(0, reading.total - reading.free - reading.ours)
-        allowed = max(0, reading.total - foreign - kept_free)
-        ceiling = self._settings.budget.get(device)
-        return allowed if ceiling is None else min(allowed, ceiling)
+    def _below_ceiling(self, room: Room) -> Room:
+        ceiling = self._settings.budget.get(room.device)
+        return room if ceiling is None else replace(room, available=min(room.available, int(ceiling)))
+
+
+def _empty(name: str, reading: DeviceReading, held: int) -> Device:
+    """The device as if nothing of ours were on it."""
+    ours = held if reading.ours is None else reading.ours
+    free = min(reading.total, reading.free + ours)
+    if reading.device is not None:
+        return replace(reading.device, total=reading.total, free=free)
+    return Device(id=name, kind=HOST, name=name, total=reading.total, free=free)

@@ -14,13 +14,19 @@ from hostler.errors import HostlerError
 
 
 class Want(msgspec.Struct, frozen=True, kw_only=True):
-    """What it takes to run a profile: found by preparing it, before anything is evicted for it."""
+    """What it takes to run a profile: found by preparing it, before anything is evicted for it.
+
+    Idle residents leave the devices in ``clears`` before the load, whether there is room or not. ``made`` is when it
+    was prepared: what was found then may place it where there is no room any more.
+    """
 
     key: str
     need: Mapping[str, int]
     slots: int
     pin: bool
     ttl_s: float | None
+    clears: tuple[str, ...] = ()
+    made: float = 0.0
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,10 +146,14 @@ class Measured(msgspec.Struct, frozen=True):
 
 
 class Gone(msgspec.Struct, frozen=True):
-    """The process is reaped and its memory returned. ``error`` is None when it was stopped."""
+    """The process is reaped and its memory returned. ``error`` is None when it was stopped.
+
+    ``again``: its load is tried once more in another way, and did not fail yet.
+    """
 
     instance: str
     error: HostlerError | None
+    again: bool = False
 
 
 class Unload(msgspec.Struct, frozen=True):

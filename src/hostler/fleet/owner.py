@@ -21,20 +21,23 @@ from hostler.engines.state import Ready
 from hostler.errors import Draining, HostlerError, RequestCancelled
 from hostler.events import Bus, InstanceChanged, InstanceState, LeaseEnded, LeaseGranted, RequestQueued, Swap
 from hostler.fleet import messages as m
-from hostler.fleet import views
+from hostler.fleet.experience import Experience
 from hostler.fleet.leases import Asked, HeldLease, ImmediateTicket, QueuedTicket
-from hostler.fleet.measurements import Measurements
 from hostler.fleet.memory import Budget
+from hostler.fleet.planning import Resident
 from hostler.fleet.preparer import Preparer
-from hostler.fleet.protocol import Abandoned, ProfileStanding, Standing
-from hostler.fleet.runs import Runs
+from hostler.fleet.protocol import Abandoned
+from hostler.fleet.retries import Around
+from hostler.fleet.runs import Runs, Yard
 from hostler.fleet.scheduler import live, next_wake, step
-from hostler.wire.management import Instance, RequestInFlight
+from hostler.fleet.shown import Shown
+from hostler.fleet.turn import idle, stays, total
+from hostler.placement.wish import Room
 
 TEND_S = 5.0  # between measurements of residents and readings of the budget
 
 
-class FleetOwner:
+class FleetOwner(Shown):
     """See :class:`hostler.fleet.protocol.Fleet`. Use :meth:`run` first; it lives as long as the fleet."""
 
     def __init__(
@@ -43,7 +46,7 @@ class FleetOwner:
         runner: Runner,
         preparer: Preparer,
         budget: Budget,
-        measurements: Measurements,
+        experience: Experience,
         limits: LimitSettings,
         bus: Bus,
         clock: Clock,
@@ -61,7 +64,8 @@ class FleetOwner:
         self._held: dict[str, HeldLease] = {}
         self._recent: str | None = None
         self._specs: dict[str, LoadSpec] = {}
-        self._runs = Runs(runner, measurements, bus, clock, self._tell)
+        around = Around(self._free_on, self._idle_on)
+        self._runs = Runs(runner, experience, bus, clock, Yard(tell=self._tell, around=around, kinds=self._kinds))
         self.budget = budget
         self._group: anyio.abc.TaskGroup | None = None
         self._nudge = anyio.Event()
@@ -103,7 +107,7 @@ class FleetOwner:
 
     async def _measure(self) -> None:
         held = await self._runs.measure()
-        self.budget.refresh(self._runs.pids())
+        await self._look()
         for instance, sizes in held.items():
             self._tell(m.Measured(instance, sizes))
 
@@ -186,13 +190,38 @@ class FleetOwner:
         try:
             while seen != self._configured:  # what was prepared under another configuration is worth nothing
                 seen = self._configured
+                await self._preparer.probe(profile)
                 spec, want = await self._runs.prepare(profile, self._preparer)
         except HostlerError as error:
             self._tell(m.PrepareFailed(profile, error))
             return
+        await self._look()
         self._specs[profile] = spec
-        self.budget.refresh(self._runs.pids())
         self._tell(m.Prepared(profile, want))
+
+    async def _look(self) -> None:
+        """Read the devices anew; in a thread, because drivers can be slow."""
+        await anyio.to_thread.run_sync(self.look)
+
+    def look(self) -> dict[str, Room]:
+        """Read the devices anew; the room on each as if nothing of ours were loaded. May be called in any thread."""
+        held = total(instance.holds for instance in self._state.instances.values())
+        self.budget.refresh(self._runs.pids(), held)
+        return self.budget.rooms
+
+    def residents(self) -> list[Resident]:
+        """What is loaded and stays unless it is asked to leave. May be called in any thread."""
+        return [
+            Resident(profile=i.profile, bytes=i.holds, pinned=i.pin, idle=idle(i))
+            for i in self._state.instances.values()
+            if stays(i)
+        ]
+
+    def context(self, profile: str) -> int | None:
+        """Tokens for one request of the profile's instance; None when it has none."""
+        instance = live(self._state, profile)
+        run = self._runs.get(instance.id) if instance is not None else None
+        return None if run is None else run.spec.context
 
     def _start(self, instance: str, profile: str) -> None:
         spec = msgspec.structs.replace(self._specs.pop(profile), instance=instance)
@@ -341,7 +370,9 @@ class FleetOwner:
     def reconfigured(self) -> None:
         """Profiles changed: instances of those that differ drain, the others stay."""
         self._configured += 1
-        self._tell(m.Configured(self._preparer.wanted()))
+        wanted = self._preparer.wanted()
+        self._runs.forget_others({key for key, _, _ in wanted.values()})
+        self._tell(m.Configured(wanted))
 
     async def drain(self, drain_s: float) -> None:
         """Take no new work and wait, at most ``drain_s`` seconds, until what was accepted is done."""
@@ -356,42 +387,3 @@ class FleetOwner:
         for ticket in list(self._tickets.values()):
             self._tell(m.Leave(ticket.number))
             ticket.refuse(Draining("The gateway stopped before the request got its turn."))
-
-    # --- views ------------------------------------------------------------------------------------------
-
-    def counts(self) -> tuple[int, int]:
-        """How many requests run, and how many wait."""
-        return len(self._held), len(self._state.waiting)
-
-    def standing(self, ticket: QueuedTicket) -> Standing:
-        """Where ``ticket`` stands now."""
-        now = self._clock.monotonic()
-        instance = live(self._state, ticket.asked.profile)
-        run = self._runs.get(instance.id) if instance is not None else None
-        stage, fraction = run.progress(now) if run is not None and run.endpoint is None else ("queued", None)
-        return Standing(self._position(ticket.number), stage, fraction, now - ticket.asked.since)
-
-    def _position(self, ticket: int) -> int:
-        return next((n for n, w in enumerate(self._state.waiting, 1) if w.ticket == ticket), 0)
-
-    def instances(self) -> list[Instance]:
-        now = self._clock.monotonic()
-        return [views.instance(i, run, now) for i in self._state.instances.values() if (run := self._runs.get(i.id))]
-
-    def requests(self) -> list[RequestInFlight]:
-        now = self._clock.monotonic()
-        queued = [ticket.asked for ticket in self._tickets.values() if ticket.asked.api]
-        return [views.running(lease, now) for lease in self._held.values()] + [views.queued(a, now) for a in queued]
-
-    def profile(self, name: str) -> ProfileStanding:
-        waiting = sum(1 for w in self._state.waiting if w.profile == name)
-        instance = next((i for i in self._state.instances.values() if i.profile == name), None)
-        run = self._runs.get(instance.id) if instance is not None else None
-        if instance is not None and run is not None:
-            return views.resident(instance, run, waiting)
-        key = self._preparer.key(name)
-        failure = self._state.failures.get(name)
-        return views.absent(self._runs.measurements.get(key), failure, waiting, self._clock.monotonic())
-
-    def recent(self) -> str | None:
-        return self._recent

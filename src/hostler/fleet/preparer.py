@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from hostler.engines.protocol import LoadSpec
+from hostler.fleet.ladder import Changes
 from hostler.fleet.messages import Want
 
 
-class Preparer(msgspec.Struct, frozen=True):
-    """How the fleet learns what a profile needs; both may be called with any profile name.
+async def nothing_to_probe(_: str) -> None:
+    """For fleets whose builds are known."""
 
-    ``spec`` blocks (it reads headers) and raises why the profile cannot be loaded; ``wanted`` gives key, pin
-    and TTL of every profile there is; ``key`` that of one, "" when there is none.
+
+class Preparer(msgspec.Struct, frozen=True):
+    """How the fleet learns what a profile needs; all may be called with any profile name.
+
+    ``spec`` blocks (it reads headers and plans) and raises why the profile cannot be loaded; it is also told what
+    changes since the profile ran out of memory. ``wanted`` gives key, pin and TTL of every profile there is; ``key``
+    that of one, "" when there is none. ``probe`` asks its build, before ``spec``, what it can use; raises
+    BuildUnusable.
     """
 
-    spec: Callable[[str], tuple[LoadSpec, Want]]
+    spec: Callable[[str, Changes], tuple[LoadSpec, Want]]
     wanted: Callable[[], dict[str, tuple[str, bool, float | None]]]
     key: Callable[[str], str]
+    probe: Callable[[str], Awaitable[None]] = nothing_to_probe

@@ -2,72 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
 import anyio
 import anyio.abc
+import msgspec
 from msgspec.structs import replace
 
 from hostler import log
 from hostler.clock import Clock
 from hostler.engines.protocol import Buffer, Complaint, Endpoint, LoadSpec, Ready, Report, Runner, Stage, Started
-from hostler.errors import EngineLost, HostlerError, LoadFailed
-from hostler.events import Bus, EngineMemory, EngineMessage, InstanceChanged, LoadProgress
+from hostler.errors import CapacityError, EngineLost, HostlerError, LoadFailed
+from hostler.events import Bus, EngineMemory, EngineMessage, InstanceChanged, LoadProgress, LoadRetried
 from hostler.fleet import messages as m
-from hostler.fleet.measurements import Measurement, Measurements
+from hostler.fleet.experience import Experience
+from hostler.fleet.ladder import Step
+from hostler.fleet.measurements import Measurement
 from hostler.fleet.preparer import Preparer
 from hostler.fleet.protocol import Abandoned
-from hostler.fleet.slots import SlotWatch
+from hostler.fleet.retries import Around
+from hostler.fleet.run import Run
+from hostler.hardware.facts import Kind
 
 PROGRESS_S = 0.5
-ALMOST = 0.97
 
 E = TypeVar("E", bound=Exception)
 
 
-class Run:
-    """One engine process from start to reaped, as its task keeps it up to date."""
+class Yard(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs know of the fleet around them: how to tell it something, its devices, their kinds."""
 
-    def __init__(self, spec: LoadSpec, key: str, clock: Clock, expected_s: float | None) -> None:
-        self.spec = spec
-        self.key = key
-        self.began = clock.monotonic()
-        self.started_at = clock.wall()
-        self.expected_s = expected_s
-        self.ready_at = float("inf")
-        self.scope = anyio.CancelScope()
-        self.slots = SlotWatch(clock)
-        self.stage = "starting"
-        self.pid: int | None = None
-        self.argv: tuple[str, ...] = ()
-        self.endpoint: Endpoint | None = None
-        self.load_s: float | None = None
-        self.tokens_per_s: float | None = None
-
-    def progress(self, now: float) -> tuple[str, float | None]:
-        """The stage, and the fraction estimated from the last measured load (None without one)."""
-        if not self.expected_s:
-            return self.stage, None
-        return self.stage, min(ALMOST, (now - self.began) / self.expected_s)
+    tell: Callable[[m.Message], None]
+    around: Around
+    kinds: Callable[[], Mapping[str, Kind]]
 
 
 class Runs:
     """All runs by instance id; results are told by message."""
 
-    def __init__(
-        self,
-        runner: Runner,
-        measurements: Measurements,
-        bus: Bus,
-        clock: Clock,
-        tell: Callable[[m.Message], None],
-    ) -> None:
+    def __init__(self, runner: Runner, experience: Experience, bus: Bus, clock: Clock, yard: Yard) -> None:
         self._runner = runner
-        self.measurements = measurements
+        self._experience = experience
+        self._retries = experience.retries
+        self.measurements = experience.measurements
         self._bus = bus
         self._clock = clock
-        self._tell = tell
+        self._yard = yard
+        self._tell = yard.tell
         self._runs: dict[str, Run] = {}
         self.group: anyio.abc.TaskGroup | None = None
 
@@ -80,22 +62,42 @@ class Runs:
         return [run.pid for run in self._runs.values() if run.pid is not None]
 
     async def prepare(self, profile: str, preparer: Preparer) -> tuple[LoadSpec, m.Want]:
-        """What it takes to run ``profile``; raises every error that can be found without starting it."""
-        spec, want = await anyio.to_thread.run_sync(preparer.spec, profile)
-        await self._runner.preflight(spec)
-        return spec, self._corrected(want)
+        """What it takes to run ``profile``; raises every error that can be found without starting it.
 
-    def _corrected(self, want: m.Want) -> m.Want:
-        """``want`` with what the same settings were measured to hold, where that is known."""
+        After it ran out of memory it is prepared otherwise than it asks (:mod:`hostler.fleet.ladder`); what cannot be
+        so after all takes another rung.
+        """
+        key, prepared = preparer.key(profile), None
+        while prepared is None:
+            prepared = await self._prepared(profile, key, preparer)
+        spec, want = prepared
+        await self._runner.preflight(spec)
+        return spec, self._corrected(spec, want)
+
+    async def _prepared(self, profile: str, key: str, preparer: Preparer) -> tuple[LoadSpec, m.Want] | None:
+        """None when the changes it was prepared with do not hold: others do now, or none."""
+        changes = self._retries.of(key)
+        try:
+            spec, want = await anyio.to_thread.run_sync(preparer.spec, profile, changes)
+        except CapacityError:
+            if not changes.steps:
+                raise
+            if step := self._retries.refused(key):
+                self._tell_retry("", profile, step, len(self._retries.of(key).steps))
+            return None
+        return (spec, want) if self._retries.suits(key, spec.build) else None
+
+    def _corrected(self, spec: LoadSpec, want: m.Want) -> m.Want:
+        """``want`` with what the same settings and flags were measured to hold, where that is known."""
         known = self.measurements.get(want.key)
-        if known is None:
+        if known is None or known.flags != spec.plan.argv:
             return want
         return replace(want, need={d: known.bytes.get(d, size) for d, size in want.need.items()})
 
     def start(self, spec: LoadSpec, key: str) -> None:
         """Begin the instance's task."""
         known = self.measurements.get(key)
-        run = Run(spec, key, self._clock, known.load_s if known else None)
+        run = Run(spec, key, self._clock, known.load_s if known else None, self._retries.of(key))
         if known is not None:
             run.tokens_per_s = known.tokens_per_s
         self._runs[spec.instance] = run
@@ -132,10 +134,33 @@ class Runs:
         raise ended(f"The engine of {run.spec.profile!r} ended by itself.")
 
     def _gone(self, run: Run, error: HostlerError | None) -> None:
-        if error is None or run.scope.cancel_called:
-            event = InstanceChanged(instance=run.spec.instance, profile=run.spec.profile, state="stopped")
+        spec, stopped = run.spec, error is None or run.scope.cancel_called
+        step = None
+        if error is not None and not stopped:
+            tried = (spec, run.changes, run.reported)
+            step = self._retries.failed(run.key, tried, error, self._yard.around)
+        again = step is not None and run.endpoint is None
+        if stopped or again:
+            reason, code = (error.message, error.code) if again and error is not None else ("", "")
+            event = InstanceChanged(
+                instance=spec.instance, profile=spec.profile, state="stopped", reason=reason, code=code
+            )
             self._bus.publish(event)
-        self._tell(m.Gone(run.spec.instance, error))
+        if step is not None:
+            self._tell_retry(spec.instance, spec.profile, step, len(self._retries.of(run.key).steps))
+        self._tell(m.Gone(spec.instance, error, again=again))
+
+    def _tell_retry(self, instance: str, profile: str, step: Step, attempt: int) -> None:
+        self._bus.publish(
+            LoadRetried(
+                instance=instance,
+                profile=profile,
+                rung=step.rung,
+                device=step.device,
+                what=step.what,
+                attempt=attempt,
+            )
+        )
 
     def _report(self, run: Run, report: Report) -> None:
         spec = run.spec
@@ -147,6 +172,7 @@ class Runs:
                 run.stage = name
                 self._publish_progress(run)
             case Buffer(device, kind, mib):
+                run.reported.add(report)
                 event = EngineMemory(instance=spec.instance, profile=spec.profile, device=device, kind=kind, mib=mib)
                 self._bus.publish(event)
             case Complaint(level, text):
@@ -160,20 +186,33 @@ class Runs:
         run.load_s = run.ready_at - run.began
         if run.tokens_per_s is None:
             run.tokens_per_s = tokens_per_s
-        holds = self._resident(run) or run.spec.bytes
+        held = self._resident(run)
+        holds = {**run.spec.bytes, **(held or {})}  # on a GPU drivers do not tell every system who holds what
         self._bus.publish(InstanceChanged(instance=run.spec.instance, profile=run.spec.profile, state="ready"))
         self._tell(m.Loaded(run.spec.instance, holds))
         self._remember(run, holds)
+        self._compare(run, held or {})
 
     def _remember(self, run: Run, holds: dict[str, int]) -> None:
-        load_s = run.load_s or 0.0
-        self.measurements.put(run.key, Measurement(load_s=load_s, bytes=holds, tokens_per_s=run.tokens_per_s))
+        self.measurements.put(run.key, _measured(run, holds))
+        self._retries.worked(run.key)
         if self.group is not None:
+            self.group.start_soon(self._save)
+
+    def _compare(self, run: Run, held: Mapping[str, int]) -> None:
+        """Learn from what the engine reported; an engine that reports nothing teaches nothing."""
+        if run.reported.mib:
+            residuals = self._experience.residuals
+            self._bus.publish(residuals.record(run.spec, run.reported.mib, held, self._yard.kinds()))
+
+    def forget_others(self, keys: Collection[str]) -> None:
+        """Profiles are set otherwise: what was changed for settings that are gone is asked for anew."""
+        if self._retries.keep_only(keys) and self.group is not None:
             self.group.start_soon(self._save)
 
     async def _save(self) -> None:
         try:
-            await anyio.to_thread.run_sync(self.measurements.save)
+            await anyio.to_thread.run_sync(self._experience.save)
         except OSError:
             return  # estimates stay what they were; a full or read-only folder is told by the ledger
 
@@ -208,11 +247,12 @@ class Runs:
         if not ready:
             return {}
         readings = await anyio.to_thread.run_sync(lambda: {run.spec.instance: self._resident(run) for run in ready})
-        held = {instance: sizes for instance, sizes in readings.items() if sizes}
+        held = {
+            run.spec.instance: {**run.spec.bytes, **sizes} for run in ready if (sizes := readings[run.spec.instance])
+        }
         for run in ready:
             if sizes := held.get(run.spec.instance):
-                measured = Measurement(load_s=run.load_s or 0.0, bytes=sizes, tokens_per_s=run.tokens_per_s)
-                self.measurements.put(run.key, measured)
+                self.measurements.put(run.key, _measured(run, sizes))
         return held
 
     def _resident(self, run: Run) -> dict[str, int] | None:
@@ -226,6 +266,12 @@ class Runs:
     async def _busy(self, instance: str) -> int | None:
         run = self._runs.get(instance)
         return None if run is None or run.endpoint is None else await self._runner.slots_busy(run.endpoint)
+
+
+def _measured(run: Run, held: dict[str, int]) -> Measurement:
+    """What is remembered of a run that is ready."""
+    flags = run.spec.plan.argv
+    return Measurement(load_s=run.load_s or 0.0, bytes=held, tokens_per_s=run.tokens_per_s, flags=flags)
 
 
 def _first(group: BaseExceptionGroup[E]) -> E:

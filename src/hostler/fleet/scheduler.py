@@ -11,7 +11,8 @@ It reads no clock, does no I/O and does not log, so every rule below is a proper
    flags checked, build found).
 5. An instance that was just loaded answers at least one request before it may be evicted.
 6. Nothing above the budget is ever started; what can never fit is refused with the numbers.
-7. Failures pause a profile (:func:`hostler.engines.state.after_failure`); a load that fails refuses its waiters.
+7. Failures pause a profile (:func:`hostler.engines.state.after_failure`); a load that fails refuses its waiters. One
+   that ran out of memory and is tried again in another way (:mod:`hostler.fleet.ladder`) has not failed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from hostler.engines.state import Ready, Starting, Stopping
-from hostler.errors import Conflict, HostlerError, QueueFull
+from hostler.errors import Conflict, HostlerError, NeverFits, QueueFull
 from hostler.errors import Draining as GatewayDraining
 from hostler.fleet import messages as m
 from hostler.fleet.decisions import Decisions
@@ -98,11 +99,15 @@ class _Turn(Decisions):
     def _prepared(self, message: m.Prepared) -> None:
         self.state = replace(self.state, preparing=self.state.preparing - {message.profile})
         if any(w.profile == message.profile for w in self.state.waiting):
-            self.state = replace(self.state, wants={**self.state.wants, message.profile: message.want})
+            want = replace(message.want, made=self.at.now)
+            self.state = replace(self.state, wants={**self.state.wants, message.profile: want})
 
     def _prepare_failed(self, message: m.PrepareFailed) -> None:
         self.state = replace(self.state, preparing=self.state.preparing - {message.profile})
-        self._fail(message.profile, message.error, loading=True)
+        if isinstance(message.error, NeverFits):  # no failure: the next request may find more room
+            self._refuse_all(message.profile, message.error)
+        else:
+            self._fail(message.profile, message.error, loading=True)
 
     def _loaded(self, message: m.Loaded) -> None:
         instance = self.state.instances.get(message.instance)
@@ -122,9 +127,10 @@ class _Turn(Decisions):
         if instance is None:
             return
         self.state = replace(self.state, instances=without(self.state.instances, instance.id))
-        if message.error is not None and not isinstance(instance.state, Stopping):
-            loading = isinstance(instance.state, Starting)
-            self._fail(instance.profile, message.error, loading=loading)
+        loading = isinstance(instance.state, Starting)
+        if message.error is None or isinstance(instance.state, Stopping) or (loading and message.again):
+            return
+        self._fail(instance.profile, message.error, loading=loading)
 
     def _unload(self, message: m.Unload) -> None:
         for instance in self._of(message.profile):

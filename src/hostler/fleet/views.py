@@ -10,7 +10,7 @@ from hostler.fleet import messages as m
 from hostler.fleet.leases import Asked, HeldLease
 from hostler.fleet.measurements import Measurement
 from hostler.fleet.protocol import ProfileStanding
-from hostler.fleet.runs import Run
+from hostler.fleet.run import Run
 from hostler.wire.management import Instance, RequestInFlight
 
 
@@ -36,6 +36,7 @@ def instance(known: m.Instance, run: Run, now: float) -> Instance:
         load_s=run.load_s,
         started_at=run.started_at,
         argv=run.argv,
+        changed=run.changes.words,
     )
 
 

@@ -10,7 +10,7 @@ import importlib
 import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import Final, Protocol, TypeVar, cast
+from typing import Final, NamedTuple, Protocol, TypeVar, cast
 
 from hostler.hardware import known
 from hostler.hardware.facts import Absence, Device, Figure, PcieLink
@@ -95,6 +95,14 @@ def library(nodes: Iterable[Path] = DRIVER_NODES) -> Nvml | str:
         return "the package nvidia-ml-py is not installed"
 
 
+class Held(NamedTuple):
+    """Bytes: all, free, and what our engines hold (None where the driver does not say)."""
+
+    total: int
+    free: int
+    ours: int | None
+
+
 class _Answers:
     """Asks one device; an error is None, and is remembered. ``any`` says whether it answered at all."""
 
@@ -156,6 +164,18 @@ class Nvidia:
         if lost and not readings:
             self._forget(self._nvml)
         return readings, lost
+
+    def memory(self, ours: Collection[int] = ()) -> dict[str, Held]:
+        """The memory of each GPU that has its own, by its id; two or three calls for each, nothing else."""
+        if isinstance(self._nvml, str) or not self._open(self._nvml):
+            return {}
+        nvml, found = self._nvml, {}
+        for name, handle in (self._handles or {}).items():
+            memory = _memory(nvml, handle)
+            if memory is not None:
+                held = _held_by(nvml, handle, ours) if ours else 0
+                found[name] = Held(memory.total, memory.free, held)
+        return found
 
     def close(self) -> None:
         """Let the driver go."""
@@ -221,6 +241,10 @@ def _device(nvml: Nvml, number: str, handle: object, host: HostMemory, ours: Col
         uuid=ask(lambda: nvml.nvmlDeviceGetUUID(handle)) or "",
         sources={"total": "the host's memory, which this GPU shares" if unified else "NVML"},
     )
+
+
+def _memory(nvml: Nvml, handle: object) -> _Memory | None:
+    return _Answers(nvml).ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
 
 
 def _held_by(nvml: Nvml, handle: object, ours: Collection[int]) -> int | None:

@@ -10,13 +10,14 @@ import anyio
 import msgspec
 import pytest
 
-from hostler.config.settings import EngineSettings, LimitSettings
+from hostler.config.settings import EngineSettings, LimitSettings, Profile
 from hostler.engines.builds import Builds
 from hostler.engines.llamacpp import LlamaCpp
 from hostler.engines.protocol import LoadSpec, Ready, Report, RunnerSettings, Started
 from hostler.errors import HostlerError
 from hostler.models.facts import Model
-from hostler.testing.specs import FACTS
+from hostler.placement.wish import wish_of
+from hostler.testing.specs import FACTS, SHAPE, on_host
 
 WITHIN_S = 60
 
@@ -81,6 +82,10 @@ def spec(tmp_path: Path) -> MakeSpec:
             path = tmp_path / "stand-in.gguf"
             path.write_bytes(b"GGUF")
         engine = {key: changes.pop(key) for key in tuple(changes) if key in EngineSettings.__struct_fields__}
+        settings = msgspec.convert(engine, EngineSettings)
+        sizes = {key: changes[key] for key in ("context", "slots") if key in changes}
+        profile = Profile(model=str(path), engine=settings, **{"context": 1024, **sizes})
+        plan = on_host(wish_of(profile, SHAPE, task=changes.get("task", "chat")))
         made = LoadSpec(
             instance="coder-1",
             profile="coder",
@@ -90,8 +95,9 @@ def spec(tmp_path: Path) -> MakeSpec:
             embeddings=False,
             context=1024,
             slots=1,
-            engine=msgspec.convert(engine, EngineSettings),
+            engine=settings,
             bytes={},
+            plan=plan,
         )
         return msgspec.structs.replace(made, **changes)
 

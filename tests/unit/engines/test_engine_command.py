@@ -6,21 +6,22 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hostler.config.settings import EngineSettings
 from hostler.engines.arguments import known_by_wheel, parse
 from hostler.engines.builds import Build
-from hostler.engines.command import LEAST_BATCH, Place, batch_size, batches, command
+from hostler.engines.command import Place, command
 from hostler.engines.protocol import LoadSpec
 from hostler.errors import FlagConflict, FlagUnsupported
-from hostler.testing.specs import FACTS
+from hostler.hardware import machines
+from hostler.placement.planner import plan
+from hostler.placement.wish import Site, Wish, rooms_of
+from hostler.testing.specs import FACTS, SHAPE, on_host
 from hostler.testing.specs import SPEC as ONE_SLOT
 
 EMBEDDED = Build(name="embedded", kind="embedded", version="xllamacpp 1")
-PLACE = Place(cores=2, port=0, slot_folder=Path("/state/slots/i1"))
-SPEC = msgspec.structs.replace(ONE_SLOT, slots=3)
+PLACE = Place(port=0, slot_folder=Path("/state/slots/i1"))
+SPEC = msgspec.structs.replace(ONE_SLOT, slots=3, plan=on_host(Wish(context=4096, slots=3)))
 
 # llama.cpp's defaults for these are dangerous or differ between builds: each must be said.
 EXPLICIT = frozenset(
@@ -34,6 +35,13 @@ def _spec(**changes: object) -> LoadSpec:
     engine = {key: changes.pop(key) for key in tuple(changes) if key in EngineSettings.__struct_fields__}
     settings = msgspec.structs.replace(SPEC.engine, **engine)
     return msgspec.structs.replace(SPEC, engine=settings, **changes)
+
+
+def _on_a_card(**wish: object) -> LoadSpec:
+    machine = machines.load("h200")
+    names = {"gpu0": "CUDA0"}
+    site = Site(machine=machine, rooms=rooms_of(machine), usable=("gpu0",), names=names)
+    return _spec(plan=plan(SHAPE, Wish(context=4096, **wish), site))
 
 
 def _values(spec: LoadSpec, build: Build = EMBEDDED) -> dict[str, object]:
@@ -63,14 +71,15 @@ def test_it_listens_on_loopback_and_says_nothing_of_a_key() -> None:
 
 def test_every_flag_is_one_that_the_wheel_takes() -> None:
     for task in ("chat", "completion", "embedding", "rerank"):
-        spec = _spec(task=task, embeddings=True, cache_ram=2**30, cache_type_v="q8_0")
+        spec = _spec(task=task, embeddings=True, cache_ram=2**30)
         argv = command(spec, EMBEDDED, PLACE).argv
         known_by_wheel(parse(argv[argv.index("--model") :], "the wheel"), "the wheel")
 
 
-def test_a_quantised_value_cache_turns_flash_attention_on() -> None:
-    assert _values(_spec(cache_type_v="q8_0"))["--flash-attn"] == "on"
-    assert _values(SPEC)["--flash-attn"] == "auto"
+def test_sizes_and_places_are_the_plan_s() -> None:
+    planned = {given.spelling: given.value for given in parse(SPEC.plan.argv, "a build")}
+
+    assert planned.items() <= _values(SPEC).items()
 
 
 def test_each_task_gets_what_it_needs() -> None:
@@ -109,7 +118,14 @@ def test_extra_arguments_cannot_replace_what_hostler_sets() -> None:
 
 
 def _binary(*without: str, devices: tuple[str, ...] = ()) -> Build:
-    flags = EXPLICIT | {"--model", "--no-cache-idle-slots"}
+    flags = EXPLICIT | {
+        "--model",
+        "--no-cache-idle-slots",
+        "--device",
+        "--n-gpu-layers",
+        "--split-mode",
+        "--fit-target",
+    }
     path = Path("/opt/llama-server")
     return Build(name="b", kind="binary", version="1", path=path, flags=flags - set(without), devices=devices)
 
@@ -133,36 +149,37 @@ def test_a_binary_that_lacks_the_essential_is_refused() -> None:
         command(SPEC, _binary("--ctx-size"), PLACE)
 
 
-def test_devices_are_filled_by_the_engine() -> None:
-    build = _binary(devices=("CUDA0",))
+def test_a_card_is_named_and_numbered_as_the_bus_does() -> None:
+    made = command(_on_a_card(), _binary("--no-mmproj-offload", devices=("CUDA0",)), PLACE)
+    values = _values(_on_a_card(), _binary(devices=("CUDA0",)))
 
-    assert _values(SPEC, build)["--fit"] == "on"
-    assert _values(SPEC, build)["--batch-size"] == 2048
-
-
-def test_the_measured_model_gets_a_batch_of_at_most_two_seconds() -> None:
-    assert batch_size(FACTS, 2) == 256
-    assert 256 / 237 < 2
+    assert made.env["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    assert (values["--device"], values["--n-gpu-layers"], values["--fit"]) == ("CUDA0", "31", "off")
 
 
-@given(st.integers(1, 10**13), st.integers(1, 256))
-def test_batches_stay_within_bounds_and_two_seconds(parameters: int, cores: int) -> None:
-    facts = msgspec.structs.replace(FACTS, parameters=parameters)
-    batch = batch_size(facts, cores)
+def test_what_the_profile_says_of_the_environment_wins() -> None:
+    spec = _on_a_card()
+    engine = msgspec.structs.replace(spec.engine, env={"CUDA_DEVICE_ORDER": "FASTEST_FIRST"})
 
-    assert LEAST_BATCH <= batch <= 2048
-    assert batch & (batch - 1) == 0
-    assert batch == LEAST_BATCH or batch <= 2.0 * cores * 1.6e10 / parameters
+    made = command(msgspec.structs.replace(spec, engine=engine), _binary(devices=("CUDA0",)), PLACE)
+    assert made.env["CUDA_DEVICE_ORDER"] == "FASTEST_FIRST"
 
 
-@given(st.integers(1, 4096), st.integers(1, 4096), st.sampled_from(["chat", "embedding", "rerank"]), st.booleans())
-def test_an_ubatch_is_never_larger_than_its_batch(batch: int, ubatch: int, task: str, embeddings: bool) -> None:
-    chosen, small = batches(_spec(batch=batch, ubatch=ubatch, task=task, embeddings=embeddings), EMBEDDED, 2)
+def test_the_engine_places_by_itself_where_the_profile_says_so() -> None:
+    values = _values(_on_a_card(placement="engine"), _binary(devices=("CUDA0",)))
 
-    assert chosen == batch
-    assert small <= chosen
+    assert (values["--fit"], values["--fit-target"], values["--device"]) == ("on", "128", "CUDA0")
+    assert not values.keys() & {"--n-gpu-layers", "--tensor-split", "--override-tensor", "--n-cpu-moe"}
 
 
-def test_a_whole_input_fits_when_vectors_are_wanted() -> None:
-    assert batches(_spec(task="embedding", context=512), EMBEDDED, 2) == (512, 512)
-    assert batches(_spec(task="rerank", context=8192), EMBEDDED, 2) == (2048, 2048)
+def test_a_build_with_gpus_gets_none_of_a_model_that_is_planned_on_the_host() -> None:
+    """Left to itself llama.cpp fills every GPU it finds, those too of which the plan knows nothing."""
+    assert _values(SPEC, _binary(devices=("Vulkan0",)))["--n-gpu-layers"] == "0"
+    assert "--n-gpu-layers" not in _values(SPEC, _binary())
+
+
+def test_the_embedded_build_is_not_told_which_device() -> None:
+    values = _values(_on_a_card())
+
+    assert "--device" not in values
+    assert values["--n-gpu-layers"] == "31"

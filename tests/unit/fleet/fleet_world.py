@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,18 +12,27 @@ import anyio
 import msgspec
 
 from hostler.clock import SystemClock
-from hostler.config.settings import LimitSettings, MemorySettings, Task
-from hostler.engines.protocol import Endpoint, LoadSpec, Ready, Report, Stage, Started
-from hostler.errors import HostlerError, ModelError
+from hostler.config.settings import EngineSettings, LimitSettings, MemorySettings, Profile, Rung, Task
+from hostler.engines.protocol import Buffer, Endpoint, LoadSpec, Ready, Report, Stage, Started
+from hostler.errors import HostlerError, ModelError, NeverFits, OutOfMemory, Shortage
 from hostler.events import AnyEvent, Bus
-from hostler.fleet.measurements import Measurements
+from hostler.fleet.experience import Experience
+from hostler.fleet.ladder import Changes
 from hostler.fleet.memory import Budget, DeviceReading
 from hostler.fleet.messages import Want
 from hostler.fleet.owner import FleetOwner
 from hostler.fleet.preparer import Preparer
-from hostler.testing.specs import SPEC
+from hostler.placement.wish import wish_of
+from hostler.testing.specs import SHAPE, SPEC, on_host
 
 GIB = 2**30
+
+
+def ran_out(profile: str) -> OutOfMemory:
+    """As an engine fails that got no memory."""
+    error = OutOfMemory(f"The engine of `{profile}` could not get 512 MiB of memory on host.")
+    error.shortage = Shortage("host", 0)
+    return error
 
 
 class ScriptedRunner:
@@ -35,6 +45,8 @@ class ScriptedRunner:
         self.fail: dict[str, HostlerError] = {}
         self.refuse: dict[str, HostlerError] = {}
         self.bugs: set[str] = set()
+        self.largest_ubatch: dict[str, int] = {}
+        self.buffers: tuple[Buffer, ...] = ()
         self.busy: dict[str, int | None] = {}
         self.crash: dict[str, asyncio.Event] = {}
         self.release: dict[str, asyncio.Event] = {}
@@ -64,6 +76,10 @@ class ScriptedRunner:
             await asyncio.sleep(0)
             if error := self.fail.get(spec.profile):
                 raise error
+            if spec.plan.run.ubatch > self.largest_ubatch.get(spec.profile, sys.maxsize):
+                raise ran_out(spec.profile)
+            for buffer in self.buffers:
+                report(buffer)
             report(Ready(Endpoint("127.0.0.1", 1, "key"), 100.0))
             await crash.wait()
             raise self.error
@@ -87,15 +103,19 @@ class World:
         self.needs = needs
         self.keys = dict.fromkeys(needs, "k1")
         self.pins: set[str] = set()
+        self.rungs: tuple[Rung, ...] = ("ubatch", "context")
+        self.build = "b1"
+        self.refuse_ubatch = 0
         self.runner = ScriptedRunner()
         self.bus = Bus()
-        self.measurements = Measurements(folder / "measurements.json")
+        self.experience = Experience(folder)
+        self.measurements = self.experience.measurements
         reading = {"host": DeviceReading(budget, budget, 0)}
         self.fleet = FleetOwner(
             runner=self.runner,
             preparer=Preparer(self.spec, self.wanted, lambda name: self.keys.get(name, "")),
             budget=Budget(MemorySettings(reserve=0), lambda engines: reading),
-            measurements=self.measurements,
+            experience=self.experience,
             limits=limits,
             bus=self.bus,
             clock=SystemClock(),
@@ -104,9 +124,16 @@ class World:
     def wanted(self) -> dict[str, tuple[str, bool, float | None]]:
         return {name: (key, name in self.pins, None) for name, key in self.keys.items()}
 
-    def spec(self, profile: str) -> tuple[LoadSpec, Want]:
+    def spec(self, profile: str, changes: Changes) -> tuple[LoadSpec, Want]:
         need = {"host": self.needs[profile]}
-        spec = msgspec.structs.replace(SPEC, instance="", profile=profile, bytes=need)
+        changed = changes.profile(Profile(model="small", context=16384, engine=EngineSettings(batch=512, ubatch=512)))
+        wish = wish_of(changed, SHAPE, task="chat")
+        if wish.ubatch == self.refuse_ubatch:
+            raise NeverFits("It needs more than there is.")
+        plan = on_host(wish)
+        spec = msgspec.structs.replace(
+            SPEC, instance="", profile=profile, bytes=need, plan=plan, build=self.build, rungs=self.rungs
+        )
         want = Want(key=self.keys[profile], need=need, slots=1, pin=profile in self.pins, ttl_s=None)
         return spec, want
 

@@ -14,6 +14,7 @@ from hostler.errors import (
     LoadFailed,
     ModelError,
     NeverFits,
+    OutOfMemory,
     QueueFull,
 )
 from hostler.fleet import messages as m
@@ -31,6 +32,7 @@ class Yard:
         self.state, self.now, self.tickets = m.State(), 0.0, 0
         self.pins: set[str] = set()
         self.ttl: dict[str, float] = {}
+        self.clears: dict[str, tuple[str, ...]] = {}
         self.slots = 1
         self.done: list[m.Effect] = []
 
@@ -50,6 +52,7 @@ class Yard:
             slots=self.slots,
             pin=profile in self.pins,
             ttl_s=self.ttl.get(profile),
+            clears=self.clears.get(profile, ()),
         )
 
     def ask(self, profile: str, *, lease: bool = True, urgent: bool = False, forgive: bool = False) -> int:
@@ -425,3 +428,55 @@ def test_a_load_that_somebody_waits_for_does_not_give_way() -> None:
     yard.ask("a", lease=False)
     yard.ask("b")
     assert yard.stopped() == []
+
+
+def test_rule_7_a_load_that_is_tried_again_has_not_failed() -> None:
+    yard = Yard({"a": GIB})
+    ticket = yard.ask("a")
+    for _ in range(5):
+        yard.tell(m.Gone(yard.one("a", Starting), OutOfMemory("It could not get 1 GiB."), again=True))
+    assert yard.started() == ["a"] * 6
+    assert not yard.state.failures
+    assert yard.refused(ticket) is None
+    yard.loaded("a")
+    assert yard.granted(ticket)
+
+
+def test_rule_4_nobody_waits_for_a_load_that_would_be_tried_again() -> None:
+    yard = Yard({"a": GIB})
+    ticket = yard.ask("a")
+    instance = yard.one("a", Starting)
+    yard.tell(m.Leave(ticket))
+    yard.tell(m.Gone(instance, OutOfMemory("It could not get 1 GiB."), again=True))
+    assert yard.started() == ["a"]
+
+
+def test_running_out_after_a_good_load_is_a_crash_like_any_other() -> None:
+    yard = Yard({"a": GIB})
+    yard.tell(m.Gone(yard.resident("a"), EngineLost("It ran out of memory."), again=True))
+    assert "a" in yard.state.failures
+
+
+def test_idle_residents_leave_a_device_that_is_to_be_cleared_though_there_is_room() -> None:
+    yard = Yard({"a": GIB, "idle": GIB, "busy": GIB, "pinned": GIB})
+    yard.pins = {"pinned"}
+    idle, pinned = yard.resident("idle"), yard.resident("pinned")
+    yard.ask("busy")
+    busy = yard.loaded("busy")
+    yard.clears["a"] = ("host",)
+    ticket = yard.ask("a")
+    assert yard.stopped() == [idle]
+    assert "a" not in yard.started()
+    yard.tell(m.Gone(idle, None))
+    yard.loaded("a")
+    assert yard.granted(ticket)
+    assert {busy, pinned} <= set(yard.state.instances)
+
+
+def test_a_device_that_nothing_idle_holds_needs_no_clearing() -> None:
+    yard = Yard({"a": GIB, "idle": GIB})
+    yard.resident("idle")
+    yard.clears["a"] = ("gpu0",)
+    yard.ask("a")
+    assert yard.stopped() == []
+    assert yard.started() == ["idle", "a"]

@@ -79,24 +79,25 @@ class FleetMachine(RuleBasedStateMachine):
         self.tell(m.Release(self.leases.pop(ticket), healthy))
 
     @precondition(lambda self: self.to_prepare)
-    @rule(works=st.booleans(), pin=st.sampled_from([False, False, False, True]))
-    def prepared(self, works: bool, pin: bool) -> None:
+    @rule(works=st.booleans(), pin=st.sampled_from([False, False, False, True]), clears=st.booleans())
+    def prepared(self, works: bool, pin: bool, clears: bool) -> None:
         profile = self.to_prepare.pop(0)
         if not works:
             self.tell(m.PrepareFailed(profile, LoadFailed("no")))
             return
-        want = m.Want(key="k", need={"host": NEEDS[profile]}, slots=self.slots, pin=pin, ttl_s=60.0)
+        away = ("host",) if clears else ()
+        want = m.Want(key="k", need={"host": NEEDS[profile]}, slots=self.slots, pin=pin, ttl_s=60.0, clears=away)
         self.tell(m.Prepared(profile, want))
 
     @precondition(lambda self: self.state.instances)
-    @rule(data=st.data(), fails=st.booleans())
-    def engine(self, data: st.DataObject, fails: bool) -> None:
+    @rule(data=st.data(), fails=st.booleans(), again=st.booleans())
+    def engine(self, data: st.DataObject, fails: bool, again: bool) -> None:
         """An engine makes its next move: loads, fails, ends because it was told to, or crashes."""
         instance = self.state.instances[data.draw(st.sampled_from(sorted(self.state.instances)))]
         if isinstance(instance.state, Starting) and not fails:
             self.tell(m.Loaded(instance.id, instance.holds))
         elif isinstance(instance.state, Starting):
-            self.tell(m.Gone(instance.id, LoadFailed("no")))
+            self.tell(m.Gone(instance.id, LoadFailed("no"), again))
         elif isinstance(instance.state, Stopping) or fails:
             stopped = isinstance(instance.state, Stopping)
             self.leases = {t: i for t, i in self.leases.items() if i != instance.id}

@@ -1,0 +1,237 @@
+"""Plans for profiles: on this machine as it is, and on it with nothing of ours loaded.
+
+What a plan needs to know of the world comes by the callables of :class:`World`; the plan itself is pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from hostler.config.diff import instance_key
+from hostler.config.settings import Profile, Task
+from hostler.engines import placing
+from hostler.engines.builds import Build
+from hostler.engines.command import CHECKPOINTS
+from hostler.engines.devicenames import engine_names
+from hostler.errors import NeverFits
+from hostler.fleet.ladder import NONE as UNCHANGED
+from hostler.fleet.ladder import Changes
+from hostler.hardware.facts import HOST, Cpu, Device, Machine
+from hostler.models.facts import Model
+from hostler.models.shape import ModelShape
+from hostler.placement.corrections import NONE, Corrections
+from hostler.placement.efficiency import PRIORS, Efficiencies
+from hostler.placement.plan import Plan
+from hostler.placement.planner import plan, plan_beside
+from hostler.placement.wish import Room, Site, Wish, rooms_of, wish_of
+
+# Listings plan anew when the room on a device has changed by about a 32nd of it.
+GRAIN = 32
+
+_ENDLESS = 2**62
+_NOWHERE = Machine(
+    name="", devices=(Device(id=HOST, kind=HOST, name="", total=_ENDLESS, free=_ENDLESS),),
+    cpu=Cpu(model="", cores=1, threads=1),
+)  # fmt: skip
+
+
+class Resident(msgspec.Struct, frozen=True, kw_only=True):
+    """An instance that is or becomes ready: what it holds per device, and whether it may leave (now, or later)."""
+
+    profile: str
+    bytes: Mapping[str, int]
+    pinned: bool = False
+    idle: bool = True
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A profile to plan for, and what its model's header says."""
+
+    name: str
+    profile: Profile
+    task: Task
+    model: Model
+    shape: ModelShape
+
+
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """What plans are made from. The callables may block and are called from threads.
+
+    ``machine`` gives devices and processor; ``rooms`` the room on each device as if nothing of ours were loaded, read
+    anew when asked so; ``build`` what is known of the build of that name, None when nothing is (it then computes on
+    the host). ``efficiencies`` and ``corrections`` are by the key of the build. ``environ`` is what engines inherit.
+    """
+
+    machine: Callable[[], Machine]
+    rooms: Callable[[bool], Mapping[str, Room]]
+    build: Callable[[str | None], Build | None] = lambda _: None
+    residents: Callable[[], Iterable[Resident]] = tuple
+    efficiencies: Callable[[Machine, str], Efficiencies] = lambda _machine, _build: PRIORS
+    corrections: Callable[[ModelShape, Wish, str], Corrections] = lambda _shape, _wish, _build: NONE
+    environ: Mapping[str, str] = {}
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan to load by. Idle residents leave the devices in ``clears`` first; ``build`` is what it was made for."""
+
+    plan: Plan
+    clears: tuple[str, ...] = ()
+    build: str = ""
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """A plan for listings, and what it was made from."""
+
+    key: str
+    shape: ModelShape
+    room: tuple[object, ...]
+    plan: Plan | NeverFits
+
+
+class Planning:
+    """Makes plans for the catalogue. May be used from several threads."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._kept: dict[str, _Kept] = {}
+
+    def load(self, asked: Asked, changes: Changes) -> Load:
+        """How ``asked`` is to be loaded now, with ``changes`` since it ran out of memory.
+
+        1. beside every resident. 2. with idle ones gone. 3. with busy ones gone too, which are waited for; never
+        with pinned ones gone. Blocking. Raises NeverFits with numbers, FlagConflict or ConfigError for placing flags.
+        """
+        machine, rooms = self._world.machine(), self._world.rooms(True)
+        others = [each for each in self._world.residents() if each.profile != asked.name]
+        wish = _wished(asked, changes)
+        site = self._site(asked, wish, machine, changes.rooms(rooms))
+        wish = replace(wish, manual=placing.check(_ground(asked, site)))
+        beside = replace(site, rooms=less(site.rooms, others))
+        idle = {each.profile: each.bytes for each in others if each.idle and not each.pinned}
+        busy = {each.profile: each.bytes for each in others if not each.pinned}
+        try:
+            made = plan_beside(asked.shape, wish, beside, idle)
+        except NeverFits:
+            if busy == idle:
+                raise
+            made = plan_beside(asked.shape, wish, beside, busy)
+        return Load(plan=made, clears=changes.cleared, build=_key(self._world.build(asked.profile.engine.build)))
+
+    def empty(self, asked: Asked, *, again: bool = True) -> Plan | NeverFits:
+        """How it would be loaded if nothing else were; kept until profile, model or (roughly) the room changes.
+
+        Without ``again`` what was kept is good enough even if the room has changed. Raises FlagConflict or
+        ConfigError.
+        """
+        key = instance_key(asked.profile)
+        kept = self._kept.get(asked.name)
+        known = kept if kept is not None and kept.key == key and kept.shape is asked.shape else None
+        if known is not None and not again:
+            return known.plan
+        build = self._world.build(asked.profile.engine.build)
+        rooms = {name: _coarse(room) for name, room in self._world.rooms(False).items()}
+        room = (build, *((room.device, room.available) for room in rooms.values()))
+        if known is not None and known.room == room:
+            return known.plan
+        made = self._made(asked, rooms)
+        self._kept[asked.name] = _Kept(key, asked.shape, room, made)
+        return made
+
+    def _made(self, asked: Asked, rooms: Mapping[str, Room]) -> Plan | NeverFits:
+        wish = _wished(asked, UNCHANGED)
+        site = self._site(asked, wish, self._world.machine(), rooms)
+        wish = replace(wish, manual=placing.check(_ground(asked, site)))
+        try:
+            return plan(asked.shape, wish, site)
+        except NeverFits as error:
+            return error
+
+    def keep_only(self, names: Iterable[str]) -> None:
+        """Forget the plans of all other profiles."""
+        wanted = set(names)
+        for name in [name for name in self._kept if name not in wanted]:
+            self._kept.pop(name, None)
+
+    def _site(self, asked: Asked, wish: Wish, machine: Machine, rooms: Mapping[str, Room]) -> Site:
+        world, build = self._world, self._world.build(asked.profile.engine.build)
+        key = _key(build)
+        environ = {**world.environ, **asked.profile.engine.env}
+        names = engine_names(machine, build.devices if build is not None else (), environ)
+        return Site(
+            machine=machine,
+            rooms=dict(rooms),
+            usable=tuple(names),
+            names=names,
+            efficiencies=world.efficiencies(machine, key),
+            corrections=world.corrections(asked.shape, wish, key),
+        )
+
+
+def _wished(asked: Asked, changes: Changes) -> Wish:
+    profile = changes.profile(asked.profile)
+    projector = _size(asked.model.projector)
+    wish = wish_of(profile, asked.shape, task=asked.task, projector=projector, checkpoints=CHECKPOINTS)
+    return replace(wish, flash_attention=placing.flash_attention(profile.engine.extra_args))
+
+
+def least(asked: Asked) -> dict[str, int]:
+    """Bytes that it would take on the host alone, as it is asked for: what is shown of what fits nowhere."""
+    site = Site(machine=_NOWHERE, rooms={HOST: Room(device=HOST, total=_ENDLESS, available=_ENDLESS)})
+    wish = _wished(asked, UNCHANGED)
+    return plan(
+        asked.shape, replace(wish, context=wish.least_context if wish.context == "max" else wish.context), site
+    ).need
+
+
+def this_machine() -> World:
+    """This machine without anything of ours on it, inspected when it is first asked for."""
+    seen: list[Machine] = []
+
+    def machine() -> Machine:
+        if not seen:
+            from hostler.hardware.inspection import inspect
+
+            seen.append(inspect())
+        return seen[0]
+
+    return World(machine=machine, rooms=lambda _: rooms_of(machine()))
+
+
+def _key(build: Build | None) -> str:
+    return "" if build is None else build.key
+
+
+def _ground(asked: Asked, site: Site) -> placing.Ground:
+    return placing.Ground(
+        profile=asked.name,
+        settings=asked.profile,
+        shape=asked.shape,
+        names=site.names,
+        present=[device.id for device in site.machine.gpus],
+    )
+
+
+def less(rooms: Mapping[str, Room], residents: Sequence[Resident]) -> dict[str, Room]:
+    """``rooms`` without what ``residents`` hold."""
+    found: dict[str, Room] = {}
+    for name, room in rooms.items():
+        held = {each.profile: each.bytes[name] for each in residents if each.bytes.get(name)}
+        found[name] = replace(room, available=max(0, room.available - sum(held.values())), residents=held)
+    return found
+
+
+def _coarse(room: Room) -> Room:
+    grain = max(room.total // GRAIN, 1)
+    return replace(room, available=room.available // grain * grain)
+
+
+def _size(file: Path | None) -> int:
+    """Bytes; 0 without a file or when it has just gone, which the load itself will tell."""
+    try:
+        return 0 if file is None else file.stat().st_size
+    except OSError:
+        return 0

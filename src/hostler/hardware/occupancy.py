@@ -1,0 +1,106 @@
+"""How full each device is, read so cheaply that it can be done at every load and every few seconds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hostler.hardware import host
+from hostler.hardware.facts import HOST, Device, Machine
+from hostler.hardware.process import resident
+
+if TYPE_CHECKING:
+    from hostler.hardware.amd import Amd
+    from hostler.hardware.nvidia import Nvidia
+
+
+class DeviceReading(msgspec.Struct, frozen=True):
+    """A device now: its size, what is free on it, and what of the used part is ours, in bytes.
+
+    ``ours`` is None where the driver does not tell whose memory it is. ``device`` is the GPU; None for the host.
+    """
+
+    total: int
+    free: int
+    ours: int | None
+    device: Device | None = None
+
+
+class Occupancy:
+    """This machine's devices. ``look`` inspects it (it blocks); drivers stay open from the first reading on.
+
+    Until :meth:`machine` was asked for once, only the host is known: GPUs cost a start nothing. Safe to use from
+    several threads.
+    """
+
+    def __init__(self, look: Callable[[], Machine]) -> None:
+        self._look = look
+        self._lock = threading.Lock()
+        self._machine: Machine | None = None
+        self._nvidia: Nvidia | None = None
+        self._amd: Amd | None = None
+
+    @property
+    def known(self) -> Machine | None:
+        """The machine as it was seen, if it was."""
+        return self._machine
+
+    def machine(self) -> Machine:
+        """The machine. Blocking (some milliseconds, a second on a Mac) until its memory has been measured."""
+        with self._lock:
+            if self._machine is None or self._machine.host.bandwidth is None:
+                self._machine = self._look()
+                self._open(self._machine)
+            return self._machine
+
+    def read(self, ours: Iterable[int]) -> dict[str, DeviceReading]:
+        """Every device that answers, by its id; ``ours`` are the pids of our engines. Under a millisecond."""
+        pids = list(ours)
+        readings = {gpu.id: reading for gpu in self._gpus() if (reading := self._reading(gpu, pids)) is not None}
+        return {**readings, HOST: host_reading(pids)}
+
+    def held_by(self, pid: int) -> dict[str, int]:
+        """Bytes that the process holds, of each GPU whose driver tells; GPUs on which it holds nothing are left out."""
+        if self._nvidia is None:
+            return {}
+        with self._lock:
+            held = self._nvidia.memory((pid,))
+        return {gpu: each.ours for gpu, each in held.items() if each.ours}
+
+    def _gpus(self) -> tuple[Device, ...]:
+        return self._machine.gpus if self._machine is not None else ()
+
+    def _open(self, machine: Machine) -> None:
+        # Imported only where such a GPU is.
+        if self._nvidia is None and any(gpu.kind == "nvidia" for gpu in machine.gpus):
+            from hostler.hardware.nvidia import Nvidia
+
+            self._nvidia = Nvidia()
+        amd = [gpu for gpu in machine.gpus if gpu.kind == "amd"]
+        if self._amd is None and amd:
+            from hostler.hardware.amd import Amd
+
+            self._amd = Amd(first=int(amd[0].id.removeprefix("gpu")))
+
+    def _reading(self, gpu: Device, pids: Collection[int]) -> DeviceReading | None:
+        if gpu.unified:  # what is free of it is what is free of the host
+            return DeviceReading(gpu.total, gpu.total, 0, gpu)
+        if gpu.kind == "nvidia" and self._nvidia is not None:
+            with self._lock:
+                held = self._nvidia.memory(pids).get(gpu.id)
+            return None if held is None else DeviceReading(held.total, held.free, held.ours, gpu)
+        if gpu.kind == "amd" and self._amd is not None:
+            reading = self._amd.read()[0].get(gpu.id)
+            used = reading.used if reading is not None else None
+            return None if used is None else DeviceReading(gpu.total, max(0, gpu.total - used), None, gpu)
+        return None
+
+
+def host_reading(pids: Iterable[int]) -> DeviceReading:
+    """The host's memory; ours is what our engines hold without the pages of files."""
+    memory = host.memory()
+    held = [seen for pid in pids if (seen := resident(pid)) is not None]
+    return DeviceReading(memory.total, memory.available, sum(each.anonymous + each.shared for each in held))
