@@ -83,7 +83,7 @@ class Fitting(msgspec.Struct, frozen=True):
         found = anyio.run(_headers, repository, _to_read(variants))
         if not found:
             return cls({})
-        where = this(load_config(config_file).config, config_file, None)
+        where = this(load_config(config_file).config, config_file)
         images = projector.size if projector else 0
         return cls({variant.label: outlook(variant, found, where, images) for variant in variants})
 

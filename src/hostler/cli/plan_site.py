@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 THIS = "this"
 ANSWER_S = 0.5
 
+#: Bytes per device by profile.
+Held = Mapping[str, Mapping[str, int]]
+
 
 class Where(msgspec.Struct, frozen=True, kw_only=True):
     """A site, the residents that may leave it (bytes per device by profile), and what is odd about it, in words."""
@@ -31,12 +34,12 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
 
 def described(machine: Machine) -> Where:
     """A machine from a file: a build that can use every device, and nothing resident."""
-    usable = tuple(device.id for device in machine.gpus)
-    return Where(site=Site(machine=machine, rooms=rooms_of(machine), usable=usable))
+    names = _usual_names(machine)
+    return Where(site=Site(machine=machine, rooms=rooms_of(machine), usable=tuple(names), names=names))
 
 
-def this(config: Config, config_file: Path | None, build: str | None) -> Where:
-    """This machine now. ``build`` is the one that the profile names."""
+def this(config: Config, config_file: Path | None, build: str | None = None, profile: str = "") -> Where:
+    """This machine now. ``build`` is the one that the profile names; ``profile`` itself makes room for itself."""
     from hostler.config import paths
     from hostler.hardware.inspection import inspect
 
@@ -44,7 +47,9 @@ def this(config: Config, config_file: Path | None, build: str | None) -> Where:
     ours = [each.pid for each in residents if each.pid is not None]
     machine = inspect(paths.home(os.environ, config_file).cache, ours)
     names, dark = _names(machine, config_file, build)
-    held = {each.profile: each.bytes or each.predicted_bytes for each in residents}
+    others = [each for each in residents if each.profile != profile]
+    held = {each.profile: each.bytes or each.predicted_bytes for each in others}
+    mine = {each.profile: each.bytes or each.predicted_bytes for each in residents if each.profile == profile}
     rooms = rooms_of(
         machine,
         {device: int(size) for device, size in config.memory.margin.items()},
@@ -53,20 +58,21 @@ def this(config: Config, config_file: Path | None, build: str | None) -> Where:
     return Where(
         site=Site(
             machine=machine,
-            rooms={name: _beside(room, held, machine, config) for name, room in rooms.items()},
+            rooms={name: _beside(room, held, mine, machine, config) for name, room in rooms.items()},
             usable=tuple(names),
-            names={device: name for device, name in names.items() if name},
+            names=names,
         ),
-        leaving={each.profile: held[each.profile] for each in residents if not each.pinned and not each.leases},
+        leaving={each.profile: held[each.profile] for each in others if not each.pinned and not each.leases},
         notes=(*told, *dark),
     )
 
 
-def _beside(room: Room, held: Mapping[str, Mapping[str, int]], machine: Machine, config: Config) -> Room:
-    """The room with our own engines counted as residents, not as other programs'."""
+def _beside(room: Room, held: Held, mine: Held, machine: Machine, config: Config) -> Room:
+    """The room with our own engines counted as residents (``held``) or not at all, not as other programs'."""
     device = machine.device(room.device)
     residents = {name: by[room.device] for name, by in held.items() if by.get(room.device)}
-    foreign = max(0, room.foreign - sum(residents.values()))
+    ours = sum(residents.values()) + sum(by.get(room.device, 0) for by in mine.values())
+    foreign = max(0, room.foreign - ours)
     if device is not None and device.foreign is not None and not device.unified:
         foreign = device.foreign
     available = max(0, room.total - foreign - room.margin)
@@ -83,17 +89,24 @@ def _names(machine: Machine, config_file: Path | None, name: str | None) -> tupl
         return {}, ()
     from hostler.cli.active_build import known_builds
     from hostler.engines.capabilities import MEND, left_dark
+    from hostler.engines.devicenames import engine_names
 
     try:
         build = known_builds(config_file).remembered(name)
     except HostlerError as error:
         return {}, (str(error),)
     if build is None:
-        assumed = {device.id: "" for device in machine.gpus}
-        return assumed, ("The build was never asked which GPUs it can use; all are assumed.",)
+        return _usual_names(machine), ("The build was never asked which GPUs it can use; all are assumed.",)
     dark = left_dark(build, machine.devices)
-    usable = {device.id: "" for device in machine.gpus if build.devices}
-    return usable, ((f"{dark} {MEND}",) if dark else ())
+    return engine_names(machine, build.devices, os.environ), ((f"{dark} {MEND}",) if dark else ())
+
+
+def _usual_names(machine: Machine) -> dict[str, str]:
+    """What a build for these GPUs calls them."""
+    from hostler.placement.flags import engine_name
+
+    unnamed = Site(machine=machine, rooms={})
+    return {device.id: engine_name(device.id, unnamed) for device in machine.gpus}
 
 
 def _residents(config_file: Path | None) -> tuple[list[Instance], tuple[str, ...]]:

@@ -15,6 +15,8 @@ from hostler.errors import HostlerError, NeverFits
 if TYPE_CHECKING:
     from hostler.cli.plan_site import Where
     from hostler.cli.plan_subject import Asked
+    from hostler.engines.placing import Ground
+    from hostler.placement.wish import Site
     from hostler.wire.comparison import Compared
     from hostler.wire.plan import PlanReport
 
@@ -153,7 +155,7 @@ def _where(session: Session, asked: Asked, machine: str, config: Config) -> Wher
     from hostler.cli import plan_site
 
     if machine == plan_site.THIS:
-        return plan_site.this(config, session.config, asked.profile.engine.build)
+        return plan_site.this(config, session.config, asked.profile.engine.build, asked.name)
     from hostler.hardware.machines import load
 
     return plan_site.described(load(machine))
@@ -164,7 +166,8 @@ def _report(session: Session, asked: Asked, machine: str, config: Config) -> Pla
 
 
 def _planned(asked: Asked, where: Where) -> PlanReport:
-    """The plan as it is shown. Raises NeverFits."""
+    """The plan as it is shown. Raises NeverFits, and FlagConflict or ConfigError for placing flags."""
+    from hostler.engines import placing
     from hostler.engines.command import CHECKPOINTS
     from hostler.fleet.catalogue import task_of
     from hostler.placement.alternatives import alternatives
@@ -172,20 +175,37 @@ def _planned(asked: Asked, where: Where) -> PlanReport:
     from hostler.placement.report import Subject, report
     from hostler.placement.wish import wish_of
 
+    site, extra = where.site, asked.profile.engine.extra_args
     task = asked.profile.task or task_of(asked.facts)
-    wish = wish_of(asked.profile, asked.shape, task=task, projector=asked.projector, checkpoints=CHECKPOINTS)
+    wish = msgspec.structs.replace(
+        wish_of(asked.profile, asked.shape, task=task, projector=asked.projector, checkpoints=CHECKPOINTS),
+        flash_attention=placing.flash_attention(extra),
+        manual=placing.check(_ground(asked, site)),
+    )
     try:
-        found = plan_beside(asked.shape, wish, where.site, where.leaving)
+        found = plan_beside(asked.shape, wish, site, where.leaving)
     except NeverFits as error:
-        machine = where.site.machine
-        on = machine.name if machine.described else "this machine"
+        on = site.machine.name if site.machine.described else "this machine"
         raise NeverFits(f"{asked.name} does not fit {on}. {error.message}", hint=error.hint) from None
-    others = alternatives(asked.shape, wish, where.site, found)
+    others = alternatives(asked.shape, wish, site, found)
     told = report(
         Subject(profile=asked.name, model=asked.model, shape=asked.shape, size=asked.size),
-        where.site.machine, found, others,
+        site.machine, found, others,
     )  # fmt: skip
     return msgspec.structs.replace(told, notes=(*where.notes, *told.notes))
+
+
+def _ground(asked: Asked, site: Site) -> Ground:
+    """What the profile's placing flags are checked against."""
+    from hostler.engines.placing import Ground
+
+    return Ground(
+        profile=asked.name,
+        settings=asked.profile,
+        shape=asked.shape,
+        names=site.names,
+        present=[device.id for device in site.machine.gpus],
+    )
 
 
 def _compared(session: Session, asked: Asked, machine: str, config: Config) -> Compared:

@@ -6,6 +6,7 @@ the total less what is held, the limit of an Apple GPU from its memory.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import tomllib
 from importlib.resources import files
@@ -100,7 +101,9 @@ def load(name_or_path: str) -> Machine:
             raise ConfigError(f"{path}: too large for a machine's description.", hint=hint)
         return parse(path.read_text("utf-8"), str(path))
     except FileNotFoundError:
-        raise ConfigError(f"There is no machine {name_or_path!r}.", hint=hint) from None
+        near = difflib.get_close_matches(name_or_path, names(), n=1, cutoff=0.4)
+        meant = f" Did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"There is no machine {name_or_path!r}.{meant}", hint=hint) from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}.", hint=hint) from error
 

@@ -97,7 +97,7 @@ def _run(plan: Plan) -> PlannedRun:
         flash_attention=run.flash_attention,
         threads=run.threads,
         mapped=run.mapped,
-        prompt_cache=run.prompt_cache,
+        prompt_cache=int(run.prompt_cache),
         checkpoints=run.checkpoints,
         projector=run.projector,
     )
@@ -146,7 +146,7 @@ def _devices(shape: ModelShape, machine: Machine, plan: Plan) -> tuple[PlannedDe
                 unified=device.unified,
                 total=room.total,
                 foreign=room.foreign,
-                margin=room.margin,
+                margin=int(room.margin),
                 why=room.why,
                 residents=room.residents,
                 available=room.available,
@@ -182,7 +182,7 @@ def _bytes(classes: Classes, experts: int) -> PlannedBytes:
         projector=classes.projector,
         draft=classes.draft,
         checkpoints=classes.checkpoints,
-        prompt_cache=classes.prompt_cache,
+        prompt_cache=int(classes.prompt_cache),
         runtime=classes.runtime,
     )
 
