@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STARTERS ?= smollm2 gemma3-270m
 
-.PHONY: help run setup check unit test test-device docs lock bench-gateway bench-hangup clean
+.PHONY: help run setup check unit test test-device docs lock bench-gateway bench-hangup bench-placement clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,9 @@ bench-gateway: $(VENV)/.dev ## Measure the relay against a direct connection
 MODEL ?= .make/models/SmolLM2-135M-Instruct.Q4_1.gguf
 bench-hangup: $(VENV)/.dev ## Measure what a client that hangs up costs the next one (MODEL=any chat model)
 	$(BIN)/python -m hostler.bench.hangup $(MODEL)
+
+bench-placement: $(VENV)/.dev ## Compare predicted bytes with what the engine says
+	$(BIN)/python -m hostler.bench.placement_bytes
 
 clean: ## Remove the environment and caches; models and state stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis site dist

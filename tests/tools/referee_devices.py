@@ -3,7 +3,8 @@
 ``python tests/tools/referee_devices.py FOLDER``: the folder has ``llama-server`` and ``ggml-rpc-server``, of one build
 with ``-DGGML_RPC=ON``. Two RPC servers on this machine then look like two cards, each with the whole memory; the
 server's fit pass makes a dry run of header-only files with every layout below and logs what each device would hold and
-where the graph is cut. Nothing is allocated, and the server is ended before it loads. Recorded in
+where the graph is cut. Nothing is allocated, and the server is ended before it loads. ``llama-fit-params`` from that
+folder is asked about the processor alone, to see how it differs; and the server about a projector. Recorded in
 ``tests/data/referee_devices.json``, with which `make test` compares.
 
 An RPC device has no ``offload_op``: what a card would compute with experts that lie on the host is not in the records.
@@ -24,17 +25,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hostler.testing.published import Published
-from hostler.testing.zoo import PUBLISHED
+from hostler.testing.zoo import PUBLISHED, QWEN2_5_VL_7B, write_projector
 
 RECORDS = Path(__file__).parents[1] / "data" / "referee_devices.json"
 #: Context over all slots, micro-batch, slots, type of the cache.
 SIZES = ((4096, 512, 1, "f16"), (32768, 512, 1, "f16"), (32768, 256, 4, "q8_0"))
-_COMMON = ("-fa", "on", "-lm", "none", "-nr", "--no-warmup", "--fit", "on", "-lv", "5", "--host", "127.0.0.1")
+FIT_SIZES = ((4096, 512, 1, "f16"), (32768, 512, 1, "f16"), (32768, 256, 4, "f16"))
+_COMMON = ("-fa", "on", "-lm", "none", "-nr", "--fit", "on", "-lv", "5", "--host", "127.0.0.1")
 _DEVICE = re.compile(
     r"breakdown_print: \|\s+- (\S+)[^|]*\|(?:\s*\d+ =\s*\d+ \+ \()?\s*\d+ =\s*(\d+) \+\s*(\d+) \+\s*(\d+)"
 )
 _SCRATCH = re.compile(r"sched_reserve:\s+(\S+) compute buffer size =\s*([\d.]+) MiB")
 _SPLITS = re.compile(r"sched_reserve: graph.*splits = (\d+)(?: / (\d+))?")
+_PROJECTOR = re.compile(r"estimated worst-case memory usage of mmproj is ([\d.]+) MiB")
+_FIT = re.compile(r"^Host (\d+) (\d+) (\d+)", re.MULTILINE)
 _COPIES = re.compile(r"sched copies = (\d+)")
 _END = "common_params_fit_impl: projected"
 
@@ -78,19 +82,26 @@ class Engine:
     def __init__(self, folder: Path) -> None:
         self.server = folder / "llama-server"
         self._rpc_server = folder / "ggml-rpc-server"
+        self._fit = folder / "llama-fit-params"
 
     def said(self, model: Path, question: Question) -> str:
         """The log of the fit pass, up to its verdict. The cards are new each time: a client that dies kills them."""
         with rpc_servers(self._rpc_server, question.cards) as endpoints:
-            return self._said(model, question, endpoints)
+            return self._said(model, ("--rpc", ",".join(endpoints), *_sizes(question), *question.flags))
 
-    def _said(self, model: Path, question: Question, endpoints: Sequence[str]) -> str:
-        own = (
-            "-c", str(question.context), "-ub", str(question.ubatch), "-np", str(question.slots),
-            "-ctk", question.cache, "-ctv", question.cache, *question.flags,
-        )  # fmt: skip
-        cards = ("--rpc", ",".join(endpoints))
-        command = (str(self.server), "-m", str(model), *cards, *_COMMON, "--port", str(_free_port()), *own)
+    def projector(self, model: Path, projector: Path) -> float:
+        """MiB that the server expects of ``projector``: its weights, and its scratch memory for a large image."""
+        return float(_PROJECTOR.findall(self._said(model, ("--mmproj", str(projector), "-c", "4096")))[0])
+
+    def fit_params(self, model: Path, question: Question) -> tuple[int, int, int]:
+        """What ``llama-fit-params`` says of the processor alone: MiB of model, context and compute."""
+        command = (str(self._fit), "-m", str(model), *_sizes(question), "-fa", "on", "-nr", "-fitp", "on")
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=True)
+        held, context, compute = _FIT.findall(done.stdout)[0]
+        return int(held), int(context), int(compute)
+
+    def _said(self, model: Path, own: Sequence[str]) -> str:
+        command = (str(self.server), "-m", str(model), *_COMMON, "--port", str(_free_port()), *own)
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         ) as running:
@@ -119,6 +130,13 @@ class Engine:
         }
         prompt, token = cuts[-1]
         return {"devices": devices, "splits": [int(prompt), int(token or prompt)], "copies": int(copies[-1])}
+
+
+def _sizes(question: Question) -> tuple[str, ...]:
+    return (
+        "-c", str(question.context), "-ub", str(question.ubatch), "-np", str(question.slots),
+        "-ctk", question.cache, "-ctv", question.cache,
+    )  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -160,24 +178,48 @@ def _version(server: Path) -> str:
     return next(line for line in (done.stderr + done.stdout).splitlines() if line.startswith("version"))
 
 
+def fitted(engine: Engine, model: Published, path: Path) -> Iterator[dict[str, object]]:
+    """What ``llama-fit-params`` says of the processor alone."""
+    for context, ubatch, slots, cache in FIT_SIZES:
+        question = Question("the processor alone", 0, (), context, ubatch, slots, cache)
+        held, kept, compute = engine.fit_params(path, question)
+        sizes = {"context": context, "ubatch": ubatch, "slots": slots, "cache": cache}
+        yield {"model": model.name, **sizes, "held": {"model": held, "context": kept, "compute": compute}}
+
+
 def main() -> None:
     """Ask everything and write the records."""
-    engine, rows = Engine(Path(sys.argv[1])), []
+    engine, rows, fits = Engine(Path(sys.argv[1])), [], []
     with tempfile.TemporaryDirectory() as scratch:
+        paths = {model.name: model.write(Path(scratch), model.recipes[0]) for model in PUBLISHED}
         for model in PUBLISHED:
-            path = model.write(Path(scratch), model.recipes[0])
+            path = paths[model.name]
             for question in questions(model):
                 asked = {**question._asdict(), "flags": " ".join(question.flags)}
                 rows.append({"model": model.name, "recipe": model.recipes[0], **asked, **engine.ask(path, question)})
                 print(json.dumps(rows[-1]), flush=True)
+            fits += fitted(engine, model, path)
+        projector = engine.projector(paths[QWEN2_5_VL_7B.name], write_projector(Path(scratch)))
     told = {
         "engine": f"llama.cpp {_version(engine.server)}",
         "flags": " ".join(_COMMON[:-2]),
-        "unit": "MiB",
-        "rows": [],
+        "projector": projector,
+        "rows": rows,
+        "fit_params": fits,
     }
-    lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
-    RECORDS.write_text(json.dumps(told, indent=1).replace('"rows": []', f'"rows": [\n{lines}\n ]') + "\n")
+    RECORDS.write_text(written(told))
+
+
+def written(told: dict[str, object]) -> str:
+    """JSON with a line for each row."""
+    parts = []
+    for key, value in told.items():
+        if isinstance(value, list):
+            lines = ",\n".join(f"  {json.dumps(row)}" for row in value)
+            parts.append(f" {json.dumps(key)}: [\n{lines}\n ]")
+        else:
+            parts.append(f" {json.dumps(key)}: {json.dumps(value)}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 if __name__ == "__main__":

@@ -74,6 +74,22 @@ class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
         return layout_of(layers, self.flags.split())
 
 
+class FitRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``llama-fit-params`` says of the processor alone; ``compute`` in whole MiB here."""
+
+    model: str
+    context: int
+    ubatch: int
+    slots: int
+    cache: CacheType
+    held: Held
+
+    @property
+    def run(self) -> Run:
+        """What was asked about."""
+        return run_of(self)
+
+
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """All dry runs on the processor alone, with what ran them."""
 
@@ -83,11 +99,16 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordedDevices(msgspec.Struct, frozen=True, kw_only=True):
-    """All dry runs on several devices, with what ran them."""
+    """All dry runs on several devices, with what ran them.
+
+    ``projector`` is what the server expects of the zoo's projector, ``fit_params`` what its sibling says.
+    """
 
     engine: str
     flags: str
+    projector: float
     rows: tuple[DeviceRow, ...]
+    fit_params: tuple[FitRow, ...]
 
 
 def read_recorded(folder: Path) -> Recorded:
@@ -100,7 +121,7 @@ def read_recorded_devices(folder: Path) -> RecordedDevices:
     return msgspec.json.decode((folder / "referee_devices.json").read_bytes(), type=RecordedDevices)
 
 
-def run_of(row: Row | DeviceRow) -> Run:
+def run_of(row: Row | DeviceRow | FitRow) -> Run:
     """The run that the engine was asked about."""
     each, cache = row.context // row.slots, row.cache
     return Run(context=each, slots=row.slots, cache_k=cache, cache_v=cache, ubatch=row.ubatch, repacked=False)

@@ -18,7 +18,7 @@ from hostler.placement.compute import copies_of
 from hostler.placement.layout import HOST, Run, whole
 from hostler.testing.published import Published
 from hostler.testing.recordings import ENGINE_HOST, DeviceRow, layout_of, read_recorded_devices
-from hostler.testing.zoo import PUBLISHED
+from hostler.testing.zoo import PUBLISHED, write_projector
 
 MIB = 2**20
 ShapeOf = Callable[..., ModelShape]
@@ -89,3 +89,12 @@ def test_an_unused_card_computes_nothing(shape_of: ShapeOf) -> None:
     shape = shape_of("Llama-3.1-8B")
     layout = msgspec.structs.replace(whole(shape, "GPU-1"), gpus=("GPU-1", "GPU-2"))
     assert bytes_of(shape, Run(context=4096), layout, {})["GPU-2"].compute == 0
+
+
+def test_a_projector_takes_about_what_the_engine_expects(shape_of: ShapeOf, tmp_path: Path) -> None:
+    """Its file is known to the byte, the scratch memory for a large image is a prior that is rather too high."""
+    size = write_projector(tmp_path).stat().st_size
+    expected = read_recorded_devices(Path(__file__).parents[2] / "data").projector
+    shape = shape_of("Qwen2.5-VL-7B")
+    found = bytes_of(shape, Run(context=4096, projector=size), whole(shape, HOST), {})[HOST].projector / MIB
+    assert expected <= found <= 1.1 * expected
