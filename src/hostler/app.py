@@ -23,6 +23,7 @@ from hostler.config.load import Loaded
 from hostler.config.paths import expand
 from hostler.config.settings import Config, Home
 from hostler.engines.builds import Build, Builds
+from hostler.engines.calibration import learnt
 from hostler.engines.installed import FOLDER as BUILDS
 from hostler.engines.llamacpp import LlamaCpp
 from hostler.engines.protocol import RunnerSettings
@@ -120,6 +121,7 @@ class Gateway:
             rooms=lambda anew: self.fleet.look() if anew else self.fleet.budget.rooms,
             build=self._known_build,
             residents=lambda: self.fleet.residents(),
+            efficiencies=lambda machine, build: learnt(self.folders.cache, machine.fingerprint, build),
             corrections=self.experience.residuals.corrections,
             environ=os.environ,
         )

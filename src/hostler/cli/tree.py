@@ -9,6 +9,7 @@ import typer
 from hostler import __version__
 from hostler.cli import (
     asking,
+    calibrating,
     configuring,
     diagnosing,
     engine,
@@ -63,6 +64,7 @@ for group in (
     diagnosing,
     hardware,
     planning,
+    calibrating,
     configuring,
     profiles,
     importing,
