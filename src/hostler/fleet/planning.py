@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
@@ -28,6 +29,9 @@ from hostler.placement.efficiency import PRIORS, Efficiencies
 from hostler.placement.plan import Plan
 from hostler.placement.planner import plan, plan_beside
 from hostler.placement.wish import Room, Site, Wish, rooms_of, wish_of
+
+if TYPE_CHECKING:
+    from hostler.wire.plan import PlanReport
 
 # Listings plan anew when the room on a device has changed by about a 32nd of it.
 GRAIN = 32
@@ -71,7 +75,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     build: Callable[[str | None], Build | None] = lambda _: None
     residents: Callable[[], Iterable[Resident]] = tuple
     efficiencies: Callable[[Machine, str], Efficiencies] = lambda _machine, _build: PRIORS
-    corrections: Callable[[ModelShape, Wish, str], Corrections] = lambda _shape, _wish, _build: NONE
+    corrections: Callable[[ModelShape, str, Wish], Corrections] = lambda _shape, _build, _wish: NONE
     environ: Mapping[str, str] = {}
 
 
@@ -81,6 +85,26 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     clears: tuple[str, ...] = ()
     build: str = ""
+
+
+class _Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """A model, a wish and the site beside all residents; bytes per device of those that may leave: ``idle`` ones, and
+    with those that are ``busy`` now."""
+
+    shape: ModelShape
+    wish: Wish
+    site: Site
+    idle: dict[str, Mapping[str, int]]
+    busy: dict[str, Mapping[str, int]]
+
+    def made(self) -> Plan:
+        """The plan, as :meth:`Planning.load` says. Raises NeverFits."""
+        try:
+            return plan_beside(self.shape, self.wish, self.site, self.idle)
+        except NeverFits:
+            if self.busy == self.idle:
+                raise
+            return plan_beside(self.shape, self.wish, self.site, self.busy)
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -105,21 +129,34 @@ class Planning:
         1. beside every resident. 2. with idle ones gone. 3. with busy ones gone too, which are waited for; never
         with pinned ones gone. Blocking. Raises NeverFits with numbers, FlagConflict or ConfigError for placing flags.
         """
+        made = self._ready(asked, changes).made()
+        return Load(plan=made, clears=changes.cleared, build=_key(self._world.build(asked.profile.engine.build)))
+
+    def told(self, asked: Asked) -> PlanReport:
+        """How ``asked`` would be loaded now, and what else could be done. Blocking; raises as :meth:`load` does."""
+        from hostler.placement.alternatives import alternatives
+        from hostler.placement.report import Subject, report
+
+        ready = self._ready(asked, UNCHANGED)
+        made = ready.made()
+        others = alternatives(asked.shape, ready.wish, ready.site, made)
+        subject = Subject(profile=asked.name, model=asked.model.name, shape=asked.shape, size=asked.model.size)
+        return report(subject, ready.site.machine, made, others)
+
+    def _ready(self, asked: Asked, changes: Changes) -> _Ready:
+        """Everything that a load now is planned from. Raises FlagConflict or ConfigError for placing flags."""
         machine, rooms = self._world.machine(), self._world.rooms(True)
         others = [each for each in self._world.residents() if each.profile != asked.name]
         wish = _wished(asked, changes)
         site = self._site(asked, wish, machine, changes.rooms(rooms))
         wish = replace(wish, manual=placing.check(_ground(asked, site)))
-        beside = replace(site, rooms=less(site.rooms, others))
-        idle = {each.profile: each.bytes for each in others if each.idle and not each.pinned}
-        busy = {each.profile: each.bytes for each in others if not each.pinned}
-        try:
-            made = plan_beside(asked.shape, wish, beside, idle)
-        except NeverFits:
-            if busy == idle:
-                raise
-            made = plan_beside(asked.shape, wish, beside, busy)
-        return Load(plan=made, clears=changes.cleared, build=_key(self._world.build(asked.profile.engine.build)))
+        return _Ready(
+            shape=asked.shape,
+            wish=wish,
+            site=replace(site, rooms=less(site.rooms, others)),
+            idle={each.profile: each.bytes for each in others if each.idle and not each.pinned},
+            busy={each.profile: each.bytes for each in others if not each.pinned},
+        )
 
     def empty(self, asked: Asked, *, again: bool = True) -> Plan | NeverFits:
         """How it would be loaded if nothing else were; kept until profile, model or (roughly) the room changes.
@@ -167,7 +204,7 @@ class Planning:
             usable=tuple(names),
             names=names,
             efficiencies=world.efficiencies(machine, key),
-            corrections=world.corrections(asked.shape, wish, key),
+            corrections=world.corrections(asked.shape, key, wish),
         )
 
 

@@ -42,12 +42,14 @@ class Residuals:
     def __init__(self, file: Path) -> None:
         self._kept: Remembered[Corrections] = Remembered(file, Corrections, KEPT)
 
-    def corrections(self, shape: ModelShape, wish: Wish, build: str) -> Corrections:
-        """What a plan for that model, wish and build is corrected by (:attr:`hostler.placement.wish.Site.corrections`).
+    def corrections(self, shape: ModelShape, build: str, wish: Wish | None = None) -> Corrections:
+        """What a plan for that model, build and wish is corrected by (:attr:`hostler.placement.wish.Site.corrections`).
 
-        A dictionary look-up; may be called from any thread. :data:`NONE` before the first load.
+        A dictionary look-up; may be called from any thread. :data:`NONE` before the first load. Without a wish for a
+        run with flash attention that answers with text.
         """
-        key = _key(shape.architecture, shape.quantisation, build, flash=wish.flash_attention, pooled=wish.pooled)
+        flash, pooled = wish is None or wish.flash_attention, wish is not None and wish.pooled
+        key = _key(shape.architecture, shape.quantisation, build, flash=flash, pooled=pooled)
         return self._kept.get(key) or NONE
 
     def record(

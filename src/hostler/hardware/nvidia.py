@@ -166,7 +166,7 @@ class Nvidia:
         return readings, lost
 
     def memory(self, ours: Collection[int] = ()) -> dict[str, Held]:
-        """The memory of each GPU that has its own, by its id; two or three calls for each, nothing else."""
+        """The memory of each GPU that has its own and answers, by its id; two or three calls for each."""
         if isinstance(self._nvml, str) or not self._open(self._nvml):
             return {}
         nvml, found = self._nvml, {}
@@ -175,6 +175,8 @@ class Nvidia:
             if memory is not None:
                 held = _held_by(nvml, handle, ours) if ours else 0
                 found[name] = Held(memory.total, memory.free, held)
+        if self._handles and not found:
+            self._forget(nvml)
         return found
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from hostler.hardware import host
 from hostler.hardware.facts import HOST, Device, Machine
@@ -29,15 +30,23 @@ class DeviceReading(msgspec.Struct, frozen=True):
     device: Device | None = None
 
 
+def open_nvidia() -> Nvidia:
+    """The driver; imported only where such a GPU is."""
+    from hostler.hardware.nvidia import Nvidia
+
+    return Nvidia()
+
+
 class Occupancy:
-    """This machine's devices. ``look`` inspects it (it blocks); drivers stay open from the first reading on.
+    """This machine's devices. ``look`` inspects it (it blocks), ``nvidia`` opens the driver, which stays open.
 
     Until :meth:`machine` was asked for once, only the host is known: GPUs cost a start nothing. Safe to use from
     several threads.
     """
 
-    def __init__(self, look: Callable[[], Machine]) -> None:
+    def __init__(self, look: Callable[[], Machine], nvidia: Callable[[], Nvidia] = open_nvidia) -> None:
         self._look = look
+        self._open_nvidia = nvidia
         self._lock = threading.Lock()
         self._machine: Machine | None = None
         self._nvidia: Nvidia | None = None
@@ -59,8 +68,13 @@ class Occupancy:
     def read(self, ours: Iterable[int]) -> dict[str, DeviceReading]:
         """Every device that answers, by its id; ``ours`` are the pids of our engines. Under a millisecond."""
         pids = list(ours)
-        readings = {gpu.id: reading for gpu in self._gpus() if (reading := self._reading(gpu, pids)) is not None}
-        return {**readings, HOST: host_reading(pids)}
+        with self._lock:
+            own = self._own_memory(pids)
+        gpus = self._machine.gpus if self._machine is not None else ()
+        # What is free of unified memory is what is free of the host.
+        shared = {gpu.id: DeviceReading(gpu.total, gpu.total, 0, gpu) for gpu in gpus if gpu.unified}
+        found = {gpu.id: replace(own[gpu.id], device=gpu) for gpu in gpus if gpu.id in own and not gpu.unified}
+        return {**found, **shared, HOST: host_reading(pids)}
 
     def held_by(self, pid: int) -> dict[str, int]:
         """Bytes that the process holds, of each GPU whose driver tells; GPUs on which it holds nothing are left out."""
@@ -70,33 +84,26 @@ class Occupancy:
             held = self._nvidia.memory((pid,))
         return {gpu: each.ours for gpu, each in held.items() if each.ours}
 
-    def _gpus(self) -> tuple[Device, ...]:
-        return self._machine.gpus if self._machine is not None else ()
-
     def _open(self, machine: Machine) -> None:
-        # Imported only where such a GPU is.
         if self._nvidia is None and any(gpu.kind == "nvidia" for gpu in machine.gpus):
-            from hostler.hardware.nvidia import Nvidia
-
-            self._nvidia = Nvidia()
+            self._nvidia = self._open_nvidia()
         amd = [gpu for gpu in machine.gpus if gpu.kind == "amd"]
         if self._amd is None and amd:
-            from hostler.hardware.amd import Amd
+            from hostler.hardware.amd import Amd  # as above
 
             self._amd = Amd(first=int(amd[0].id.removeprefix("gpu")))
 
-    def _reading(self, gpu: Device, pids: Collection[int]) -> DeviceReading | None:
-        if gpu.unified:  # what is free of it is what is free of the host
-            return DeviceReading(gpu.total, gpu.total, 0, gpu)
-        if gpu.kind == "nvidia" and self._nvidia is not None:
-            with self._lock:
-                held = self._nvidia.memory(pids).get(gpu.id)
-            return None if held is None else DeviceReading(held.total, held.free, held.ours, gpu)
-        if gpu.kind == "amd" and self._amd is not None:
-            reading = self._amd.read()[0].get(gpu.id)
-            used = reading.used if reading is not None else None
-            return None if used is None else DeviceReading(gpu.total, max(0, gpu.total - used), None, gpu)
-        return None
+    def _own_memory(self, pids: Collection[int]) -> dict[str, DeviceReading]:
+        """Of every GPU that answers."""
+        found: dict[str, DeviceReading] = {}
+        if self._nvidia is not None:
+            found |= {name: DeviceReading(*held) for name, held in self._nvidia.memory(pids).items()}
+        if self._amd is not None and self._machine is not None:
+            totals = {gpu.id: gpu.total for gpu in self._machine.gpus}
+            for name, reading in self._amd.read()[0].items():
+                if reading.used is not None and name in totals:
+                    found[name] = DeviceReading(totals[name], max(0, totals[name] - reading.used), None)
+        return found
 
 
 def host_reading(pids: Iterable[int]) -> DeviceReading:

@@ -37,6 +37,7 @@ class Switches:
     load_log: str = _switch("", "log this line as an error while loading")
     memory_mib: int = _switch(0, "hold so many MiB of touched anonymous memory")
     ignore_term: bool = _switch(False, "ignore SIGTERM and SIGINT")
+    devices: str = _switch("", "comma-separated GPUs that --list-devices shows: CUDA0,CUDA1")
     lacks: str = _switch("", "comma-separated llama-server flags that this build does not know")
     # Generating
     tokens: int = _switch(32, "tokens of an answer that nothing else limits")
