@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hostler.engines.protocol import Endpoint
 from hostler.errors import HostlerError
-from hostler.fleet.protocol import Abandoned, Standing
+from hostler.fleet.protocol import Abandoned, Standing, Timing
 
 if TYPE_CHECKING:
     from hostler.fleet.owner import FleetOwner
@@ -73,9 +73,9 @@ class HeldLease:
         if callback is not None:
             callback()
 
-    def measured(self, tokens_per_s: float) -> None:
+    def measured(self, tokens_per_s: float, timing: Timing | None = None) -> None:
         if not self.ended:
-            self._fleet.note_speed(self.instance, tokens_per_s)
+            self._fleet.note_speed(self, tokens_per_s, timing)
 
     def end(self, status: int, *, abandoned: Abandoned | None = None) -> None:
         if not self.ended:

@@ -24,15 +24,13 @@ from hostler.fleet import messages as m
 from hostler.fleet.experience import Experience
 from hostler.fleet.leases import Asked, HeldLease, ImmediateTicket, QueuedTicket
 from hostler.fleet.memory import Budget
-from hostler.fleet.planning import Resident
 from hostler.fleet.preparer import Preparer
-from hostler.fleet.protocol import Abandoned
+from hostler.fleet.protocol import Abandoned, Timing
 from hostler.fleet.retries import Around
 from hostler.fleet.runs import Runs, Yard
 from hostler.fleet.scheduler import live, next_wake, step
 from hostler.fleet.shown import Shown
-from hostler.fleet.turn import idle, stays, total
-from hostler.placement.wish import Room
+from hostler.fleet.watch import Eyes, Watch
 
 TEND_S = 5.0  # between measurements of residents and readings of the budget
 
@@ -50,6 +48,7 @@ class FleetOwner(Shown):
         limits: LimitSettings,
         bus: Bus,
         clock: Clock,
+        eyes: Eyes | None = None,
     ) -> None:
         self._preparer = preparer
         self._bus = bus
@@ -62,10 +61,13 @@ class FleetOwner(Shown):
         self._tickets: dict[int, QueuedTicket] = {}
         self._last_ticket = 0
         self._held: dict[str, HeldLease] = {}
+        self._crowded = float("-inf")
         self._recent: str | None = None
         self._specs: dict[str, LoadSpec] = {}
         around = Around(self._free_on, self._idle_on)
-        self._runs = Runs(runner, experience, bus, clock, Yard(tell=self._tell, around=around, kinds=self._kinds))
+        watch = Watch(eyes or Eyes(), bus, lambda: bool(self._held))
+        yard = Yard(tell=self._tell, around=around, kinds=self._kinds, watch=watch)
+        self._runs = Runs(runner, experience, bus, clock, yard)
         self.budget = budget
         self._group: anyio.abc.TaskGroup | None = None
         self._nudge = anyio.Event()
@@ -186,10 +188,11 @@ class FleetOwner(Shown):
             self._bus.publish(InstanceChanged(instance=instance, profile=profile, state=state, reason=reason))
 
     async def _prepare(self, profile: str) -> None:
-        seen = -1
+        seen = (-1, -1)
         try:
-            while seen != self._configured:  # what was prepared under another configuration is worth nothing
-                seen = self._configured
+            # What was prepared under another configuration, or beside fewer instances, is worth nothing.
+            while seen != (self._configured, self._state.next_instance):
+                seen = (self._configured, self._state.next_instance)
                 await self._preparer.probe(profile)
                 spec, want = await self._runs.prepare(profile, self._preparer)
         except HostlerError as error:
@@ -202,26 +205,6 @@ class FleetOwner(Shown):
     async def _look(self) -> None:
         """Read the devices anew; in a thread, because drivers can be slow."""
         await anyio.to_thread.run_sync(self.look)
-
-    def look(self) -> dict[str, Room]:
-        """Read the devices anew; the room on each as if nothing of ours were loaded. May be called in any thread."""
-        held = total(instance.holds for instance in self._state.instances.values())
-        self.budget.refresh(self._runs.pids(), held)
-        return self.budget.rooms
-
-    def residents(self) -> list[Resident]:
-        """What is loaded and stays unless it is asked to leave. May be called in any thread."""
-        return [
-            Resident(profile=i.profile, bytes=i.holds, pinned=i.pin, idle=idle(i))
-            for i in self._state.instances.values()
-            if stays(i)
-        ]
-
-    def context(self, profile: str) -> int | None:
-        """Tokens for one request of the profile's instance; None when it has none."""
-        instance = live(self._state, profile)
-        run = self._runs.get(instance.id) if instance is not None else None
-        return None if run is None else run.spec.context
 
     def _start(self, instance: str, profile: str) -> None:
         spec = msgspec.structs.replace(self._specs.pop(profile), instance=instance)
@@ -244,6 +227,8 @@ class FleetOwner(Shown):
             return lease
         self._recent = asked.profile
         self._held[asked.request] = lease
+        if len(self._held) > 1:
+            self._crowded = now
         waited_s = now - asked.since
         self._bus.publish(
             LeaseGranted(request=asked.request, profile=asked.profile, instance=instance, waited_s=waited_s)
@@ -318,9 +303,14 @@ class FleetOwner(Shown):
     def _busy_leases(self, instance: str) -> int:
         return sum(1 for lease in self._held.values() if lease.instance == instance)
 
-    def note_speed(self, instance: str, tokens_per_s: float) -> None:
-        """The engine reported its generation speed for one request."""
-        self._runs.note_speed(instance, tokens_per_s)
+    def note_speed(self, lease: HeldLease, tokens_per_s: float, timing: Timing | None) -> None:
+        """The engine reported its generation speed for one request.
+
+        Several at once share a device: only what was alone from grant to end says how quick an instance is.
+        """
+        self._runs.note_speed(lease.instance, tokens_per_s)
+        if timing is not None and self._crowded < lease.granted:
+            self._runs.note_timing(lease.instance, timing)
 
     # --- operators --------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ state only inside the owner. Names have been resolved to profiles before they co
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -20,6 +20,37 @@ from hostler.wire.management import Instance, RequestInFlight
 
 #: What an engine was doing when it was hung up on: nothing heard yet (prefill, or not streamed), or a stream.
 Abandoned = Literal["silent", "streaming"]
+
+
+class Timing(NamedTuple):
+    """What an engine says of one request: tokens that were cached, read and generated; milliseconds for these two."""
+
+    cached: int
+    prompt: int
+    prompt_ms: float
+    generated: int
+    generated_ms: float
+
+    @property
+    def decode(self) -> float | None:
+        """Generated tokens per second; the engine's clock starts when the first is there, which does not count."""
+        steps = self.generated - 1
+        return 1e3 * steps / self.generated_ms if steps > 0 and self.generated_ms > 0 else None
+
+    @property
+    def prefill(self) -> float | None:
+        """Prompt tokens per second; None for a prompt that came from the cache."""
+        return 1e3 * self.prompt / self.prompt_ms if self.prompt > 1 and self.prompt_ms > 0 else None
+
+    @property
+    def decode_depth(self) -> int:
+        """Tokens in the cache in the middle of the answer."""
+        return self.cached + self.prompt + self.generated // 2
+
+    @property
+    def prefill_depth(self) -> int:
+        """Tokens in the cache in the middle of the prompt."""
+        return self.cached + self.prompt // 2
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -47,8 +78,8 @@ class Lease(Protocol):
         """Call ``callback`` (at most once) when an operator cancels the request or the engine is lost."""
         ...
 
-    def measured(self, tokens_per_s: float) -> None:
-        """Tell the generation speed that the engine reported for this request."""
+    def measured(self, tokens_per_s: float, timing: Timing | None = None) -> None:
+        """Tell the generation speed that the engine reported for this request, and all of its timing if it did."""
         ...
 
     def end(self, status: int, *, abandoned: Abandoned | None = None) -> None:

@@ -7,6 +7,7 @@ import anyio
 from hostler.clock import Clock
 from hostler.engines.protocol import Endpoint, LoadSpec
 from hostler.fleet.ladder import Changes
+from hostler.fleet.pace import Condition, Pace
 from hostler.fleet.reported import Reported
 from hostler.fleet.slots import SlotWatch
 
@@ -14,7 +15,10 @@ ALMOST = 0.97
 
 
 class Run:
-    """As its task keeps it up to date. ``changes`` is how it differs from what its profile asks."""
+    """As its task keeps it up to date.
+
+    ``changes`` is how it differs from what its profile asks, ``before`` how its devices were when it became ready.
+    """
 
     def __init__(self, spec: LoadSpec, key: str, clock: Clock, expected_s: float | None, changes: Changes) -> None:
         self.spec = spec
@@ -27,6 +31,8 @@ class Run:
         self.scope = anyio.CancelScope()
         self.slots = SlotWatch(clock)
         self.reported = Reported(spec.plan)
+        self.pace = Pace(spec.plan)
+        self.before: dict[str, Condition] = {}
         self.stage = "starting"
         self.pid: int | None = None
         self.argv: tuple[str, ...] = ()

@@ -20,9 +20,10 @@ from hostler.fleet.experience import Experience
 from hostler.fleet.ladder import Step
 from hostler.fleet.measurements import Measurement
 from hostler.fleet.preparer import Preparer
-from hostler.fleet.protocol import Abandoned
+from hostler.fleet.protocol import Abandoned, Timing
 from hostler.fleet.retries import Around
 from hostler.fleet.run import Run
+from hostler.fleet.watch import Watch
 from hostler.hardware.facts import Kind
 
 PROGRESS_S = 0.5
@@ -31,11 +32,12 @@ E = TypeVar("E", bound=Exception)
 
 
 class Yard(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs know of the fleet around them: how to tell it something, its devices, their kinds."""
+    """What runs know of the fleet around them: how to tell it something, its devices, their kinds, who watches."""
 
     tell: Callable[[m.Message], None]
     around: Around
     kinds: Callable[[], Mapping[str, Kind]]
+    watch: Watch
 
 
 class Runs:
@@ -192,6 +194,7 @@ class Runs:
         self._tell(m.Loaded(run.spec.instance, holds))
         self._remember(run, holds)
         self._compare(run, held or {})
+        self._yard.watch.ready(run)
 
     def _remember(self, run: Run, holds: dict[str, int]) -> None:
         self.measurements.put(run.key, _measured(run, holds))
@@ -240,6 +243,13 @@ class Runs:
         if run := self._runs.get(instance):
             before = run.tokens_per_s
             run.tokens_per_s = tokens_per_s if before is None else 0.8 * before + 0.2 * tokens_per_s
+
+    def note_timing(self, instance: str, timing: Timing) -> None:
+        """An answer that was the only one in the fleet at its time; the first few are compared with the plan."""
+        run = self._runs.get(instance)
+        loading = any(other.endpoint is None for other in self._runs.values())
+        if run is not None and not loading and run.pace.add(timing) and self.group is not None:
+            self.group.start_soon(self._yard.watch.judge, run, lambda: self._resident(run) or {})
 
     async def measure(self) -> dict[str, dict[str, int]]:
         """What each ready instance really holds now, per device."""

@@ -1,4 +1,4 @@
-"""What the fleet's owner shows of itself: reads, none of which changes anything."""
+"""What the fleet's owner shows of itself, and what others decide by; nothing here changes its state."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from hostler.fleet import messages as m
 from hostler.fleet import views
 from hostler.fleet.leases import HeldLease, QueuedTicket
 from hostler.fleet.memory import Budget
+from hostler.fleet.planning import Resident
 from hostler.fleet.preparer import Preparer
 from hostler.fleet.protocol import ProfileStanding, Standing
 from hostler.fleet.runs import Runs
 from hostler.fleet.scheduler import live
-from hostler.fleet.turn import idle
+from hostler.fleet.turn import idle, stays, total
 from hostler.hardware.facts import HOST, Kind
+from hostler.placement.wish import Room
 from hostler.wire.management import Instance, RequestInFlight
 
 
@@ -69,9 +71,29 @@ class Shown:
 
     # --- for those who decide ---------------------------------------------------------------------------
 
+    def look(self) -> dict[str, Room]:
+        """Read the devices anew; the room on each as if nothing of ours were loaded. May be called in any thread."""
+        held = total(instance.holds for instance in self._state.instances.values())
+        self.budget.refresh(self._runs.pids(), held)
+        return self.budget.rooms
+
+    def residents(self) -> list[Resident]:
+        """What is loaded and stays unless it is asked to leave. May be called in any thread."""
+        return [
+            Resident(profile=i.profile, bytes=i.holds, pinned=i.pin, idle=idle(i))
+            for i in self._state.instances.values()
+            if stays(i)
+        ]
+
+    def context(self, profile: str) -> int | None:
+        """Tokens for one request of the profile's instance; None when it has none."""
+        instance = live(self._state, profile)
+        run = self._runs.get(instance.id) if instance is not None else None
+        return None if run is None else run.spec.context
+
     def _free_on(self, device: str) -> int | None:
         """Bytes free on the device at this moment."""
-        self.budget.refresh(self._runs.pids())
+        self.look()
         reading = self.budget.readings.get(device)
         return None if reading is None else reading.free
 

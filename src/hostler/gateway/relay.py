@@ -361,7 +361,7 @@ class Exchange:
         tokens = NO_TOKENS if self._tail is None else self._tail.tokens()
         if lease is not None:
             if tokens.per_second is not None and (tokens.generated or 0) >= ENOUGH_TOKENS:
-                lease.measured(tokens.per_second)
+                lease.measured(tokens.per_second, tokens.timing)
             left = abandoned or connection is not None
             heard: Abandoned = "streaming" if self._sse and self._tail is not None else "silent"
             lease.end(status, abandoned=heard if left else None)

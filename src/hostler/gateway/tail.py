@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from hostler.fleet.protocol import Timing
+
 TAIL_LIMIT: Final = 8 * 2**10
 
 _NUMBER = re.compile(
@@ -20,19 +22,20 @@ _NUMBER = re.compile(
 )
 
 
-_SPEED = re.compile(rb'"predicted_per_second"\s*:\s*(\d{1,9}(?:\.\d{1,12})?)')
+_DECIMAL = re.compile(rb'"(predicted_per_second|prompt_ms|predicted_ms)"\s*:\s*(\d{1,12}(?:\.\d{1,18})?)(?=[\s,}])')
 
 
 class Tokens(msgspec.Struct, frozen=True):
     """Tokens of the whole prompt, of those taken from a cache, and generated, and how many of these a second.
 
-    None where the engine said nothing.
+    None where the engine said nothing. ``timing`` is llama.cpp's, when it said all of it.
     """
 
     prompt: int | None = None
     cached: int | None = None
     generated: int | None = None
     per_second: float | None = None
+    timing: Timing | None = None
 
 
 NO_TOKENS: Final = Tokens()
@@ -72,5 +75,18 @@ def read_tokens(text: bytes) -> Tokens:
     if prompt is None and b"prompt_n" in said:
         prompt = said[b"prompt_n"] + (cached or 0)
     generated = said.get(b"predicted_n", said.get(b"completion_tokens", said.get(b"output_tokens")))
-    speed = _SPEED.search(text, min(places))
-    return Tokens(prompt, cached, generated, float(speed[1]) if speed else None)
+    times = {name: float(number) for name, number in _DECIMAL.findall(text, min(places))}
+    return Tokens(prompt, cached, generated, times.get(b"predicted_per_second"), _timing(said, times))
+
+
+def _timing(said: dict[bytes, int], times: dict[bytes, float]) -> Timing | None:
+    try:
+        return Timing(
+            cached=said.get(b"cache_n", 0),
+            prompt=said[b"prompt_n"],
+            prompt_ms=times[b"prompt_ms"],
+            generated=said[b"predicted_n"],
+            generated_ms=times[b"predicted_ms"],
+        )
+    except KeyError:
+        return None

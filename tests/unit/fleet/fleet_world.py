@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,7 +21,10 @@ from hostler.fleet.ladder import Changes
 from hostler.fleet.memory import Budget, DeviceReading
 from hostler.fleet.messages import Want
 from hostler.fleet.owner import FleetOwner
+from hostler.fleet.pace import Condition
 from hostler.fleet.preparer import Preparer
+from hostler.fleet.protocol import Timing
+from hostler.fleet.watch import Eyes
 from hostler.placement.wish import wish_of
 from hostler.testing.specs import SHAPE, SPEC, on_host
 
@@ -106,6 +109,8 @@ class World:
         self.rungs: tuple[Rung, ...] = ("ubatch", "context")
         self.build = "b1"
         self.refuse_ubatch = 0
+        self.conditions: dict[str, Condition] = {}
+        self.taught: list[tuple[str, int]] = []
         self.runner = ScriptedRunner()
         self.bus = Bus()
         self.experience = Experience(folder)
@@ -119,7 +124,11 @@ class World:
             limits=limits,
             bus=self.bus,
             clock=SystemClock(),
+            eyes=Eyes(conditions=lambda: self.conditions, teach=self.teach, settle_s=0.0),
         )
+
+    def teach(self, spec: LoadSpec, timings: Sequence[Timing]) -> None:
+        self.taught.append((spec.profile, len(timings)))
 
     def wanted(self) -> dict[str, tuple[str, bool, float | None]]:
         return {name: (key, name in self.pins, None) for name, key in self.keys.items()}

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from hostler.fleet.protocol import Timing
 from hostler.gateway.tail import TAIL_LIMIT, Tail, Tokens, read_tokens
 
 USAGE = {"usage": {"prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 4}}}
@@ -26,6 +27,20 @@ TIMINGS = {"timings": {"cache_n": 5, "prompt_n": 7, "prompt_ms": 1.5, "predicted
 )
 def test_every_dialect(said: object, tokens: Tokens) -> None:
     assert read_tokens(json.dumps(said).encode()) == tokens
+
+
+def test_all_of_a_timing_or_none_of_it() -> None:
+    whole = {
+        "cache_n": 5, "prompt_n": 7, "prompt_ms": 1.5, "predicted_n": 2, "predicted_ms": 10,
+        "predicted_per_second": 200.125,
+    }  # fmt: skip
+    told = read_tokens(json.dumps({"timings": whole}).encode())
+    assert told == Tokens(12, 5, 2, 200.125, Timing(5, 7, 1.5, 2, 10.0))
+    for name in ("prompt_n", "prompt_ms", "predicted_n", "predicted_ms"):
+        part = {key: value for key, value in whole.items() if key != name}
+        assert read_tokens(json.dumps({"timings": part}).encode()).timing is None
+    odd = whole | {"prompt_ms": 1.5e-9, "predicted_ms": float("nan")}
+    assert read_tokens(json.dumps({"timings": odd}).encode()).timing is None
 
 
 def test_only_the_end_is_kept() -> None:
