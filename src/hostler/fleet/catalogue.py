@@ -263,6 +263,7 @@ class ProfileCatalogue:
             bytes=load.plan.need,
             plan=load.plan,
             build=load.build,
+            rungs=profile.rungs,
         )
         want = Want(
             key=instance_key(profile),
