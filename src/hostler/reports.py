@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hostler.app import Gateway
     from hostler.gateway.admin.services import Services
     from hostler.hardware.facts import Machine
+    from hostler.wire.plan import PlanReport
 
 
 def devices(cache: Path) -> Occupancy:
@@ -130,6 +131,10 @@ class Reports:
         """Read the configuration again."""
         return await self.gateway.running_config.reload(self.gateway.catalogue, self.gateway.fleet)
 
+    async def plan(self, profile: str) -> PlanReport:
+        """``GET /api/profiles/{name}/plan``, for a profile by its own name."""
+        return await anyio.to_thread.run_sync(self.gateway.catalogue.plan, profile)
+
     def services(self) -> Services:
         """What the management API is built with. Imports it."""
         from hostler.gateway.admin.services import Services
@@ -146,6 +151,7 @@ class Reports:
             authenticate=gateway.keys.authenticate,
             status=self.status,
             reload=self.reload,
+            plan=self.plan,
             config=gateway.running_config.shown,
             log_file=self.log_file,
         )

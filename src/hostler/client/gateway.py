@@ -31,6 +31,7 @@ from hostler.wire.management import (
     SwitchOptions,
     UnloadOptions,
 )
+from hostler.wire.plan import PlanReport
 
 # Pauses between attempts to find a lost gateway again; after the last one it is given up.
 RECONNECT_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
@@ -83,6 +84,10 @@ class Client:
         """One profile, by name or alias."""
         return await self._transport.get(_profile(name), ProfileInfo)
 
+    async def plan(self, name: str) -> PlanReport:
+        """How a profile would be loaded now; NeverFits when it cannot be."""
+        return await self._transport.get(f"{_profile(name)}/plan", PlanReport)
+
     async def load(self, name: str) -> Switched:
         """Make a profile resident; returns when it is ready."""
         return await self._transport.post(f"{_profile(name)}/load", Switched)
@@ -99,9 +104,9 @@ class Client:
         """The devices of the gateway's machine."""
         return await self._transport.get("/api/hardware", Machine)
 
-    async def metrics(self, device: str | None = None) -> Metrics:
-        """Telemetry of every device, or of one; NotFound when there is none of that id."""
-        return await self._transport.get("/api/hardware/gpu/metrics", Metrics, device=device)
+    async def metrics(self, device: str | None = None, *, seconds: int | None = None) -> Metrics:
+        """Telemetry of every device, or of one, of the last ``seconds``; NotFound when there is none of that id."""
+        return await self._transport.get("/api/hardware/gpu/metrics", Metrics, device=device, seconds=seconds)
 
     async def instances(self) -> list[Instance]:
         """The running engines."""

@@ -28,6 +28,7 @@ from hostler.models.library import FactsCache, Library, Scan
 from hostler.models.shape import ModelShape
 from hostler.placement.plan import Plan
 from hostler.placement.wish import DEFAULT_CONTEXT
+from hostler.wire.plan import PlanReport
 
 PAUSE_S = 0.25  # from one scan to the next, so that wrong names asked for in a row do not keep the disk busy
 LISTING_S = 0.02  # of planning anew in one listing; what is not done by then keeps its plan until the next
@@ -274,6 +275,19 @@ class ProfileCatalogue:
             clears=load.clears,
         )
         return spec, want
+
+    def plan(self, name: str) -> PlanReport:
+        """How ``name`` would be loaded now. Blocking; raises as :meth:`spec` does."""
+        item = self._view.items.get(name)
+        if item is None:
+            raise UnknownProfile(f"Profile {name!r} was removed.")
+        looked = self._look(item.profile)
+        if looked.problem is not None:
+            raise looked.problem
+        asked = self._asked(name, item.profile, looked)
+        if asked is None:
+            raise ModelError(f"{item.profile.model} says nothing about itself.")
+        return self._planning.told(asked)
 
     def wanted(self) -> dict[str, tuple[str, bool, float | None]]:
         """Key, pin and TTL of every profile there is."""

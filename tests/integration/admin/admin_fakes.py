@@ -20,6 +20,7 @@ from hostler.hardware.facts import Machine
 from hostler.models.facts import Model
 from hostler.wire.hardware import Metrics
 from hostler.wire.management import ConfigValue, GatewayStatus, Instance, Reloaded, RequestInFlight, RequestRecord
+from hostler.wire.plan import PlanReport
 
 NAMES = ("coder", "hf.co/owner/Tiny-GGUF:Q4_K_M", "broken")
 
@@ -198,6 +199,12 @@ class World:
         if self.config_broken:
             raise ConfigError("hostler.toml line 3: unknown key `prot`; did you mean `port`?")
         return Reloaded(added=("new",), changed=(), removed=())
+
+    async def plan(self, profile: str) -> PlanReport:
+        if profile == "broken":
+            raise ModelError("m.gguf ends at offset 12.")
+        example = msgspec.convert(msgspec.to_builtins(EXAMPLES["get", "/api/profiles/{name}/plan"]), PlanReport)
+        return msgspec.structs.replace(example, profile=profile)
 
     def config(self) -> list[ConfigValue]:
         return [ConfigValue(key="gateway.port", value=4785, source="default")]

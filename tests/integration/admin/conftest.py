@@ -42,6 +42,7 @@ def world(home: Path) -> World:
             authenticate=keys.authenticate,
             status=world.status,
             reload=world.reload,
+            plan=world.plan,
             config=world.config,
             log_file=lambda profile: Path(f"/logs/{profile or 'hostler'}.log"),
             heartbeat_s=0.01,

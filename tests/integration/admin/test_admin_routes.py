@@ -21,6 +21,7 @@ from hostler.wire.management import (
     Requests,
     Switched,
 )
+from hostler.wire.plan import PlanReport
 
 pytestmark = pytest.mark.anyio
 
@@ -63,6 +64,15 @@ async def test_a_profile_by_any_of_its_names(client: httpx.AsyncClient, name: st
     answer = await client.get(f"/api/profiles/{name}")
     assert answer.status_code == 200, answer.text
     assert msgspec.json.decode(answer.content, type=ProfileInfo).name in ("coder", FOUND)
+
+
+@pytest.mark.parametrize("name", ["coder", "fast", FOUND, QUOTED])
+async def test_the_plan_of_a_profile(client: httpx.AsyncClient, name: str) -> None:
+    answer = await client.get(f"/api/profiles/{name}/plan")
+    assert answer.status_code == 200, answer.text
+    assert msgspec.json.decode(answer.content, type=PlanReport).profile in ("coder", FOUND)
+    assert problem(await client.get("/api/profiles/broken/plan"), 500) == "model_broken"
+    assert problem(await client.get("/api/profiles/nobody/plan"), 404) == "model_not_found"
 
 
 @pytest.mark.parametrize("name", [FOUND, QUOTED])

@@ -26,6 +26,12 @@ def test_the_action_stays_a_segment_of_its_own(name: str, action: str) -> None:
     assert (named(segment), last) == (name, action)
 
 
+@given(NAMES)
+def test_a_plan_is_a_segment_of_its_own(name: str) -> None:
+    segment, last = routed("GET", f"{PREFIX}{name}/plan").removeprefix(PREFIX).split("/")
+    assert (named(segment), last) == (name, "plan")
+
+
 def test_other_paths_are_left_alone() -> None:
     assert routed("GET", "/api/profiles") == "/api/profiles"
     assert routed("POST", "/api/requests/a/cancel") == "/api/requests/a/cancel"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from hostler.clock import SystemClock
-from hostler.config.settings import Config, GatewaySettings, Profile
-from hostler.errors import ConfigError, ModelError, UnknownProfile
+from hostler.config.settings import Config, EngineSettings, GatewaySettings, Profile
+from hostler.errors import ConfigError, FlagConflict, ModelError, UnknownProfile
 from hostler.fleet.catalogue import ProfileCatalogue
 from hostler.models.facts import GgufFacts, Model
 from hostler.models.library import FactsCache, Library
@@ -111,3 +111,49 @@ async def test_headers_are_read_beside_the_loop(tmp_path: Path) -> None:
     await shelf.catalogue.refresh()
     assert len(readers) == 3
     assert threading.get_ident() not in readers
+
+
+async def test_as_many_tokens_as_fit_are_what_was_planned_or_what_is_loaded(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, Config(profiles={"wide": Profile(model="tiny.gguf", context="max")}))
+    shelf.put("tiny.gguf")
+    resident: list[int] = []
+    shelf.catalogue = ProfileCatalogue(
+        shelf.catalogue.config,
+        shelf.library,
+        SystemClock(),
+        lambda: None,
+        resident=lambda _: next(iter(resident), None),
+    )
+    await shelf.catalogue.open()
+    planned = shelf.catalogue.resolve("wide").context
+    (entry,) = [each for each in shelf.catalogue.entries() if each.name == "wide"]
+    spec, want = shelf.catalogue.spec("wide")
+    assert planned == entry.context == spec.context
+    assert spec.bytes == want.need == spec.plan.need
+    resident.append(1234)
+    assert shelf.catalogue.resolve("wide").context == 1234
+    assert [each.context for each in shelf.catalogue.entries() if each.name == "wide"] == [1234]
+
+
+async def test_placing_flags_that_contradict_ours_are_told_at_the_load(tmp_path: Path) -> None:
+    engine = EngineSettings(extra_args=("-ngl", "99"))
+    shelf = Shelf(tmp_path, Config(profiles={"mine": Profile(model="tiny.gguf", engine=engine)}))
+    shelf.put("tiny.gguf")
+    await shelf.catalogue.open()
+    (entry,) = [each for each in shelf.catalogue.entries() if each.name == "mine"]
+    assert (entry.problem, entry.need) == (None, {})
+    with pytest.raises(FlagConflict, match="placement"):
+        shelf.catalogue.spec("mine")
+
+
+async def test_the_plan_of_a_profile(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, Config(profiles={"mine": Profile(model="tiny.gguf"), "lost": Profile(model="none.gguf")}))
+    shelf.put("tiny.gguf")
+    await shelf.catalogue.open()
+    told = shelf.catalogue.plan("mine")
+    assert (told.profile, told.model.name) == ("mine", "tiny")
+    assert told.flags
+    with pytest.raises(ModelError):
+        shelf.catalogue.plan("lost")
+    with pytest.raises(UnknownProfile):
+        shelf.catalogue.plan("nobody")

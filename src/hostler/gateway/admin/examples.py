@@ -17,6 +17,20 @@ from hostler.wire.management import (
     Requests,
     Switched,
 )
+from hostler.wire.plan import (
+    Interval,
+    PlannedAlternative,
+    PlannedBytes,
+    PlannedDevice,
+    PlannedFlag,
+    PlannedLayout,
+    PlannedMachine,
+    PlannedModel,
+    PlannedRun,
+    PlannedSpeed,
+    PlanReport,
+    Span,
+)
 
 _PROFILE = ProfileInfo(
     name="smollm2",
@@ -185,12 +199,58 @@ _METRICS = Metrics(
     ),
 )
 
+_GIB = 2**30
+_PLAN = PlanReport(
+    profile="coder",
+    machine=PlannedMachine(name="this", description="workstation", described=False),
+    model=PlannedModel(
+        name="GLM-4.7-Flash-Q4_K_M", architecture="deepseek2", quantisation="Q4_K_M", parameters=29_943_390_976,
+        active_parameters=3_611_000_000, size=18_130_000_000, context=202_752, layers=47, experts=64, active_experts=4,
+    ),
+    run=PlannedRun(
+        context=131_072, slots=1, cache_k="q8_0", cache_v="q8_0", batch=2048, ubatch=512, flash_attention=True,
+        threads=8, mapped=True, prompt_cache=0, checkpoints=4, projector=0,
+    ),
+    layout=PlannedLayout(
+        gpus=("gpu0",), split="none", layers=(Span(first=0, last=46, device="gpu0"),),
+        experts=(Span(first=0, last=46, device="gpu0"),), output="gpu0", projector="host",
+    ),
+    devices=(
+        PlannedDevice(
+            id="gpu0", kind="nvidia", name="NVIDIA GeForce RTX 4090", unified=False, total=24 * _GIB, foreign=0,
+            margin=2**27, why="no display", residents={}, available=24 * _GIB - 2**27, free=3 * _GIB - 2**27,
+            bytes=PlannedBytes(
+                total=21 * _GIB, weights=_GIB, experts=15 * _GIB, mapped=0, kv=4 * _GIB, recurrent=0, compute=_GIB // 2,
+                output=0, projector=0, draft=0, checkpoints=0, prompt_cache=0, runtime=_GIB // 2,
+            ),
+        ),
+    ),
+    speeds=(
+        PlannedSpeed(
+            depth=0, decode=Interval(low=149.0, value=198.0, high=248.0),
+            prefill=Interval(low=3399.0, value=5664.0, high=7930.0), splits=2, bound="gpu0", shares={"gpu0": 0.82},
+        ),
+    ),
+    placement="auto",
+    flags=(PlannedFlag(argv=("--device", "CUDA0"), reason="RTX 4090; gpu1 stays free"),),
+    env={"CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
+    alternatives=(
+        PlannedAlternative(
+            change="context 202752", effect="fits too, all it was trained for", decode_ratio=1.0, prefill_ratio=1.0,
+            frees={"gpu0": -2 * _GIB}, context=202_752, settings={"context": "202752"},
+        ),
+    ),
+    notes=(),
+    goes=(),
+)  # fmt: skip
+
 EXAMPLES: dict[tuple[str, str], object] = {
     ("get", "/api/gateway"): _GATEWAY,
     ("post", "/api/gateway/reload"): Reloaded(added=("coder",), changed=(), removed=()),
     ("get", "/api/config"): [ConfigValue(key="gateway.port", value=4785, source="default")],
     ("get", "/api/profiles"): [_PROFILE],
     ("get", "/api/profiles/{name}"): _PROFILE,
+    ("get", "/api/profiles/{name}/plan"): _PLAN,
     ("post", "/api/profiles/{name}/load"): Switched(profile="smollm2", state="ready"),
     ("post", "/api/profiles/{name}/unload"): Switched(profile="smollm2", state="unloaded", unloaded=("smollm2",)),
     ("post", "/api/profiles/{name}/switch"): Switched(profile="smollm2", state="ready", unloaded=("gemma3-270m",)),

@@ -6,18 +6,20 @@ from urllib.parse import quote, unquote
 
 PREFIX = "/api/profiles/"
 ACTIONS = ("load", "unload", "switch")
+PARTS = ("plan",)
 
 
 def routed(method: str, path: str) -> str:
     """The path with a profile's name as one segment; other paths come back as they are.
 
-    The last segment is an action only for POST: ``GET /api/profiles/a/load`` asks for the profile `a/load`.
+    The last segment is an action only for POST, a part of the answer only for GET: ``GET /api/profiles/a/load`` asks
+    for the profile `a/load`, and ``GET /api/profiles/a/plan`` for the plan of `a`.
     """
     if not path.startswith(PREFIX):
         return path
     rest = path.removeprefix(PREFIX)
     name, slash, last = rest.rpartition("/")
-    if method == "POST" and slash and last in ACTIONS:
+    if slash and last in (ACTIONS if method == "POST" else PARTS if method == "GET" else ()):
         return f"{PREFIX}{quote(name, safe='')}/{last}"
     return f"{PREFIX}{quote(rest, safe='')}"
 

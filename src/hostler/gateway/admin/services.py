@@ -13,6 +13,7 @@ from hostler.fleet.protocol import Catalogue, Fleet
 from hostler.hardware.facts import Machine
 from hostler.wire.hardware import Metrics
 from hostler.wire.management import ConfigValue, GatewayStatus, Reloaded, RequestRecord
+from hostler.wire.plan import PlanReport
 
 
 class History(Protocol):
@@ -64,7 +65,7 @@ class Services:
     """The collaborators.
 
     ``authenticate`` takes headers (names in lower case) and raises Unauthorized. ``log_file`` takes a
-    profile, or None for Hostler's own log.
+    profile, or None for Hostler's own log. ``plan`` takes a profile's own name.
     ``closing`` ends every event stream and followed log, so that draining can finish.
     """
 
@@ -78,6 +79,7 @@ class Services:
     authenticate: Callable[[Mapping[bytes, bytes]], Principal]
     status: Callable[[], GatewayStatus]
     reload: Callable[[], Awaitable[Reloaded]]
+    plan: Callable[[str], Awaitable[PlanReport]]
     config: Callable[[], list[ConfigValue]]
     log_file: Callable[[str | None], Path]
     heartbeat_s: float = 15.0

@@ -13,6 +13,7 @@ from hostler.gateway.admin.paths import named
 from hostler.gateway.admin.problems import fails
 from hostler.gateway.admin.wanted import Wanted
 from hostler.wire.management import ProfileInfo, Switched, SwitchOptions, UnloadOptions
+from hostler.wire.plan import PlanReport
 
 Name = Annotated[
     str,
@@ -40,6 +41,12 @@ class ProfileRoutes(Controller):
     async def profile(self, services: Wanted, name: Name) -> ProfileInfo:
         """The profile, its model, what it needs and the state of its instance."""
         return await views.profile(services.catalogue, services.fleet, named(name))
+
+    @get("/{name:str}/plan", summary="How a profile would be loaded now", responses=fails(400, 404, 500, 503))
+    async def plan(self, services: Wanted, name: Name) -> PlanReport:
+        """Where every part would go, how many bytes that takes, how fast it would be, the engine's flags with their
+        reasons, which residents would have to go, and what else could be done. Nothing is loaded."""
+        return await services.plan(await views.resolved(services.catalogue, named(name)))
 
     @post("/{name:str}/load", status_code=200, summary="Load a profile", responses=fails(*_LOAD_FAILURES))
     async def load(self, services: Wanted, name: Name) -> Switched:
