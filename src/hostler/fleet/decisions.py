@@ -170,7 +170,8 @@ class Decisions(Moves):
         )
         self.state = replace(self.state, next_instance=number + 1)
         self._put(instance)
-        self._forget(profile)
+        # The next load is prepared anew, because files may have changed; so is every other, which now has less room.
+        self.state = replace(self.state, wants={})
         self.effects.append(m.Start(instance.id, profile))
 
     def _forget(self, profile: str) -> None:

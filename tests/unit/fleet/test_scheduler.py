@@ -36,6 +36,9 @@ class Yard:
         self.slots = 1
         self.done: list[m.Effect] = []
 
+    def prepared(self, profile: str) -> int:
+        return sum(isinstance(e, m.Prepare) and e.profile == profile for e in self.done)
+
     def tell(self, message: m.Message) -> list[m.Effect]:
         at = m.Situation(now=self.now, budget={"host": self.budget}, rules=self.rules)
         self.state, effects = step(self.state, message, at)
@@ -480,3 +483,38 @@ def test_a_device_that_nothing_idle_holds_needs_no_clearing() -> None:
     yard.ask("a")
     assert yard.stopped() == []
     assert yard.started() == ["idle", "a"]
+
+
+def test_what_was_planned_before_another_started_is_planned_anew() -> None:
+    """Two loads that were planned at the same moment both had the first card, and one sent the other away."""
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB})
+    yard.resident("a")
+    yard.ask("a")
+    yard.ask("b")
+    before = yard.prepared("b")
+    yard.needs = {**yard.needs, "c": GIB}
+    yard.ask("c")
+    assert yard.started() == ["a", "c"]
+    yard.tell(m.Tick())
+    assert yard.prepared("b") == before + 1
+
+
+def test_a_plan_that_has_no_room_left_is_made_anew_before_it_is_refused() -> None:
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB})
+    a = yard.resident("a")
+    yard.tell(m.Ask(waiter=m.Waiter(ticket=50, profile="a", since=0.0)))
+    b = yard.ask("b")
+    yard.now, yard.budget = 10.0, 5 * GIB
+    yard.needs = {**yard.needs, "b": GIB}  # the new plan leaves more on the host
+    yard.tell(m.Release(a, healthy=True))
+    assert yard.refused(b) is None
+    assert yard.prepared("b") == 2
+
+
+def test_a_plan_that_is_refused_is_no_failure() -> None:
+    yard = Yard({"a": GIB})
+    effects = yard.tell(m.PrepareFailed("a", NeverFits("It needs about 90 GiB.")))
+    assert not yard.state.failures
+    assert effects == []
+    ticket = yard.ask("a")
+    assert yard.refused(ticket) is None
