@@ -23,7 +23,7 @@ from hostler.config.load import Loaded
 from hostler.config.paths import expand
 from hostler.config.settings import Config, Home
 from hostler.engines.builds import Build, Builds
-from hostler.engines.calibration import learnt
+from hostler.engines.efficiencies import learnt
 from hostler.engines.installed import FOLDER as BUILDS
 from hostler.engines.llamacpp import LlamaCpp
 from hostler.engines.protocol import RunnerSettings

@@ -80,11 +80,11 @@ def register(app: typer.Typer) -> None:
 async def calibrate(
     session: Session, profiles: Profiles = None, check: CheckOption = False, anyway: AnywayOption = False
 ) -> None:
-    """Measure how fast this machine runs profiles, so that plans can tell their speed and that of others.
+    """Measure how fast profiles run here, for plans.
 
     Starts an engine of its own for each, and measures prompts and answers with 0, 2048 and 6144 tokens before them, as
     far as the context goes. Waits while other programs use the processor; unload what is loaded first. What is learnt
-    is kept for this machine and build, by architecture and quantisation.
+    is kept for this machine and build, by architecture and quantisation; plans of other models use it too.
     """
     from hostler.cli.calibration_subjects import subjects
     from hostler.cli.output import console, write_json
@@ -105,7 +105,8 @@ async def calibrate(
 
 
 async def _calibrated(subject: Subject, *, check: bool, anyway: bool) -> Calibrated:
-    from hostler.engines.calibration import keep, learnt, sample_of
+    from hostler.engines.calibration import sample_of
+    from hostler.engines.efficiencies import keep, learnt
     from hostler.placement.fitting import fit
 
     rounds = await _rounds(subject, anyway=anyway)

@@ -13,9 +13,10 @@ from hostler.config import paths
 from hostler.config.names import Names
 from hostler.config.settings import Config, Home, Profile
 from hostler.engines.builds import Build, Builds
-from hostler.engines.calibration import Subject, depths_of, learnt
+from hostler.engines.calibration import Subject, depths_of
 from hostler.engines.command import CHECKPOINTS
 from hostler.engines.devicenames import engine_names
+from hostler.engines.efficiencies import learnt
 from hostler.engines.llamacpp import LlamaCpp
 from hostler.engines.protocol import LoadSpec, RunnerSettings
 from hostler.errors import InvalidRequest, ModelError, UnknownProfile

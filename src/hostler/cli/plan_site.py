@@ -12,6 +12,7 @@ import msgspec
 from hostler.config.settings import Config
 from hostler.errors import HostlerError
 from hostler.hardware.facts import Machine
+from hostler.placement.efficiency import Efficiencies
 from hostler.placement.wish import Room, Site, rooms_of
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def this(config: Config, config_file: Path | None, build: str | None = None, pro
             rooms={name: _beside(room, held, mine, machine, config) for name, room in rooms.items()},
             usable=tuple(names),
             names=names,
+            efficiencies=_efficiencies(machine, config_file, build),
         ),
         leaving={each.profile: held[each.profile] for each in others if not each.pinned and not each.leases},
         notes=(*told, *dark),
@@ -99,6 +101,19 @@ def _names(machine: Machine, config_file: Path | None, name: str | None) -> tupl
         return _usual_names(machine), ("The build was never asked which GPUs it can use; all are assumed.",)
     dark = left_dark(build, machine.devices)
     return engine_names(machine, build.devices, os.environ), ((f"{dark} {MEND}",) if dark else ())
+
+
+def _efficiencies(machine: Machine, config_file: Path | None, name: str | None) -> Efficiencies:
+    """What was measured on this machine with the build, if anything was."""
+    from hostler.cli.active_build import known_builds
+    from hostler.config import paths
+    from hostler.engines.efficiencies import learnt
+
+    try:
+        build = known_builds(config_file).remembered(name)
+    except HostlerError:
+        build = None
+    return learnt(paths.home(os.environ, config_file).cache, machine.fingerprint, build.key if build else "")
 
 
 def _usual_names(machine: Machine) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What was learnt of this machine's speed, kept by its fingerprint and the build; and samples from measured rounds."""
+"""What a calibration measures, and samples from its rounds."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-from msgspec.structs import replace
 
 from hostler.engines.measuring import BEYOND, DEPTHS, Round, fastest
 from hostler.engines.protocol import LoadSpec, Runner
 from hostler.hardware.facts import Machine
 from hostler.models.shape import ModelShape
-from hostler.placement.efficiency import PRIORS, Efficiencies, Fitted
 from hostler.placement.fitting import Point, Sample
 
 
@@ -26,30 +24,6 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     build: str
     cache: Path
     depths: tuple[int, ...]
-
-
-class _Kept(msgspec.Struct, frozen=True):
-    """By build, then by device."""
-
-    builds: dict[str, dict[str, Fitted]] = {}
-
-
-def learnt(cache: Path, fingerprint: str, build: str) -> Efficiencies:
-    """The priors, and what was fitted on the machine of that fingerprint with that build (its ``key``)."""
-    return replace(PRIORS, fitted=_read(cache, fingerprint).builds.get(build, {}))
-
-
-def keep(cache: Path, fingerprint: str, build: str, efficiencies: Efficiencies) -> None:
-    """Keep what was fitted for that build; a cache that cannot be written only costs another measurement."""
-    kept = _read(cache, fingerprint)
-    file = _file(cache, fingerprint)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = file.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(_Kept({**kept.builds, build: efficiencies.fitted})))
-        fresh.replace(file)
-    except OSError:
-        return
 
 
 def depths_of(context: int) -> tuple[int, ...]:
@@ -92,14 +66,3 @@ def decode_point(each: Round) -> Point:
 def prefill_point(each: Round) -> Point:
     """The middle of the prompt."""
     return Point(each.request.cache_n + each.request.prompt_n // 2, each.prefill)
-
-
-def _read(cache: Path, fingerprint: str) -> _Kept:
-    try:
-        return msgspec.json.decode(_file(cache, fingerprint).read_bytes(), type=_Kept)
-    except (OSError, msgspec.MsgspecError):
-        return _Kept()
-
-
-def _file(cache: Path, fingerprint: str) -> Path:
-    return cache / "hardware" / f"{fingerprint}.speed.json"

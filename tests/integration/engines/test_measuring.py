@@ -14,7 +14,8 @@ import pytest
 from hostler.config.settings import LimitSettings, Profile
 from hostler.engines.alone import Alone, running
 from hostler.engines.builds import Builds
-from hostler.engines.calibration import Subject, chosen, depths_of, keep, learnt, sample_of
+from hostler.engines.calibration import Subject, chosen, depths_of, sample_of
+from hostler.engines.efficiencies import keep, learnt
 from hostler.engines.llamacpp import LlamaCpp
 from hostler.engines.measuring import AGREE, ANSWER, BEYOND, MOST_ROUNDS, Round, walk
 from hostler.engines.protocol import Endpoint, LoadSpec, RunnerSettings
