@@ -133,7 +133,11 @@ class LoadRetried(Event, frozen=True, kw_only=True, tag="load.retried"):
     device: str
     what: str
     attempt: int
-    level: Literal["warning"] = "warning"
+
+    @property
+    def level(self) -> Literal["warning"]:
+        """How it is logged."""
+        return "warning"
 
 
 class SlowerThanPredicted(Event, frozen=True, kw_only=True, tag="speed.low"):
@@ -151,7 +155,11 @@ class SlowerThanPredicted(Event, frozen=True, kw_only=True, tag="speed.low"):
     depth: int
     cause: Literal["spill", "throttled", "other process", "unknown"]
     text: str
-    level: Literal["warning"] = "warning"
+
+    @property
+    def level(self) -> Literal["warning"]:
+        """How it is logged."""
+        return "warning"
 
 
 class EngineMessage(Event, frozen=True, kw_only=True, tag="engine.message"):
