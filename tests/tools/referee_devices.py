@@ -65,6 +65,7 @@ def questions(model: Published) -> Iterator[Question]:
 def layouts(model: Published) -> Iterator[tuple[str, int, tuple[str, ...]]]:
     """What is put where, in words, and how the engine is told."""
     half = str(model.layers // 2)
+    yield "the processor alone", 0, ()
     yield "one card", 1, ("-ngl", "999")
     yield "half the layers on one card", 1, ("-ngl", half)
     yield "two cards 1:1", 2, ("-ngl", "999", "-ts", "1,1")
@@ -87,7 +88,8 @@ class Engine:
     def said(self, model: Path, question: Question) -> str:
         """The log of the fit pass, up to its verdict. The cards are new each time: a client that dies kills them."""
         with rpc_servers(self._rpc_server, question.cards) as endpoints:
-            return self._said(model, ("--rpc", ",".join(endpoints), *_sizes(question), *question.flags))
+            cards = ("--rpc", ",".join(endpoints)) if endpoints else ()
+            return self._said(model, (*cards, *_sizes(question), *question.flags))
 
     def projector(self, model: Path, projector: Path) -> float:
         """MiB that the server expects of ``projector``: its weights, and its scratch memory for a large image."""

@@ -128,12 +128,15 @@ def run_of(row: Row | DeviceRow | FitRow) -> Run:
 
 
 def layout_of(layers: int, flags: list[str]) -> Layout:
-    """Where llama.cpp puts things by ``-ngl``, ``-ts`` and ``-ncmoe``; cards are RPC0, RPC1 and so on.
+    """Where llama.cpp puts things by ``-ngl`` (without it there are no cards), ``-ts`` and ``-ncmoe``.
 
     Source: llama.cpp, ``llama_model::load_tensors`` (``get_layer_buft_list``): the last layers go to the cards, the
     output counts as one more layer, and each lies where its share of them falls among the cumulated splits.
     """
     told = dict(zip(flags[::2], flags[1::2], strict=True))
+    if "-ngl" not in told:
+        alone = (HOST,) * layers
+        return Layout(gpus=(), layers=alone, experts=alone, output=HOST)
     splits = [float(part) for part in told.get("-ts", "1").split(",")]
     bounds = [part / sum(splits) for part in itertools.accumulate(splits)]
     cards, on_cards = [f"RPC{number}" for number in range(len(splits))], min(int(told["-ngl"]), layers + 1)

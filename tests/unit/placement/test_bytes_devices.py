@@ -40,7 +40,7 @@ def test_every_device_takes_what_the_engine_says(
 ) -> None:
     """Weights, caches and states to the MiB that it cuts off; compute within 10% where no experts are elsewhere."""
     shape, own = shape_of(model.name), [row for row in rows if row.model == model.name]
-    assert len(own) == (24 if model.experts else 15)
+    assert len(own) == (27 if model.experts else 18)
     for row in own:
         found = predicted(shape, row)
         assert found.keys() == row.devices.keys()
@@ -48,7 +48,7 @@ def test_every_device_takes_what_the_engine_says(
             classes = found[device]
             assert 0 <= (classes.weights + classes.mapped) / MIB - held.model <= 1.001, (row, device)
             assert 0 <= (classes.kv + classes.recurrent) / MIB - held.context < 1, (row, device)
-            if "experts" not in row.layout:
+            if "experts" not in row.layout and row.cards:
                 assert classes.compute / MIB == pytest.approx(held.compute, rel=0.1), (row, device)
 
 
@@ -61,6 +61,14 @@ def test_with_experts_elsewhere_scratch_memory_is_seldom_too_low(
             found = predicted(shape_of(row.model), row)
             for device, held in row.devices.items():
                 assert 0.88 * held.compute <= found[device].compute / MIB <= held.compute + 64, (row, device)
+
+
+def test_another_build_keeps_other_rows_on_the_processor(shape_of: ShapeOf, rows: tuple[DeviceRow, ...]) -> None:
+    """The formula is exact for the embedded build (test_bytes.py); the native one of the records needs rather less."""
+    for row in rows:
+        if not row.cards:
+            found = predicted(shape_of(row.model), row)[ENGINE_HOST].compute / MIB
+            assert -0.025 <= found / row.devices[ENGINE_HOST].compute - 1 <= 0.15, row
 
 
 def test_cards_that_hold_everything_work_at_once(shape_of: ShapeOf, rows: tuple[DeviceRow, ...]) -> None:

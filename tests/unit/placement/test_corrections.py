@@ -70,6 +70,13 @@ def test_exact_classes_are_never_corrected_but_reported_as_faults() -> None:
     assert (corrected.kv, corrected.weights) == (64 * MIB, 400 * MIB)
 
 
+def test_weights_on_the_host_may_be_reported_by_range_and_once_more_repacked() -> None:
+    """More than was predicted says nothing, less does."""
+    assert compared(PREDICTED, {"host": {"weights": 900.0}}, KINDS) == ()
+    residuals = compared(PREDICTED, {"host": {"weights": 40.0}}, KINDS)
+    assert faults(residuals) == ("weights on host: 60 MiB predicted, 40 MiB reported",)
+
+
 def test_what_was_predicted_as_nothing_teaches_nothing() -> None:
     assert learn(NONE, compared(PREDICTED, {"host": {"output": 3.0}}, KINDS)) == NONE
 
