@@ -1,6 +1,6 @@
 """Every profile that can be asked for: those in the config, and one for each model found on disk.
 
-A snapshot (:class:`_View`) is made in a thread and swapped in whole, so that looking a name up on the request
+A snapshot (:class:`hostler.fleet.shelf.View`) is made in a thread and swapped in whole, so that looking a name up on the request
 path is a few dictionary reads and never touches the disk, except once for the header of a model that nobody
 has asked for before.
 """
@@ -14,29 +14,23 @@ import msgspec
 
 from hostler.clock import Clock
 from hostler.config.diff import instance_key
-from hostler.config.names import Names
 from hostler.config.settings import Config, Profile, Task
 from hostler.engines.protocol import LoadSpec
-from hostler.errors import ConfigError, HostlerError, ModelError, NeverFits, UnknownProfile
+from hostler.errors import ConfigError, HostlerError, ModelError, UnknownProfile
 from hostler.fleet.ladder import NONE as UNCHANGED
 from hostler.fleet.ladder import Changes
 from hostler.fleet.messages import Want
-from hostler.fleet.planning import Asked, Planning, World, least, this_machine
+from hostler.fleet.planning import Alone, Asked, Planning, World, this_machine
 from hostler.fleet.protocol import Entry, Served
+from hostler.fleet.shelf import Item, view
 from hostler.models.facts import GgufFacts, Model
 from hostler.models.library import FactsCache, Library, Scan
 from hostler.models.shape import ModelShape
-from hostler.placement.plan import Plan
 from hostler.placement.wish import DEFAULT_CONTEXT
 from hostler.wire.plan import PlanReport
 
 PAUSE_S = 0.25  # from one scan to the next, so that wrong names asked for in a row do not keep the disk busy
 LISTING_S = 0.02  # of planning anew in one listing; what is not done by then keeps its plan until the next
-
-
-class _Item(msgspec.Struct, frozen=True):
-    profile: Profile
-    origin: str
 
 
 class _Looked(msgspec.Struct, frozen=True):
@@ -46,13 +40,6 @@ class _Looked(msgspec.Struct, frozen=True):
     facts: GgufFacts | None = None
     shape: ModelShape | None = None
     problem: HostlerError | None = None
-
-
-class _View(msgspec.Struct, frozen=True):
-    config: Config
-    scan: Scan
-    items: dict[str, _Item]
-    names: Names
 
 
 class ProfileCatalogue:
@@ -78,7 +65,7 @@ class ProfileCatalogue:
         self._facts = facts or FactsCache()
         self._planning = Planning(world or this_machine())
         self._resident = resident
-        self._view = _view(config, Scan((), ()))
+        self._view = view(config, Scan((), ()))
         self._served: dict[str, Served] = {}
         self._scanned_at = float("-inf")
         self._scanning = anyio.Lock()
@@ -122,7 +109,7 @@ class ProfileCatalogue:
         library = self._library(config)
         scan = await anyio.to_thread.run_sync(library.scan)
         self._facts.keep_only(scan.models)
-        self._view = _view(config, scan)
+        self._view = view(config, scan)
         self._served = {}
         self._scanned_at = began
 
@@ -182,13 +169,13 @@ class ProfileCatalogue:
         task = profile.task or task_of(looked.facts)
         return Asked(name=name, profile=profile, task=task, model=looked.model, shape=looked.shape)
 
-    def _alone(self, name: str, profile: Profile, looked: _Looked, *, again: bool = True) -> Plan | HostlerError | None:
-        """The plan as if nothing else were loaded, or why there is none."""
+    def _alone(self, name: str, profile: Profile, looked: _Looked, *, again: bool = True) -> Alone | None:
+        """What it takes when nothing else is loaded; None when its header or its flags do not let us tell."""
         asked = self._asked(name, profile, looked)
         try:
             return None if asked is None else self._planning.empty(asked, again=again)
-        except HostlerError as error:
-            return error
+        except HostlerError:
+            return None
 
     def _context(self, name: str, profile: Profile, looked: _Looked) -> int:
         """Tokens for one request. As many as fit is what fits when nothing else is loaded, unless it is loaded."""
@@ -196,8 +183,8 @@ class ProfileCatalogue:
             return context_of(profile, looked.facts)
         if (real := self._resident(name)) is not None:
             return real
-        placed = self._alone(name, profile, looked, again=False)
-        return placed.run.context if isinstance(placed, Plan) else context_of(profile, looked.facts)
+        alone = self._alone(name, profile, looked, again=False)
+        return context_of(profile, looked.facts) if alone is None else alone.context
 
     def entries(self) -> list[Entry]:
         until = self._clock.monotonic() + LISTING_S
@@ -205,10 +192,10 @@ class ProfileCatalogue:
             self._entry(name, item, again=self._clock.monotonic() < until) for name, item in self._view.items.items()
         ]
 
-    def _entry(self, name: str, item: _Item, *, again: bool) -> Entry:
+    def _entry(self, name: str, item: Item, *, again: bool) -> Entry:
         profile, looked = item.profile, self._look(item.profile)
         facts = looked.facts
-        placed = self._alone(name, profile, looked, again=again)
+        alone = self._alone(name, profile, looked, again=again)
         known = facts is not None or profile.context is not None
         return Entry(
             name=name,
@@ -218,16 +205,9 @@ class ProfileCatalogue:
             facts=facts,
             task=profile.task or (task_of(facts) if facts else None),
             context=self._context(name, profile, looked) if known else None,
-            need=self._need(name, profile, looked, placed),
+            need={} if alone is None else alone.need,
             problem=looked.problem,
         )
-
-    def _need(self, name: str, profile: Profile, looked: _Looked, placed: Plan | HostlerError | None) -> dict[str, int]:
-        """Predicted bytes per device; of what fits nowhere, what it would take on the host."""
-        asked = self._asked(name, profile, looked)
-        if isinstance(placed, Plan):
-            return placed.need
-        return least(asked) if asked is not None and isinstance(placed, NeverFits) else {}
 
     def spec(self, name: str, changes: Changes = UNCHANGED) -> tuple[LoadSpec, Want]:
         """What it takes to run ``name`` now, with ``changes`` since it ran out of memory.
@@ -302,20 +282,6 @@ class ProfileCatalogue:
         """The instance key of a profile; empty when there is no such profile."""
         item = self._view.items.get(name)
         return "" if item is None else instance_key(item.profile)
-
-
-def _view(config: Config, scan: Scan) -> _View:
-    """The config's profiles, then found models; a model that a profile already names is hidden, not gone."""
-    items = {name: _Item(profile, "config") for name, profile in config.profiles.items()}
-    used = {profile.model for profile in config.profiles.values()}
-    for model in scan.models:
-        if model.name in items:
-            continue
-        named = bool(used & {model.name, model.path.name, model.path.stem, str(model.path)})
-        profile = Profile(model=str(model.path), description="", group="found", hidden=named)
-        items[model.name] = _Item(profile, model.origin)
-    names = Names((name, item.profile.aliases) for name, item in items.items())
-    return _View(config, scan, items, names)
 
 
 def task_of(facts: GgufFacts) -> Task:

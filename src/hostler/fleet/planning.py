@@ -37,9 +37,12 @@ if TYPE_CHECKING:
 GRAIN = 32
 
 _ENDLESS = 2**62
-_NOWHERE = Machine(
-    name="", devices=(Device(id=HOST, kind=HOST, name="", total=_ENDLESS, free=_ENDLESS),),
-    cpu=Cpu(model="", cores=1, threads=1),
+_ENDLESS_HOST = Site(
+    machine=Machine(
+        name="", devices=(Device(id=HOST, kind=HOST, name="", total=_ENDLESS, free=_ENDLESS),),
+        cpu=Cpu(model="", cores=1, threads=1),
+    ),
+    rooms={HOST: Room(device=HOST, total=_ENDLESS, available=_ENDLESS)},
 )  # fmt: skip
 
 
@@ -107,13 +110,24 @@ class _Ready(msgspec.Struct, frozen=True, kw_only=True):
             return plan_beside(self.shape, self.wish, self.site, self.busy)
 
 
+class Alone(msgspec.Struct, frozen=True, kw_only=True):
+    """What a profile takes when nothing else is loaded: bytes per device, tokens for one request.
+
+    With ``refusal`` it fits nowhere; the bytes are then those on the host alone.
+    """
+
+    need: dict[str, int]
+    context: int
+    refusal: NeverFits | None = None
+
+
 class _Kept(msgspec.Struct, frozen=True):
-    """A plan for listings, and what it was made from."""
+    """What listings show, and what it was made from."""
 
     key: str
     shape: ModelShape
     room: tuple[object, ...]
-    plan: Plan | NeverFits
+    alone: Alone
 
 
 class Planning:
@@ -158,7 +172,7 @@ class Planning:
             busy={each.profile: each.bytes for each in others if not each.pinned},
         )
 
-    def empty(self, asked: Asked, *, again: bool = True) -> Plan | NeverFits:
+    def empty(self, asked: Asked, *, again: bool = True) -> Alone:
         """How it would be loaded if nothing else were; kept until profile, model or (roughly) the room changes.
 
         Without ``again`` what was kept is good enough even if the room has changed. Raises FlagConflict or
@@ -168,24 +182,27 @@ class Planning:
         kept = self._kept.get(asked.name)
         known = kept if kept is not None and kept.key == key and kept.shape is asked.shape else None
         if known is not None and not again:
-            return known.plan
+            return known.alone
         build = self._world.build(asked.profile.engine.build)
         rooms = {name: _coarse(room) for name, room in self._world.rooms(False).items()}
         room = (build, *((room.device, room.available) for room in rooms.values()))
         if known is not None and known.room == room:
-            return known.plan
+            return known.alone
         made = self._made(asked, rooms)
         self._kept[asked.name] = _Kept(key, asked.shape, room, made)
         return made
 
-    def _made(self, asked: Asked, rooms: Mapping[str, Room]) -> Plan | NeverFits:
+    def _made(self, asked: Asked, rooms: Mapping[str, Room]) -> Alone:
         wish = _wished(asked, UNCHANGED)
         site = self._site(asked, wish, self._world.machine(), rooms)
         wish = replace(wish, manual=placing.check(_ground(asked, site)))
         try:
-            return plan(asked.shape, wish, site)
+            made = plan(asked.shape, wish, site)
         except NeverFits as error:
-            return error
+            least = replace(wish, context=_least_context(wish), placement="auto", manual=None)
+            made = plan(asked.shape, least, _ENDLESS_HOST)
+            return Alone(need=made.need, context=made.run.context, refusal=error)
+        return Alone(need=made.need, context=made.run.context)
 
     def keep_only(self, names: Iterable[str]) -> None:
         """Forget the plans of all other profiles."""
@@ -215,13 +232,8 @@ def _wished(asked: Asked, changes: Changes) -> Wish:
     return replace(wish, flash_attention=placing.flash_attention(profile.engine.extra_args))
 
 
-def least(asked: Asked) -> dict[str, int]:
-    """Bytes that it would take on the host alone, as it is asked for: what is shown of what fits nowhere."""
-    site = Site(machine=_NOWHERE, rooms={HOST: Room(device=HOST, total=_ENDLESS, available=_ENDLESS)})
-    wish = _wished(asked, UNCHANGED)
-    return plan(
-        asked.shape, replace(wish, context=wish.least_context if wish.context == "max" else wish.context), site
-    ).need
+def _least_context(wish: Wish) -> int:
+    return wish.least_context if wish.context == "max" else wish.context
 
 
 def this_machine() -> World:

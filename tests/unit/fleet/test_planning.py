@@ -11,7 +11,7 @@ from hostler.config.settings import EngineSettings, Profile
 from hostler.engines.builds import Build
 from hostler.errors import ConfigError, NeverFits
 from hostler.fleet.ladder import NONE, Changes
-from hostler.fleet.planning import Asked, Planning, Resident, World, least, less
+from hostler.fleet.planning import Asked, Planning, Resident, World, less
 from hostler.hardware import machines
 from hostler.hardware.facts import Machine
 from hostler.models.facts import Model
@@ -211,9 +211,10 @@ def test_what_fits_nowhere_is_listed_with_what_it_would_take() -> None:
     bench.found = {name: replace(room, available=GIB) for name, room in bench.found.items()}
     found = bench.planning.empty(_asked())
 
-    assert isinstance(found, NeverFits)
-    assert least(_asked())["host"] > 15 * GIB
-    assert least(_asked(context="max"))["host"] > 15 * GIB
+    assert isinstance(found.refusal, NeverFits)
+    assert found.need["host"] > 15 * GIB
+    assert found.context == 4096
+    assert bench.planning.empty(_asked(context="max")).need["host"] > 15 * GIB
 
 
 def test_residents_leave_nothing_below_nothing() -> None:
@@ -222,3 +223,12 @@ def test_residents_leave_nothing_below_nothing() -> None:
 
     assert left["host"].available == 0
     assert left["host"].residents == {"a": 3 * GIB}
+
+
+def test_what_is_placed_by_hand_on_cards_without_room_is_listed_too() -> None:
+    bench = Bench()
+    bench.found["gpu0"] = replace(bench.found["gpu0"], available=GIB)
+    found = bench.planning.empty(_asked(extra=("-ngl", "all", "-dev", "CUDA0"), placement="manual"))
+
+    assert found.refusal is not None
+    assert found.need["host"] > 15 * GIB
