@@ -52,7 +52,7 @@ def report(subject: Subject, machine: Machine, plan: Plan, alternatives: Sequenc
         placement=plan.placement,
         flags=tuple(PlannedFlag(argv=flag.argv, reason=flag.reason) for flag in plan.flags),
         env=plan.env,
-        alternatives=tuple(_alternative(each) for each in alternatives),
+        alternatives=tuple(_alternative(each) for each in alternatives if each.effect),
         notes=plan.notes,
         goes=plan.goes,
     )
