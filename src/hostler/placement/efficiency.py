@@ -7,8 +7,8 @@ different speed that ran the same model give both. All for Llama 2 7B Q4_0 (3.83
   tokens 5,000 (3090) and 13,000 (4090), which is 0.9 of the f16 rate with f32 sums.
 - Apple (discussion 4167): M2 22, M1 Pro 36, M2 Max 66, M4 Max 83; prompts 671 (M2 Max) and 886 (M4 Max).
 - AMD (discussion 15021): RX 7900 XTX about 120; prompts about 3,500.
-- Host: measured on two processors of two cores, SmolLM2-135M Q4_1 and Gemma 3 270M Q4_K_M: weights are passed at 0.13
-  of the f32 rate that the clock promises, before the memory is the limit.
+- Host: measured on two processors of two cores, SmolLM2-135M Q4_1 and Gemma 3 270M Q4_K_M: weights are passed at 0.15
+  of the f32 rate that the clock promises, before the memory is the limit (docs/benchmarks/placement.md).
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ PRIORS: Final = Efficiencies(
             error=0.25, prefill_error=0.35, source="prior: published runs of llama.cpp on Apple chips",
         ),
         "host": Efficiency(
-            decode=0.75, cache=0.6, vector=0.13, attend=0.085, prefill=0.28, attention=0.2, crowd=4.0, launch=15e-6,
+            decode=0.75, cache=0.6, vector=0.15, attend=0.07, prefill=0.27, attention=0.3, crowd=4.0, launch=15e-6,
             error=0.35, prefill_error=0.5, source="prior: runs of llama.cpp on two processors of two cores",
         ),
     }

@@ -105,7 +105,7 @@ def costs(shape: ModelShape, run: Run, machine: Machine, efficiencies: Efficienc
         lent_experts={name: _each(work, partial(time.lent_experts, work)) for name, time in gpus.items()},
         attention=_each(work, times[HOST].attention),
         crossing=Cost(*crossing(machine, shape.embedding)),
-        overhead=Cost(step(shape.vocabulary), 0.0),
+        overhead=Cost(step(shape.vocabulary, machine), 0.0),
         errors={name: Cost(time.error, time.prefill_error) for name, time in times.items()},
         chunks=max(1, run.batch // work.tokens),
     )
