@@ -1,8 +1,8 @@
 """Every profile that can be asked for: those in the config, and one for each model found on disk.
 
-A snapshot (:class:`hostler.fleet.shelf.View`) is made in a thread and swapped in whole, so that looking a name up on the request
-path is a few dictionary reads and never touches the disk, except once for the header of a model that nobody
-has asked for before.
+A snapshot (:class:`hostler.fleet.shelf.View`) is made in a thread and swapped in whole, so that looking a name up
+on the request path is a few dictionary reads and never touches the disk, except once for the header of a model that
+nobody has asked for before.
 """
 
 from __future__ import annotations
