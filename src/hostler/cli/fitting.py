@@ -142,11 +142,12 @@ def outlook(variant: Variant, found: Mapping[str, RemoteModel], where: Where, im
     wish = wish_of(
         Profile(model=variant.label), shape, task=task_of(model.facts), projector=images, checkpoints=CHECKPOINTS
     )
+    site = where.at(shape, wish)
     try:
-        made = plan_beside(shape, wish, where.site, where.leaving)
+        made = plan_beside(shape, wish, site, where.leaving)
     except NeverFits:
-        need = _unbounded(shape, wish, where.site)
-        return Outlook(plan=None, need=need, over=max(0, need[HOST] - _there(where.site)), about=own is None)
+        need = _unbounded(shape, wish, site)
+        return Outlook(plan=None, need=need, over=max(0, need[HOST] - _there(site)), about=own is None)
     return Outlook(plan=made, need=made.need, about=own is None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,12 @@ import msgspec
 from hostler.config.settings import Config
 from hostler.errors import HostlerError
 from hostler.hardware.facts import Machine
-from hostler.placement.efficiency import Efficiencies
-from hostler.placement.wish import Room, Site, rooms_of
+from hostler.models.shape import ModelShape
+from hostler.placement.corrections import NONE, Corrections
+from hostler.placement.wish import Room, Site, Wish, rooms_of
 
 if TYPE_CHECKING:
+    from hostler.engines.builds import Build
     from hostler.wire.management import Instance
 
 THIS = "this"
@@ -26,11 +28,19 @@ Held = Mapping[str, Mapping[str, int]]
 
 
 class Where(msgspec.Struct, frozen=True, kw_only=True):
-    """A site, the residents that may leave it (bytes per device by profile), and what is odd about it, in words."""
+    """A site, the residents that may leave it (bytes per device by profile), and what is odd about it, in words.
+
+    ``corrections`` are what earlier loads of such a model taught.
+    """
 
     site: Site
     leaving: dict[str, dict[str, int]] = {}
     notes: tuple[str, ...] = ()
+    corrections: Callable[[ModelShape, Wish], Corrections] = lambda _shape, _wish: NONE
+
+    def at(self, shape: ModelShape, wish: Wish) -> Site:
+        """The site for a plan of that model and wish."""
+        return msgspec.structs.replace(self.site, corrections=self.corrections(shape, wish))
 
 
 def described(machine: Machine) -> Where:
@@ -42,12 +52,18 @@ def described(machine: Machine) -> Where:
 def this(config: Config, config_file: Path | None, build: str | None = None, profile: str = "") -> Where:
     """This machine now. ``build`` is the one that the profile names; ``profile`` itself makes room for itself."""
     from hostler.config import paths
+    from hostler.engines.efficiencies import learnt
+    from hostler.fleet.experience import Experience
     from hostler.hardware.inspection import inspect
 
+    home = paths.home(os.environ, config_file)
     residents, told = _residents(config_file)
     ours = [each.pid for each in residents if each.pid is not None]
-    machine = inspect(paths.home(os.environ, config_file).cache, ours)
-    names, dark = _names(machine, config_file, build)
+    machine = inspect(home.cache, ours)
+    known, wrong = _build(config_file, build)
+    names, dark = _names(machine, known)
+    key = known.key if known else ""
+    residuals = Experience(home.state).residuals
     others = [each for each in residents if each.profile != profile]
     held = {each.profile: each.bytes or each.predicted_bytes for each in others}
     mine = {each.profile: each.bytes or each.predicted_bytes for each in residents if each.profile == profile}
@@ -62,10 +78,11 @@ def this(config: Config, config_file: Path | None, build: str | None = None, pro
             rooms={name: _beside(room, held, mine, machine, config) for name, room in rooms.items()},
             usable=tuple(names),
             names=names,
-            efficiencies=_efficiencies(machine, config_file, build),
+            efficiencies=learnt(home.cache, machine.fingerprint, key),
         ),
+        corrections=lambda shape, wish: residuals.corrections(shape, key, wish),
         leaving={each.profile: held[each.profile] for each in others if not each.pinned and not each.leases},
-        notes=(*told, *dark),
+        notes=(*told, *wrong, *dark),
     )
 
 
@@ -85,35 +102,27 @@ def _beside(room: Room, held: Held, mine: Held, machine: Machine, config: Config
     return msgspec.structs.replace(room, foreign=foreign, residents=residents, available=available)
 
 
-def _names(machine: Machine, config_file: Path | None, name: str | None) -> tuple[dict[str, str], tuple[str, ...]]:
+def _build(config_file: Path | None, name: str | None) -> tuple[Build | None, tuple[str, ...]]:
+    """What is known of the build without asking it, and what is odd about it."""
+    from hostler.cli.active_build import known_builds
+
+    try:
+        return known_builds(config_file).remembered(name), ()
+    except HostlerError as error:
+        return None, (str(error),)
+
+
+def _names(machine: Machine, build: Build | None) -> tuple[dict[str, str], tuple[str, ...]]:
     """What the build calls the GPUs that it can use, by its own list; and a sentence where it leaves them dark."""
     if not machine.gpus:
         return {}, ()
-    from hostler.cli.active_build import known_builds
     from hostler.engines.capabilities import MEND, left_dark
     from hostler.engines.devicenames import engine_names
 
-    try:
-        build = known_builds(config_file).remembered(name)
-    except HostlerError as error:
-        return {}, (str(error),)
     if build is None:
         return _usual_names(machine), ("The build was never asked which GPUs it can use; all are assumed.",)
     dark = left_dark(build, machine.devices)
     return engine_names(machine, build.devices, os.environ), ((f"{dark} {MEND}",) if dark else ())
-
-
-def _efficiencies(machine: Machine, config_file: Path | None, name: str | None) -> Efficiencies:
-    """What was measured on this machine with the build, if anything was."""
-    from hostler.cli.active_build import known_builds
-    from hostler.config import paths
-    from hostler.engines.efficiencies import learnt
-
-    try:
-        build = known_builds(config_file).remembered(name)
-    except HostlerError:
-        build = None
-    return learnt(paths.home(os.environ, config_file).cache, machine.fingerprint, build.key if build else "")
 
 
 def _usual_names(machine: Machine) -> dict[str, str]:

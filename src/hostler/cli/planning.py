@@ -175,13 +175,14 @@ def _planned(asked: Asked, where: Where) -> PlanReport:
     from hostler.placement.report import Subject, report
     from hostler.placement.wish import wish_of
 
-    site, extra = where.site, asked.profile.engine.extra_args
+    extra = asked.profile.engine.extra_args
     task = asked.profile.task or task_of(asked.facts)
     wish = msgspec.structs.replace(
         wish_of(asked.profile, asked.shape, task=task, projector=asked.projector, checkpoints=CHECKPOINTS),
         flash_attention=placing.flash_attention(extra),
-        manual=placing.check(_ground(asked, site)),
+        manual=placing.check(_ground(asked, where.site)),
     )
+    site = where.at(asked.shape, wish)
     try:
         found = plan_beside(asked.shape, wish, site, where.leaving)
     except NeverFits as error:
