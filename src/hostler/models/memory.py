@@ -24,6 +24,7 @@ from hostler.models.keys import Keys
 from hostler.models.shape import Memory
 
 _F32 = 4
+_DELTA_RULE = ("qwen3next", "qwen35", "qwen35moe")
 
 
 class Remembering(NamedTuple):
@@ -224,10 +225,11 @@ def _shift_elements(keys: Keys) -> int:
 
 
 def _recurrent_width(keys: Keys) -> int:
-    """Elements per token that such a layer holds at once: the convolution's input and output, and its gate.
+    """Elements per token that such a layer holds at once.
 
-    Source: llama.cpp, ``build_conv_state`` and ``build_recurrent_attn``. Without a convolution as wide as the inner
-    state (RWKV, LFM2) a generous number of rows of the embedding's width.
+    Source: llama.cpp's graphs, and its dry run: the convolution's input and output and the gate for a delta rule
+    (``build_recurrent_attn``), for Mamba what is projected as well (``build_mamba2_layer``). Without a convolution as
+    wide as the inner state (RWKV, LFM2) a generous number of rows of the embedding's width.
     """
     embedding, kernel = keys.own("embedding_length"), keys.own("ssm.conv_kernel", default=0)
     if keys.has("wkv.head_size") or keys.has("shortconv.l_cache"):
@@ -235,7 +237,9 @@ def _recurrent_width(keys: Keys) -> int:
     if keys.has("kda.head_dim"):
         return 7 * keys.most("attention.head_count") * keys.own("kda.head_dim")
     inner = keys.own("ssm.inner_size", default=0)
-    return 2 * (_shift_elements(keys) // (kernel - 1) if kernel > 1 else inner) + inner
+    convolution = _shift_elements(keys) // (kernel - 1) if kernel > 1 else inner
+    projected = 0 if keys.architecture in _DELTA_RULE else inner + convolution
+    return 2 * convolution + inner + projected
 
 
 def _state_elements(keys: Keys) -> int:

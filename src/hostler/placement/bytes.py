@@ -41,7 +41,8 @@ _PROJECTOR_REST: Final = 64 * _MIB
 class Classes(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes on one device by class.
 
-    ``mapped`` is the token embedding, on the host and in a mapped file: only rows that are read become resident.
+    ``mapped`` is the token embedding, and those per layer, on the host and in a mapped file: only rows that are read
+    become resident.
     ``output`` is the host's buffer of logits, ``compute`` includes what the output needs on its device. ``projector``
     and ``draft`` are everything of theirs. ``runtime`` is what the process takes beside the engine's buffers.
     """
@@ -138,9 +139,14 @@ def _weights(shape: ModelShape, layout: Layout) -> dict[str, int]:
 
 
 def _table(device: str, shape: ModelShape, layout: Layout) -> int:
-    """The token embedding lies on the host whatever the layout; tied to an output on the host it is counted there."""
+    """What rows are looked up in lies on the host whatever the layout (``LLM_TENSOR_LAYER_INPUT``).
+
+    The token embedding among it is counted as the output where both are one on the host.
+    """
+    if device != HOST:
+        return 0
     counted = shape.tied and layout.output == HOST and not is_encoder(shape)
-    return shape.input if device == HOST and not counted else 0
+    return shape.input - shape.output if counted else shape.input
 
 
 def _states(shape: ModelShape, run: Run, layout: Layout) -> dict[str, int]:

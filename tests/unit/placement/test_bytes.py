@@ -46,6 +46,35 @@ def test_a_run_on_the_processor_takes_what_the_engine_says(
         assert -0.006 <= predicted.compute / MIB - row.compute <= row.compute / 100, row
 
 
+@pytest.mark.parametrize(
+    ("name", "context", "slots", "mib"),
+    [
+        ("Llama-3.1-8B", 4096, 1, 316.01),
+        ("Llama-3.1-8B", 32768, 1, 2164.01),
+        ("Llama-3.1-8B", 32768, 4, 580.01),
+        ("gemma-3-12b", 32768, 1, 1160.52),
+        ("GLM-4.7-Flash", 32768, 1, 1448.51),
+        ("Qwen3.5-35B-A3B", 32768, 1, 1134.02),
+    ],
+)
+def test_without_flash_attention_every_head_has_its_scores(
+    shape_of: ShapeOf, name: str, context: int, slots: int, mib: float
+) -> None:
+    """Said by the embedded build's dry run (2026.10.11549), f16, `-ub 512`."""
+    shape = shape_of(name)
+    run = Run(context=context // slots, slots=slots, flash_attention=False)
+    predicted = bytes_of(shape, run, whole(shape, HOST), {})[HOST].compute / MIB
+    assert -0.001 <= predicted / mib - 1 <= 0.07
+
+
+def test_vectors_need_the_logits_of_a_whole_micro_batch(shape_of: ShapeOf) -> None:
+    """Said by the native build (0c1e570) with `--embedding --pooling last`: 270.51 MiB."""
+    shape = shape_of("Llama-3.1-8B")
+    found = bytes_of(shape, Run(context=4096, pooled=True), whole(shape, HOST), {})[HOST]
+    assert 270.51 <= found.compute / MIB <= 1.1 * 270.51
+    assert found.output == 4 * 512 * (128256 + 4096)
+
+
 def test_a_tied_output_is_loaded_once_more_by_the_card_that_has_it(shape_of: ShapeOf) -> None:
     shape = shape_of("gemma-3-12b")
     run = Run(context=4096)
@@ -54,6 +83,17 @@ def test_a_tied_output_is_loaded_once_more_by_the_card_that_has_it(shape_of: Sha
     assert (alone.weights, alone.mapped) == (shape.weights, 0)
     assert on_card["GPU-1"].weights == shape.weights
     assert (on_card[HOST].weights, on_card[HOST].mapped) == (0, shape.input)
+
+
+def test_embeddings_per_layer_stay_mapped_on_the_host(shape_of: ShapeOf) -> None:
+    """As in Gemma 3n: they are looked up row by row, and are no part of a tied output."""
+    shape = shape_of("gemma-3-12b")
+    more = msgspec.structs.replace(shape, input=shape.input + 900 * MIB)
+    run = Run(context=4096)
+    alone = bytes_of(more, run, whole(more, HOST), {})[HOST]
+    assert (alone.weights, alone.mapped) == (shape.weights, 900 * MIB)
+    on_card = bytes_of(more, run, whole(more, "GPU-1"), {"GPU-1": "nvidia"})
+    assert (on_card["GPU-1"].weights, on_card[HOST].mapped) == (shape.weights, more.input)
 
 
 def test_an_unmapped_table_is_memory_like_any_other(shape_of: ShapeOf) -> None:
