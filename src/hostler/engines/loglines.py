@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from hostler.engines.protocol import Buffer, Complaint, Stage
+from hostler.engines.protocol import Buffer, Complaint, Splits, Stage
 
 
 class Listening(msgspec.Struct, frozen=True):
@@ -19,7 +19,7 @@ class Listening(msgspec.Struct, frozen=True):
     port: int
 
 
-Meaning = Stage | Buffer | Complaint | Listening
+Meaning = Stage | Buffer | Splits | Complaint | Listening
 
 # Seconds.milliseconds.microseconds and the level; builds without timestamps write the level alone.
 _PREFIX = re.compile(r"^(?:[\d.]+ )?([IWED]) ")
@@ -32,6 +32,8 @@ _STAGES = (
 )
 _BUFFER = re.compile(r"(\S+?)\s+(model|KV|RS|compute|output)\s+buffer size\s*=\s*([\d.]+) MiB")
 _KINDS = {"model": "model", "KV": "kv", "RS": "recurrent", "compute": "compute", "output": "output"}
+# `splits = 94` or `splits = 50 / 2`; older builds `graph splits = 94` or `50 (with bs=512), 2 (with bs=1)`.
+_SPLITS = re.compile(r"graph.*\bsplits = (\d+)(?: / (\d+)| \(with bs=\d+\), (\d+) \(with bs=1\))?")
 _LISTENING = re.compile(r"listening on https?://([\w.:\[\]-]+?):(\d+)|listening, hostname: (\S+), port: (\d+)")
 _HOST_BUFFERS = ("CPU", "Host", "BLAS")
 _EXPECTED = ("security: no API key", "need to evaluate at least 1 token", "n_past was set to", "unauthorized:")
@@ -49,6 +51,8 @@ def meaning(line: str) -> Meaning | None:
     """What ``line`` tells during a load, or None."""
     if "buffer size" in line and (found := _BUFFER.search(line)):
         return Buffer(device=device(found[1]), kind=_KINDS[found[2]], mib=float(found[3]))
+    if "splits" in line and (found := _SPLITS.search(line)):
+        return Splits(prompt=int(found[1]), token=int(found[2] or found[3] or found[1]))
     if "listening" in line and (found := _LISTENING.search(line)):
         return Listening(host=found[1] or found[3], port=int(found[2] or found[4]))
     for words, stage in _STAGES:

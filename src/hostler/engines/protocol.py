@@ -65,6 +65,13 @@ class Buffer(msgspec.Struct, frozen=True):
     mib: float
 
 
+class Splits(msgspec.Struct, frozen=True):
+    """Into how many pieces the engine cut the graph of a prompt, and of a token, for its devices."""
+
+    prompt: int
+    token: int
+
+
 class Complaint(msgspec.Struct, frozen=True):
     """The engine logged a warning or an error."""
 
@@ -79,7 +86,7 @@ class Ready(msgspec.Struct, frozen=True):
     tokens_per_s: float | None = None
 
 
-Report = Started | Stage | Buffer | Complaint | Ready
+Report = Started | Stage | Buffer | Splits | Complaint | Ready
 
 
 class Runner(Protocol):

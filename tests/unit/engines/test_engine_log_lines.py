@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hostler.engines.loglines import Listening, complaint, device, meaning, without_prompts
-from hostler.engines.protocol import Buffer, Complaint, Stage
+from hostler.engines.protocol import Buffer, Complaint, Splits, Stage
 
 RECORDED = (Path(__file__).parent / "data" / "smollm2-lv4.log").read_text(encoding="utf-8").splitlines()
 
@@ -27,6 +27,19 @@ def test_every_buffer_is_read_with_its_kind_and_size() -> None:
         Buffer("host", "kv", 180.0),
         Buffer("host", "compute", 22.64),
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "splits"),
+    [
+        ("sched_reserve: graph: nodes = 730, splits = 1, input objects = 4, input tensors = 13", Splits(1, 1)),
+        ("sched_reserve: graph: nodes = 730, splits = 50 / 98, input objects = 4", Splits(50, 98)),
+        ("0.00.664.045 I sched_reserve: graph splits = 2", Splits(2, 2)),
+        ("llama_context: graph splits = 110 (with bs=512), 74 (with bs=1)", Splits(110, 74)),
+    ],
+)
+def test_graph_splits_are_read(line: str, splits: Splits) -> None:
+    assert meaning(line) == splits
 
 
 def test_the_address_is_learnt_from_the_log() -> None:
