@@ -12,7 +12,18 @@ from msgspec.structs import replace
 
 from hostler import log
 from hostler.clock import Clock
-from hostler.engines.protocol import Buffer, Complaint, Endpoint, LoadSpec, Ready, Report, Runner, Stage, Started
+from hostler.engines.protocol import (
+    Buffer,
+    Complaint,
+    Endpoint,
+    LoadSpec,
+    Ready,
+    Report,
+    Runner,
+    Splits,
+    Stage,
+    Started,
+)
 from hostler.errors import CapacityError, EngineLost, HostlerError, LoadFailed
 from hostler.events import Bus, EngineMemory, EngineMessage, InstanceChanged, LoadProgress, LoadRetried
 from hostler.fleet import messages as m
@@ -60,8 +71,8 @@ class Runs:
         return self._runs.get(instance)
 
     def pids(self) -> list[int]:
-        """The processes that run now."""
-        return [run.pid for run in self._runs.values() if run.pid is not None]
+        """The processes that run now. May be called in any thread."""
+        return [run.pid for run in list(self._runs.values()) if run.pid is not None]
 
     async def prepare(self, profile: str, preparer: Preparer) -> tuple[LoadSpec, m.Want]:
         """What it takes to run ``profile``; raises every error that can be found without starting it.
@@ -177,10 +188,19 @@ class Runs:
                 run.reported.add(report)
                 event = EngineMemory(instance=spec.instance, profile=spec.profile, device=device, kind=kind, mib=mib)
                 self._bus.publish(event)
+            case Splits(_, token):
+                self._compare_splits(spec, token)
             case Complaint(level, text):
                 self._bus.publish(EngineMessage(instance=spec.instance, profile=spec.profile, level=level, text=text))
             case Ready(endpoint, tokens_per_s):
                 self._ready(run, endpoint, tokens_per_s)
+
+    def _compare_splits(self, spec: LoadSpec, found: int) -> None:
+        """Every cut costs time: one that was not planned means that something lies where it should not."""
+        planned = spec.plan.speeds[0].splits if spec.plan.speeds and spec.plan.placement == "auto" else found
+        if found > planned:
+            text = f"the graph is cut into {found} pieces, {planned} were planned: answers are slower than predicted"
+            self._bus.publish(EngineMessage(instance=spec.instance, profile=spec.profile, level="warning", text=text))
 
     def _ready(self, run: Run, endpoint: Endpoint, tokens_per_s: float | None) -> None:
         run.endpoint = endpoint
