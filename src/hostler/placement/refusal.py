@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hostler.config.quantities import format_bytes
 from hostler.errors import NeverFits
 from hostler.hardware.facts import Kind
 from hostler.models.shape import ModelShape
-from hostler.placement.bytes import bytes_of
+from hostler.placement.bytes import Classes, bytes_of
 from hostler.placement.layout import HOST, Run, whole
+from hostler.placement.manual import layout_of
 from hostler.placement.wish import Room, Site, Wish
 
 
 def refusal(shape: ModelShape, wish: Wish, site: Site, run: Run) -> NeverFits:
     """The error for a wish that no layout of ``site`` can meet; ``run`` is the smallest that was tried."""
     kinds: dict[str, Kind] = {device.id: device.kind for device in site.machine.devices}
+    if wish.manual is not None:
+        room = {device: each.available for device, each in site.rooms.items()}
+        return _by_hand(bytes_of(shape, run, layout_of(wish.manual, shape, site.usable, room), kinds), site)
     held = bytes_of(shape, run, whole(shape, HOST), kinds, site.corrections)[HOST]
     rooms = [room for device, room in site.rooms.items() if device in (*site.usable, HOST)]
     parts = {"weights": held.weights + held.mapped, "cache": held.kv + held.recurrent}
@@ -22,6 +28,19 @@ def refusal(shape: ModelShape, wish: Wish, site: Site, run: Run) -> NeverFits:
     return NeverFits(
         f"It needs about {format_bytes(held.total)} ({told}), and there is {_there(rooms)}.",
         hint=_hint(wish, held.kv, held.total, _most(site, rooms)),
+    )
+
+
+def _by_hand(held: Mapping[str, Classes], site: Site) -> NeverFits:
+    """What the profile's own flags put where it does not fit."""
+    over = [
+        f"{format_bytes(each.total)} on {device}, where {format_bytes(site.rooms[device].available)} may be used"
+        for device, each in held.items()
+        if each.total > site.rooms[device].available
+    ]
+    return NeverFits(
+        f"Its flags put about {'; '.join(over) or 'more on the host than there is'}.",
+        hint='Change them, or remove them and `placement = "manual"`.',
     )
 
 
