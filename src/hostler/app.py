@@ -30,17 +30,21 @@ from hostler.engines.protocol import RunnerSettings
 from hostler.errors import HostlerError
 from hostler.events import Bus, GatewayDraining, GatewayStarted
 from hostler.fleet.catalogue import ProfileCatalogue
+from hostler.fleet.conditions import conditions
 from hostler.fleet.experience import Experience
 from hostler.fleet.memory import Budget
 from hostler.fleet.owner import FleetOwner
 from hostler.fleet.planning import World
 from hostler.fleet.preparer import Preparer
+from hostler.fleet.teaching import Teaching
+from hostler.fleet.watch import Eyes
 from hostler.gateway.front import ASGIApp, Front, FrontParts, LateApp
 from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.openai import Models
 from hostler.gateway.server import Server, check_exposure, is_loopback, listen, url_of
 from hostler.gateway.web.page import page
 from hostler.ledger.recorder import Recorder
+from hostler.models.facts_cache import FactsCache
 from hostler.models.library import Library
 from hostler.reports import Reports, devices, telemetry
 from hostler.running_config import RunningConfig
@@ -63,12 +67,14 @@ class Gateway:
         self.devices = devices(folders.cache)
         self.builds = self._builds()
         self.experience = Experience(folders.state)
+        self.facts = FactsCache()
         self.runner = LlamaCpp(_runner_settings(folders, config), self.builds, self.devices.held_by)
         self.catalogue = ProfileCatalogue(
             config,
             self._library,
             clock,
             lambda: self.fleet.recent(),
+            self.facts,
             world=self._world(),
             resident=lambda profile: self.fleet.context(profile),
         )
@@ -80,6 +86,7 @@ class Gateway:
             limits=config.limits,
             bus=self.bus,
             clock=clock,
+            eyes=self._eyes(),
         )
         self.writer = Writer(folders.state / "hostler.db")
         self.recorder = Recorder(self.writer, self.bus, clock)
@@ -124,6 +131,13 @@ class Gateway:
             efficiencies=lambda machine, build: learnt(self.folders.cache, machine.fingerprint, build),
             corrections=self.experience.residuals.corrections,
             environ=os.environ,
+        )
+
+    def _eyes(self) -> Eyes:
+        """What the fleet sees beside its engines, and where it learns how quick devices are."""
+        return Eyes(
+            conditions=lambda: conditions(self.telemetry.metrics(seconds=0.0), self.fleet.budget.readings),
+            teach=Teaching(self.facts.shape, self.devices.machine, self.folders.cache),
         )
 
     def _known_build(self, name: str | None) -> Build | None:

@@ -143,7 +143,7 @@ class LoadRetried(Event, frozen=True, kw_only=True, tag="load.retried"):
 class SlowerThanPredicted(Event, frozen=True, kw_only=True, tag="speed.low"):
     """An instance's first answers took longer than its plan said: tokens/s ``measured`` and ``predicted``.
 
-    ``phase`` is decode or prefill, ``depth`` the tokens in the cache then. ``cause`` is the likely one, ``text`` says
+    ``phase`` is decode or prefill, ``depth`` the tokens in the cache then. ``cause`` is the likely one, ``reason`` says
     it in words.
     """
 
@@ -154,7 +154,7 @@ class SlowerThanPredicted(Event, frozen=True, kw_only=True, tag="speed.low"):
     predicted: float
     depth: int
     cause: Literal["spill", "throttled", "other process", "unknown"]
-    text: str
+    reason: str
 
     @property
     def level(self) -> Literal["warning"]:

@@ -142,7 +142,9 @@ def log_event(event: AnyEvent) -> None:
     plain: dict[str, object] = msgspec.to_builtins(event)
     for key in ("type", "id", "at", "text"):
         plain.pop(key, None)
-    told = {key: value for key, value in plain.items() if value not in ("", None, []) and not isinstance(value, dict)}
+    told = {
+        key: value for key, value in plain.items() if value not in ("", None, (), []) and not isinstance(value, dict)
+    }
     _write(level, name, {key: _scalar(value) for key, value in told.items()})
 
 

@@ -30,6 +30,9 @@ GROWN_SHARE: Final = 0.1
 #: Percent of a device that others may use while we use none of it.
 BUSY: Final = 25.0
 
+#: Of the prediction.
+HOPELESS: Final = 0.5
+
 Phase = Literal["decode", "prefill"]
 Cause = Literal["spill", "throttled", "other process", "unknown"]
 
@@ -51,6 +54,16 @@ class Slow(msgspec.Struct, frozen=True):
     measured: float
     predicted: float
     depth: int
+
+    @property
+    def hopeless(self) -> bool:
+        """So slow that there is a cause, seen or not: not what devices can do."""
+        return self.measured < HOPELESS * self.predicted
+
+
+def enough_prompt(plan: Plan) -> int:
+    """Tokens of the shortest prompt that says how quick prompts are read."""
+    return max(ENOUGH_PROMPT, plan.run.ubatch)
 
 
 class Pace:
@@ -77,7 +90,7 @@ class Pace:
         if not self._plan.speeds:
             return None
         answers = [self._slow("decode", t.decode, t.decode_depth) for t in self.timings if t.decode is not None]
-        enough = max(ENOUGH_PROMPT, self._plan.run.ubatch)
+        enough = enough_prompt(self._plan)
         prompts = [
             self._slow("prefill", t.prefill, t.prefill_depth)
             for t in self.timings
@@ -135,7 +148,7 @@ def likely_cause(seen: Circumstances) -> tuple[Cause, str]:
         for device in seen.plan.bytes:
             if words := told(device, seen.now.get(device, Condition()), seen):
                 return cause, words
-    return "unknown", "no cause is to be seen"
+    return "unknown", "no cause is to be seen; `hostler calibrate` measures how quick it can be"
 
 
 def _spilled(device: str, now: Condition, seen: Circumstances) -> str:

@@ -11,6 +11,7 @@ from fleet_world import GIB, World, world
 from hostler.engines.protocol import Buffer
 from hostler.events import PlacementMeasured, SlowerThanPredicted
 from hostler.fleet.experience import Experience
+from hostler.fleet.ladder import NONE as NONE_CHANGED
 from hostler.fleet.leases import HeldLease
 from hostler.fleet.pace import Condition
 from hostler.fleet.protocol import Timing
@@ -39,7 +40,7 @@ def _slow(w: World) -> list[SlowerThanPredicted]:
 
 async def test_a_load_is_compared_with_its_plan_and_corrects_the_next(tmp_path: Path) -> None:
     async with world(tmp_path, {"a": GIB}) as w:
-        planned = w.spec("a", w.experience.retries.of("k1"))[0].plan.bytes["host"]
+        planned = w.spec("a", NONE_CHANGED)[0].plan.bytes["host"]
         weights = (planned.weights + planned.mapped) / 2**20
         w.runner.buffers = (Buffer("host", "model", weights), Buffer("host", "compute", 1.5 * planned.compute / 2**20))
         (await _lease(w)).end(200)
@@ -78,17 +79,29 @@ async def test_three_slow_answers_are_told_once_with_their_cause(tmp_path: Path)
         [event] = _slow(w)
         assert (event.profile, event.phase, event.cause) == ("a", "decode", "throttled")
         assert event.measured < 0.75 * event.predicted
-        assert "thermal limit" in event.text
+        assert "thermal limit" in event.reason
         assert w.taught == []  # what throttles does not say how quick the device is
 
 
 async def test_without_a_cause_the_answers_teach(tmp_path: Path) -> None:
     async with world(tmp_path, {"a": LITTLE}) as w:
+        predicted = w.spec("a", NONE_CHANGED)[0].plan.speeds[0].decode.value
         for number in range(3):
-            await _answer(w, SLOW, f"r{number}")
+            await _answer(w, Timing(0, 30, 1.0, 33, 32e3 / (0.6 * predicted)), f"r{number}")
         await w.until(lambda: bool(w.taught))
         assert [event.cause for event in _slow(w)] == ["unknown"]
         assert w.taught == [("a", 3)]
+
+
+async def test_far_too_slow_has_a_cause_that_nobody_sees_and_teaches_nothing(tmp_path: Path) -> None:
+    async with world(tmp_path, {"a": LITTLE}) as w:
+        for number in range(3):
+            await _answer(w, SLOW, f"r{number}")
+        await w.until(lambda: bool(_slow(w)))
+        await anyio.wait_all_tasks_blocked()
+        assert [event.cause for event in _slow(w)] == ["unknown"]
+        assert "hostler calibrate" in _slow(w)[0].reason
+        assert w.taught == []
 
 
 async def test_answers_as_quick_as_predicted_are_not_told_and_teach(tmp_path: Path) -> None:
