@@ -48,8 +48,9 @@ MODEL ?= .make/models/SmolLM2-135M-Instruct.Q4_1.gguf
 bench-hangup: $(VENV)/.dev ## Measure what a client that hangs up costs the next one (MODEL=any chat model)
 	$(BIN)/python -m hostler.bench.hangup $(MODEL)
 
-bench-placement: $(VENV)/.dev ## Compare predicted bytes with what the engine says
+bench-placement: $(VENV)/.dev ## Compare predicted bytes and speed with what the engine says and does
 	$(BIN)/python -m hostler.bench.placement_bytes
+	$(BIN)/python -m hostler.bench.placement_speed
 
 clean: ## Remove the environment and caches; models and state stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis site dist

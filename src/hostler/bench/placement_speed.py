@@ -29,6 +29,8 @@ GOAL: Final = 0.15
 #: Depths of a whole run, and how often one is tried.
 DEPTHS: Final = 3
 TRIES: Final = 4
+#: How long a depth waits for other programs.
+PATIENCE_S: Final = 600
 
 _CONFIG: Final = """\
 [library]
@@ -140,7 +142,11 @@ def _home(home: Path, paths: dict[str, Path]) -> Path:
 def _run(home: Path, name: str, *more: str) -> Run:
     """One run; again, a few times, when other programs left a depth without a measurement."""
     for _ in range(TRIES):
-        run = msgspec.json.decode(_hostler(home, "calibrate", name, *more, "--json"), type=tuple[Run])[0]
+        try:
+            told = _hostler(home, "calibrate", name, *more, "--patience", str(PATIENCE_S), "--json")
+        except subprocess.CalledProcessError:
+            continue
+        run = msgspec.json.decode(told, type=tuple[Run])[0]
         if len(run.rows) == DEPTHS:
             return run
     raise SystemExit(f"{name}: other programs used the processor all the time")

@@ -26,6 +26,9 @@ Profiles = Annotated[
 ]
 CheckOption = Annotated[bool, typer.Option("--check", help="Compare with what is predicted; learn nothing.")]
 
+PatienceOption = Annotated[
+    int, typer.Option("--patience", metavar="S", min=0, help="Seconds to wait for other programs, at each depth.")
+]
 AnywayOption = Annotated[
     bool, typer.Option("--anyway", help="Count what was measured while other programs used the processor, too.")
 ]
@@ -78,7 +81,11 @@ def register(app: typer.Typer) -> None:
 
 
 async def calibrate(
-    session: Session, profiles: Profiles = None, check: CheckOption = False, anyway: AnywayOption = False
+    session: Session,
+    profiles: Profiles = None,
+    check: CheckOption = False,
+    patience: PatienceOption = 60,
+    anyway: AnywayOption = False,
 ) -> None:
     """Measure how fast profiles run here, for plans.
 
@@ -91,7 +98,7 @@ async def calibrate(
 
     done = []
     for subject in await subjects(session, profiles or []):
-        done.append(await _calibrated(subject, check=check, anyway=anyway))
+        done.append(await _calibrated(subject, check=check, patience_s=None if anyway else patience))
     if session.json:
         write_json(done)
         return
@@ -104,12 +111,12 @@ async def calibrate(
         print("Plans on this machine now use what was measured; --check compares it again.")
 
 
-async def _calibrated(subject: Subject, *, check: bool, anyway: bool) -> Calibrated:
+async def _calibrated(subject: Subject, *, check: bool, patience_s: float | None) -> Calibrated:
     from hostler.engines.calibration import sample_of
     from hostler.engines.efficiencies import keep, learnt
     from hostler.placement.fitting import fit
 
-    rounds = await _rounds(subject, anyway=anyway)
+    rounds = await _rounds(subject, patience_s)
     sample = sample_of(subject, rounds)
     if not sample.decode:
         raise InvalidRequest(
@@ -123,7 +130,7 @@ async def _calibrated(subject: Subject, *, check: bool, anyway: bool) -> Calibra
     return _compared(subject, rounds, known, learnt_now=not check)
 
 
-async def _rounds(subject: Subject, *, anyway: bool) -> list[Round]:
+async def _rounds(subject: Subject, patience_s: float | None) -> list[Round]:
     """Everything that was measured, told on standard error as it comes."""
     from hostler.engines.alone import running
     from hostler.engines.measuring import walk
@@ -131,7 +138,7 @@ async def _rounds(subject: Subject, *, anyway: bool) -> list[Round]:
     name, rounds = subject.spec.profile, []
     _say(f"{name}: loading ...")
     async with running(subject.runner, subject.spec) as engine:
-        async for each in walk(engine, subject.shape.vocabulary, subject.depths, anyway=anyway):
+        async for each in walk(engine, subject.shape.vocabulary, subject.depths, patience_s=patience_s):
             rounds.append(each)
             _say(f"{name}: {_told(each)}")
     return rounds

@@ -22,8 +22,6 @@ DEPTHS: Final = (0, 2048, 6144)
 PROMPT, ANSWER = 256, 24
 #: Rounds at a depth: so many are wanted that agree, to within that; another program only ever slows one down.
 AGREE, WITHIN, MOST_ROUNDS = 3, 0.08, 7
-#: How long a depth waits for other programs, in all.
-PATIENCE_S: Final = 60.0
 #: What a walk needs beyond its deepest depth.
 BEYOND: Final = MOST_ROUNDS * (PROMPT + ANSWER)
 
@@ -101,17 +99,17 @@ class _Conversation:
 
 
 async def walk(
-    engine: Alone, vocabulary: int, depths: Sequence[int] = DEPTHS, *, anyway: bool = False
+    engine: Alone, vocabulary: int, depths: Sequence[int] = DEPTHS, *, patience_s: float | None = 60.0
 ) -> AsyncIterator[Round]:
     """Requests at each of ``depths`` (ascending) until enough agree, and one on the way from each to the next.
 
     At depth 0 every round is a new conversation; deeper ones follow each other, a few hundred tokens apart. A
     context of the deepest and :data:`BEYOND` more is needed. Waits while other programs use the processor, but not
-    longer than :data:`PATIENCE_S` for a depth; ``anyway`` every round counts. Raises EngineLost; unbounded in time.
+    longer than ``patience_s`` for a depth; with None every round counts. Raises EngineLost; unbounded in time.
     """
     conversation, at = _Conversation(engine.endpoint, vocabulary, 0), 0
     for depth in depths:
-        patience = _Patience(None if anyway else Others(engine.pid))
+        patience = _Patience(Others(engine.pid), patience_s)
         if depth > at:
             moved = await patience.watched(None, partial(conversation.on, depth - at, 1))
             at = moved.request.cache_n + moved.request.prompt_n
@@ -127,14 +125,14 @@ async def walk(
 
 
 class _Patience:
-    """Waits for the others to be quiet, for so long in all; None: there are none."""
+    """Waits for the others to be quiet, for so long in all; None: whatever they do."""
 
-    def __init__(self, others: Others | None) -> None:
+    def __init__(self, others: Others, patience_s: float | None) -> None:
         self._others = others
-        self._left_s = PATIENCE_S
+        self._left_s = patience_s
 
     async def watched(self, depth: int | None, ask: Callable[[], Awaitable[Request]]) -> Round:
-        if self._others is None:
+        if self._left_s is None:
             return Round(depth, await ask())
         before = time.monotonic()
         await self._others.quiet(self._left_s)

@@ -59,7 +59,7 @@ def subject(folder: Path, **switches: bool | float) -> Subject:
 
 async def walked(measured: Subject) -> list[Round]:
     async with running(measured.runner, measured.spec) as engine:
-        return [each async for each in walk(engine, 1000, measured.depths, anyway=True)]
+        return [each async for each in walk(engine, 1000, measured.depths, patience_s=None)]
 
 
 async def test_a_walk_measures_each_depth_and_the_way_to_it(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ async def test_an_engine_that_answers_with_an_error_is_not_measured(tmp_path: Pa
     async with running(measured.runner, measured.spec) as engine:
         wrong = Endpoint(engine.endpoint.host, engine.endpoint.port, "not the key")
         with pytest.raises(EngineLost, match="did not measure"):
-            _ = [each async for each in walk(Alone(wrong, engine.pid), 1000, (0,), anyway=True)]
+            _ = [each async for each in walk(Alone(wrong, engine.pid), 1000, (0,), patience_s=None)]
 
 
 def test_the_fastest_undisturbed_rounds_count() -> None:
