@@ -215,7 +215,7 @@ def test_what_is_placed_by_hand_is_predicted_and_left_to_the_profile() -> None:
     assert next(chosen.argv for chosen in made.flags) == ("--fit", "off")
     assert flag(made, "--n-gpu-layers") is None
     assert any("by hand" in note for note in made.notes)
-    with pytest.raises(NeverFits, match="on gpu0, where 3.9 GiB may be used"):
+    with pytest.raises(NeverFits, match=r"on gpu0, where 3\.9 GiB may be used"):
         plan(shape, replace(asked, manual=Manual()), site(machine(gpu(0, 4))))
 
 
