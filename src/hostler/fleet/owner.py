@@ -25,6 +25,7 @@ from hostler.fleet.experience import Experience
 from hostler.fleet.leases import Asked, HeldLease, ImmediateTicket, QueuedTicket
 from hostler.fleet.memory import Budget
 from hostler.fleet.preparer import Preparer
+from hostler.fleet.preparing import Preparing
 from hostler.fleet.protocol import Abandoned, Timing
 from hostler.fleet.retries import Around
 from hostler.fleet.runs import Runs, Yard
@@ -68,6 +69,7 @@ class FleetOwner(Shown):
         watch = Watch(eyes or Eyes(), bus, lambda: bool(self._held))
         yard = Yard(tell=self._tell, around=around, kinds=self._kinds, watch=watch)
         self._runs = Runs(runner, experience, bus, clock, yard)
+        self._preparing = Preparing(runner, experience, bus)
         self.budget = budget
         self._group: anyio.abc.TaskGroup | None = None
         self._nudge = anyio.Event()
@@ -194,7 +196,7 @@ class FleetOwner(Shown):
             while seen != (self._configured, self._state.next_instance):
                 seen = (self._configured, self._state.next_instance)
                 await self._preparer.probe(profile)
-                spec, want = await self._runs.prepare(profile, self._preparer)
+                spec, want = await self._preparing.prepare(profile, self._preparer)
         except HostlerError as error:
             self._tell(m.PrepareFailed(profile, error))
             return

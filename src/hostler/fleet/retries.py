@@ -14,6 +14,7 @@ import msgspec
 from hostler.config.settings import Rung
 from hostler.engines.protocol import LoadSpec
 from hostler.errors import EngineError, HostlerError, Shortage
+from hostler.events import LoadRetried
 from hostler.fleet.ladder import NONE, Changes, Step, Tried, next_changes
 from hostler.fleet.remembered import Remembered
 from hostler.fleet.reported import Reported, device_id
@@ -119,6 +120,19 @@ class Retries:
         self._kept.forget(key)
         if changes.steps:
             error.hint = f"Tried as well: {'; '.join(step.what for step in changes.steps)}. {error.default_hint}"
+
+
+def retried(instance: str, profile: str, changes: Changes) -> LoadRetried:
+    """The event of the last step of ``changes``."""
+    step = changes.steps[-1]
+    return LoadRetried(
+        instance=instance,
+        profile=profile,
+        rung=step.rung,
+        device=step.device,
+        what=step.what,
+        attempt=len(changes.steps),
+    )
 
 
 def tried_of(spec: LoadSpec, shortage: Shortage, reported: Reported, around: Around) -> Tried:

@@ -8,7 +8,6 @@ from typing import TypeVar
 import anyio
 import anyio.abc
 import msgspec
-from msgspec.structs import replace
 
 from hostler import log
 from hostler.clock import Clock
@@ -24,15 +23,13 @@ from hostler.engines.protocol import (
     Stage,
     Started,
 )
-from hostler.errors import CapacityError, EngineLost, HostlerError, LoadFailed
-from hostler.events import Bus, EngineMemory, EngineMessage, InstanceChanged, LoadProgress, LoadRetried
+from hostler.errors import EngineLost, HostlerError, LoadFailed
+from hostler.events import Bus, EngineMemory, EngineMessage, InstanceChanged, LoadProgress
 from hostler.fleet import messages as m
 from hostler.fleet.experience import Experience
-from hostler.fleet.ladder import Step
 from hostler.fleet.measurements import Measurement
-from hostler.fleet.preparer import Preparer
 from hostler.fleet.protocol import Abandoned, Timing
-from hostler.fleet.retries import Around
+from hostler.fleet.retries import Around, retried
 from hostler.fleet.run import Run
 from hostler.fleet.watch import Watch
 from hostler.hardware.facts import Kind
@@ -73,39 +70,6 @@ class Runs:
     def pids(self) -> list[int]:
         """The processes that run now. May be called in any thread."""
         return [run.pid for run in list(self._runs.values()) if run.pid is not None]
-
-    async def prepare(self, profile: str, preparer: Preparer) -> tuple[LoadSpec, m.Want]:
-        """What it takes to run ``profile``; raises every error that can be found without starting it.
-
-        After it ran out of memory it is prepared otherwise than it asks (:mod:`hostler.fleet.ladder`); what cannot be
-        so after all takes another rung.
-        """
-        key, prepared = preparer.key(profile), None
-        while prepared is None:
-            prepared = await self._prepared(profile, key, preparer)
-        spec, want = prepared
-        await self._runner.preflight(spec)
-        return spec, self._corrected(spec, want)
-
-    async def _prepared(self, profile: str, key: str, preparer: Preparer) -> tuple[LoadSpec, m.Want] | None:
-        """None when the changes it was prepared with do not hold: others do now, or none."""
-        changes = self._retries.of(key)
-        try:
-            spec, want = await anyio.to_thread.run_sync(preparer.spec, profile, changes)
-        except CapacityError:
-            if not changes.steps:
-                raise
-            if step := self._retries.refused(key):
-                self._tell_retry("", profile, step, len(self._retries.of(key).steps))
-            return None
-        return (spec, want) if self._retries.suits(key, spec.build) else None
-
-    def _corrected(self, spec: LoadSpec, want: m.Want) -> m.Want:
-        """``want`` with what the same settings and flags were measured to hold, where that is known."""
-        known = self.measurements.get(want.key)
-        if known is None or known.flags != spec.plan.argv:
-            return want
-        return replace(want, need={d: known.bytes.get(d, size) for d, size in want.need.items()})
 
     def start(self, spec: LoadSpec, key: str) -> None:
         """Begin the instance's task."""
@@ -160,20 +124,8 @@ class Runs:
             )
             self._bus.publish(event)
         if step is not None:
-            self._tell_retry(spec.instance, spec.profile, step, len(self._retries.of(run.key).steps))
+            self._bus.publish(retried(spec.instance, spec.profile, self._retries.of(run.key)))
         self._tell(m.Gone(spec.instance, error, again=again))
-
-    def _tell_retry(self, instance: str, profile: str, step: Step, attempt: int) -> None:
-        self._bus.publish(
-            LoadRetried(
-                instance=instance,
-                profile=profile,
-                rung=step.rung,
-                device=step.device,
-                what=step.what,
-                attempt=attempt,
-            )
-        )
 
     def _report(self, run: Run, report: Report) -> None:
         spec = run.spec
