@@ -186,7 +186,13 @@ class Gateway:
         wanted = dict.fromkeys([*self.running_config.config.gateway.preload, *([first] if first else [])])
         for name in wanted:
             group.start_soon(self._preload, name)
-        group.start_soon(anyio.to_thread.run_sync, tell, self)
+        group.start_soon(anyio.to_thread.run_sync, self._tell, tell)
+
+    def _tell(self, tell: Callable[[Gateway], None]) -> None:
+        """Called in a thread: what is told names every device, and drivers can be slow."""
+        self.devices.machine()
+        self.fleet.look()
+        tell(self)
 
     async def _preload(self, name: str) -> None:
         try:

@@ -32,6 +32,7 @@ class Budget:
         self.rooms: dict[str, Room] = {}
         self.bytes: dict[str, int] = {}
         self._held: Mapping[str, int] = {}
+        self._telling: set[str] = set()
         self.refresh(())
 
     def configure(self, settings: MemorySettings) -> None:
@@ -42,29 +43,35 @@ class Budget:
     def refresh(self, engines: Iterable[int], held: Mapping[str, int] | None = None) -> None:
         """Read the devices again; ``engines`` are the pids of ours (0.1 ms, and 0.3 ms for each of them).
 
-        ``held`` is what the fleet believes that they hold per device, for drivers that do not say.
+        ``held`` is what the fleet believes that they hold per device, for drivers that do not say: some say nothing,
+        and in a container some know our engines by other numbers and say 0.
         """
         self.readings = self._read(engines)
         self._held = held or {}
+        self._telling |= {name for name, reading in self.readings.items() if reading.ours}
         self._allow()
 
     def _allow(self) -> None:
         settings = self._settings
-        devices = tuple(_empty(name, reading, self._held.get(name, 0)) for name, reading in self.readings.items())
+        devices = tuple(_empty(name, reading, self._ours(name, reading)) for name, reading in self.readings.items())
         margins = {device: int(size) for device, size in settings.margin.items()}
         reserve = None if settings.reserve is None else int(settings.reserve)
         found = rooms_of(Machine(name="", devices=devices, cpu=_CPU), margins, reserve)
         self.rooms = {name: self._below_ceiling(room) for name, room in found.items()}
         self.bytes = {name: room.available for name, room in self.rooms.items()}
 
+    def _ours(self, name: str, reading: DeviceReading) -> int:
+        if reading.ours is not None and name in self._telling:
+            return reading.ours
+        return self._held.get(name, 0)
+
     def _below_ceiling(self, room: Room) -> Room:
         ceiling = self._settings.budget.get(room.device)
         return room if ceiling is None else replace(room, available=min(room.available, int(ceiling)))
 
 
-def _empty(name: str, reading: DeviceReading, held: int) -> Device:
+def _empty(name: str, reading: DeviceReading, ours: int) -> Device:
     """The device as if nothing of ours were on it."""
-    ours = held if reading.ours is None else reading.ours
     free = min(reading.total, reading.free + ours)
     if reading.device is not None:
         return replace(reading.device, total=reading.total, free=free)

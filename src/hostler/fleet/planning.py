@@ -143,7 +143,11 @@ class Planning:
         1. beside every resident. 2. with idle ones gone. 3. with busy ones gone too, which are waited for; never
         with pinned ones gone. Blocking. Raises NeverFits with numbers, FlagConflict or ConfigError for placing flags.
         """
-        made = self._ready(asked, changes).made()
+        try:
+            made = self._ready(asked, changes).made()
+        except NeverFits as error:
+            told = error.message[:1].lower() + error.message[1:]
+            raise NeverFits(f"Profile {asked.name!r} fits nowhere: {told}", hint=error.hint) from None
         return Load(plan=made, clears=changes.cleared, build=_key(self._world.build(asked.profile.engine.build)))
 
     def told(self, asked: Asked) -> PlanReport:
@@ -162,12 +166,12 @@ class Planning:
         machine, rooms = self._world.machine(), self._world.rooms(True)
         others = [each for each in self._world.residents() if each.profile != asked.name]
         wish = _wished(asked, changes)
-        site = self._site(asked, wish, machine, changes.rooms(rooms))
+        site = self._site(asked, wish, machine, rooms)
         wish = replace(wish, manual=placing.check(_ground(asked, site)))
         return _Ready(
             shape=asked.shape,
             wish=wish,
-            site=replace(site, rooms=less(site.rooms, others)),
+            site=replace(site, rooms=changes.rooms(less(site.rooms, others))),
             idle={each.profile: each.bytes for each in others if each.idle and not each.pinned},
             busy={each.profile: each.bytes for each in others if not each.pinned},
         )

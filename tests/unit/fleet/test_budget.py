@@ -65,6 +65,21 @@ def test_a_driver_that_does_not_tell_is_filled_in_by_what_the_fleet_believes(
     assert budget.rooms["gpu0"].foreign == foreign
 
 
+def test_a_driver_that_knows_our_engines_by_other_numbers_is_not_believed() -> None:
+    """In a container NVML told of processes of the host: our own engines were others' programs, and had to go."""
+    readings = {"gpu0": _card(FIRST, FIRST.total - 12 * GIB, 0)}
+    budget = _budget(readings)
+    budget.refresh((), {"gpu0": 10 * GIB})
+    assert budget.rooms["gpu0"].foreign == 2 * GIB
+
+    readings["gpu0"] = _card(FIRST, FIRST.total - 12 * GIB, 9 * GIB)
+    budget.refresh((), {"gpu0": 10 * GIB})
+    assert budget.rooms["gpu0"].foreign == 3 * GIB
+    readings["gpu0"] = _card(FIRST, FIRST.total - 3 * GIB, 0)
+    budget.refresh((), {"gpu0": 10 * GIB})  # it tells: the next engine holds nothing yet
+    assert budget.rooms["gpu0"].foreign == 3 * GIB
+
+
 def test_more_believed_than_used_leaves_nothing_foreign() -> None:
     budget = _budget({"gpu0": _card(FIRST, FIRST.total - GIB, None)})
     budget.refresh((), {"gpu0": 10 * GIB})

@@ -114,6 +114,7 @@ def test_who_is_pinned_never_goes() -> None:
 
     with pytest.raises(NeverFits) as refused:
         bench.loaded(_asked())
+    assert refused.value.message.startswith("Profile 'coder' fits nowhere: it needs")
     assert "'pinned'" in refused.value.message
     assert "gpu0" in refused.value.message
 
