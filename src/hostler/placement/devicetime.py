@@ -24,6 +24,8 @@ _PINNED, _MAPPED = 0.85, 0.55
 # A hand-over between devices in a step: launch, copy, wait.
 _HANDOVER_S: Final = 20e-6
 _ACTIVATION: Final = 4
+# Products are computed in tiles of so many tokens at least; an expert with fewer costs as much.
+_LEAST_CROWD: Final = 16.0
 # Sampling: a fixed part, and passes over the logits on one core (llama.cpp makes a table of candidates for each token).
 # Gemma 3 270M and its 262,144 logits: `llama-bench`, which does not sample, is 1.1 ms per token faster than the server.
 _STEP_S: Final = 100e-6
@@ -88,7 +90,7 @@ class DeviceTime:
         return reading + 2 * weights / (self._rate * self._efficiency.prefill)
 
     def _crowd(self, work: Work, layer: LayerWork) -> float:
-        slower = 1 + self._efficiency.crowd / work.per_expert
+        slower = 1 + self._efficiency.crowd / max(work.per_expert, _LEAST_CROWD)
         return self._batch(work, layer.experts * work.touched, layer.chosen * slower)
 
 

@@ -235,3 +235,13 @@ def test_deeper_is_never_faster(first: int, second: int) -> None:
 def test_a_shortfall_is_more_than_a_quarter_below_the_prediction(measured: float, short: float | None) -> None:
     expected = None if short is None else pytest.approx(short)
     assert shortfall(Range(80.0, 100.0, 120.0), measured) == expected
+
+
+def test_an_expert_with_few_tokens_costs_no_more_than_a_tile() -> None:
+    shape, site = mixture(), machine(gpu())
+    half, few = (
+        costs(shape, msgspec.structs.replace(RUN, ubatch=size), site, PRIORS).experts["gpu0"][0].prefill
+        for size in (128, 64)
+    )
+    # 16 and 8 tokens per expert: arithmetic per token is the same, only the weights are read twice as often.
+    assert few < 2 * half
