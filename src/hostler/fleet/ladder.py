@@ -76,11 +76,8 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
         return replace(asked, engine=engine, kv=kv, context=context) if self.steps else asked
 
     def rooms(self, rooms: Mapping[str, Room]) -> dict[str, Room]:
-        """``rooms`` of which a plan may use no more than these changes allow."""
-        return {
-            name: replace(room, available=min(room.available, self.most.get(name, room.available)))
-            for name, room in rooms.items()
-        }
+        """``rooms``, without what residents hold, of which a plan may use no more than these changes allow."""
+        return {name: _bounded(room, self.most[name]) if name in self.most else room for name, room in rooms.items()}
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -95,6 +92,12 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
             f"{_said(step.rung, first[matter].was, step.now)}, after running out of memory on {step.device}"
             for matter, step in last.items()
         )
+
+
+def _bounded(room: Room, most: int) -> Room:
+    """What may not be used is margin, so that an engine that places by itself leaves it free too."""
+    cut = max(0, room.available - most)
+    return replace(room, available=room.available - cut, margin=room.margin + cut, most=most)
 
 
 NONE: Final = Changes()

@@ -272,7 +272,10 @@ def _with(room: Room, leaving: Mapping[str, Mapping[str, int]]) -> Room:
     """``room`` when all who may leave are gone."""
     freed = {name: sizes[room.device] for name, sizes in leaving.items() if sizes.get(room.device)}
     kept = {name: size for name, size in room.residents.items() if name not in freed}
-    return replace(room, available=room.available + sum(freed.values()), residents=kept)
+    available = room.available + sum(freed.values())
+    if room.most is not None:
+        available = min(available, room.most)
+    return replace(room, available=available, residents=kept)
 
 
 def _who_goes(need: Mapping[str, int], site: Site, leaving: Mapping[str, Mapping[str, int]]) -> tuple[str, ...]:

@@ -93,7 +93,8 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     """One device's memory as a plan sees it, in bytes.
 
     ``available`` is what this plan may use: ``total`` less ``foreign`` (what other programs hold), ``margin`` and what
-    ``residents`` (bytes by profile) keep. ``why`` is the reason for the margin, in words.
+    ``residents`` (bytes by profile) keep. ``why`` is the reason for the margin, in words. ``most`` is what this plan may
+    use even if residents leave, None without such a bound.
     """
 
     device: str
@@ -103,6 +104,7 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     margin: int = 0
     why: str = ""
     residents: dict[str, int] = {}
+    most: int | None = None
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):

@@ -110,7 +110,8 @@ def test_the_host_gets_what_was_missing_and_some(missing: int, planned: int, cut
         "host": Room(device="host", total=64 * GIB, available=60 * GIB),
     }
     narrowed = changes.rooms(rooms)
-    assert narrowed["gpu0"].available == planned - cut
+    assert narrowed["gpu0"].available == narrowed["gpu0"].most == planned - cut
+    assert narrowed["gpu0"].margin == rooms["gpu0"].available - (planned - cut)
     assert narrowed["host"] == rooms["host"]
     assert "on the host" in changes.words[0]
 
