@@ -11,6 +11,8 @@ from types import ModuleType
 import msgspec
 import pytest
 
+from hostler.hardware import machines
+from hostler.testing.zoo import PUBLISHED
 from hostler.wire.comparison import Compared
 from hostler.wire.plan import PlanReport
 
@@ -83,3 +85,15 @@ def _struct(kind: object) -> type[msgspec.Struct] | None:
         if isinstance(each, type) and issubclass(each, msgspec.Struct):
             return each
     return None
+
+
+@pytest.mark.parametrize("machine", machines.names())
+def test_every_flag_of_a_plan_is_explained(machine: str, home: Path) -> None:
+    TOOL.write_models(home)
+    explained = set(re.findall(r"--[a-z][a-z-]+", PAGE.partition("## Flags")[2].partition("\n## ")[0]))
+    for model in PUBLISHED:
+        arguments = f"plan {model.name}-{model.recipes[0]} --hardware {machine} --json"
+        printed = TOOL.shown(arguments, None)
+        if '"flags"' in printed:  # some fit nowhere
+            told = msgspec.json.decode(printed, type=PlanReport)
+            assert {word for flag in told.flags for word in flag.argv if word.startswith("--")} <= explained
