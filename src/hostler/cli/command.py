@@ -113,14 +113,14 @@ def _runner(body: Body[P]) -> Callable[..., None]:
             url=_text(options.pop("url", None)),
             config=_path(options.pop("config_file")),
         )
-        raise typer.Exit(_guarded(session, lambda: call(session, **options)))
+        raise typer.Exit(guarded(session, lambda: call(session, **options)))
 
     # Typer follows it to the body's own signature, which lacks the common options.
     del run.__wrapped__
     return run
 
 
-def _guarded(session: Session, call: Callable[[], Result | Awaitable[Result]]) -> int:
+def guarded(session: Session, call: Callable[[], Result | Awaitable[Result]]) -> int:
     """Run the command; its exit code. Bugs keep their traceback."""
     try:
         return _finished(call)

@@ -25,14 +25,16 @@ from hostler.cli import (
     residency,
     running,
     starters,
+    top,
 )
 
 app = typer.Typer(
     name="hostler",
     help="Your models, placed right on your hardware, switched without losing a request.",
     epilog="\b\nExamples:\n  hostler up              start the gateway\n  hostler ls              what can be asked\n"
+    "  hostler                 pick a profile from a menu, then watch\n"
     '  hostler chat smollm2 "Say hello."',
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -47,17 +49,21 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def hostler(
+    context: typer.Context,
     _version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
     """Your models, placed right on your hardware, switched without losing a request."""
+    if context.invoked_subcommand is None:
+        raise typer.Exit(top.alone(context.get_help()))
 
 
 for group in (
     running,
     listing,
     residency,
+    top,
     asking,
     logs,
     requests,

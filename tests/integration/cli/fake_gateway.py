@@ -15,6 +15,7 @@ import uvicorn
 
 from hostler.errors import HostlerError, NotFound, UnknownProfile
 from hostler.events import AnyEvent, InstanceChanged, LoadProgress
+from hostler.wire.hardware import DeviceMetrics, Metrics, Reading
 from hostler.wire.management import (
     Cancelled,
     ConfigValue,
@@ -72,6 +73,15 @@ STATUS = GatewayStatus(
     ledger_dropped=0,
     memory=(DeviceMemory(device="host", total=24 * GIB, free=20 * GIB, budget=18 * GIB, used=338 * MIB),),
 )  # fmt: skip
+METRICS = Metrics(
+    interval_s=1.0, kept_s=900.0,
+    devices=(
+        DeviceMetrics(
+            device="host", kind="host", name="A processor", total=24 * GIB, present=True,
+            now=Reading(at=1_700_000_000.0, utilisation=42.0, used=4 * GIB, temperature_c=61.0, power_w=35.0),
+        ),
+    ),
+)  # fmt: skip
 EVENTS: tuple[AnyEvent, ...] = (
     InstanceChanged(id=1, at=1.0, instance="smollm2-1", profile="smollm2", state="loading"),
     LoadProgress(id=2, at=2.0, instance="smollm2-1", profile="smollm2", stage="loading tensors", elapsed_s=0.4),
@@ -92,6 +102,7 @@ class FakeGateway:
         ]
         self.instances = [INSTANCE]
         self.requests = REQUESTS
+        self.status = STATUS
         self.pieces: tuple[str, ...] = ("The sea ", "is wide", ".")
         self.stream_error: dict[str, object] | None = None
         self.truncated = False
@@ -153,7 +164,7 @@ class FakeGateway:
     def _management(self, method: str, parts: list[str], query: dict[str, str]) -> object:
         match method, *parts:
             case "GET", "api", "gateway":
-                return msgspec.structs.replace(STATUS, url=self.url)
+                return msgspec.structs.replace(self.status, url=self.url)
             case "POST", "api", "gateway", "reload":
                 return Reloaded(added=("new",), changed=("smollm2",), removed=())
             case "GET", "api", "config":
@@ -170,6 +181,8 @@ class FakeGateway:
                 return Switched(profile=self._known(name).name, state="ready", unloaded=("old", "older"))
             case "GET", "api", "instances":
                 return self.instances
+            case "GET", "api", "hardware", "gpu", "metrics":
+                return METRICS
             case "GET", "api", "requests":
                 return self.requests
             case "POST", "api", "requests", "req-9", "cancel":

@@ -29,6 +29,11 @@ GROUPS: tuple[tuple[str, tuple[str, ...], set[str]], ...] = (
     ("management", ("hostler.gateway.admin",), {"litestar"}),
     ("editing", ("hostler.config.edit",), {"tomlkit"}),
     ("client", ("hostler.client",), {"httpx"}),
+    (
+        "window",
+        tuple(f"hostler.cli.top.{name}" for name in ("app", "chooser", "guide", "window")),
+        {"typer", "rich", "httpx", "textual", "platformdirs"},
+    ),
     ("command line", ("hostler.cli",), {"typer", "rich", "httpx"}),
     ("benchmarks", ("hostler.bench",), set()),
     ("tests", ("hostler.testing",), set()),
