@@ -88,7 +88,9 @@ _OURS = (
         choices=_CACHE_TYPES,
     ),
     _ours("--cache-ram", ("-cram",), "int", "cache_ram_mib", "profiles.NAME.engine.cache_ram"),
-    _ours("--fit", ("-fit",), "choice", "fit_params", "the placement", convert="on_off", choices=("on", "off")),
+    _ours(
+        "--fit", ("-fit",), "choice", "fit_params", "profiles.NAME.placement", convert="on_off", choices=("on", "off")
+    ),
     _ours("--embeddings", ("--embedding",), "switch", "embedding", "profiles.NAME.task (or profiles.NAME.embeddings)"),
     _ours("--reranking", ("--rerank",), "switch", "embedding", "profiles.NAME.task", convert="reranking"),
     _ours("--slots", (), "switch", "endpoint_slots", "what the gateway watches", off=("--no-slots",)),

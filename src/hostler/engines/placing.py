@@ -25,6 +25,7 @@ PLACING: Final = frozenset(
         "--n-cpu-moe", "--device", "--kv-offload",
     }
 )  # fmt: skip
+BLOCK: Final = 32  # elements, of every quantised type of the cache
 _HALF: Final = ("f32", "f16", "bf16")
 _SPLITS: Final[dict[str, SplitMode]] = {"none": "none", "layer": "layer", "row": "row", "tensor": "tensor"}
 
@@ -32,8 +33,9 @@ _SPLITS: Final[dict[str, SplitMode]] = {"none": "none", "layer": "layer", "row":
 class Ground(msgspec.Struct, frozen=True, kw_only=True):
     """What a profile's flags are checked against.
 
-    ``names`` are the GPUs that the build can use: device id to the engine's name, in the engine's order. ``present``
-    are the ids of all GPUs of the machine, whether the build can use them or not.
+    ``names`` are the GPUs that the build can use: device id to the engine's name, in the engine's order; ``build`` is
+    how to call it, empty when it is not known yet. ``present`` are the ids of all GPUs of the machine, whether the
+    build can use them or not. ``heads`` are elements of one head's keys and values, () when they are not known.
     """
 
     profile: str
@@ -41,6 +43,8 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     shape: ModelShape
     names: Mapping[str, str]
     present: Sequence[str] = ()
+    build: str = ""
+    heads: Sequence[int] = ()
 
 
 def given_by(extra_args: Sequence[str]) -> list[Given]:
@@ -81,6 +85,11 @@ def flash_attention(extra_args: Sequence[str]) -> bool:
     return not said or said[-1] != "off"
 
 
+def quantisable(heads: Sequence[int]) -> bool:
+    """Whether a cache of heads of these sizes can be quantised (``llama_init_from_model``)."""
+    return not any(size % BLOCK for size in heads)
+
+
 def check(ground: Ground) -> Manual | None:
     """What a profile places by hand, None when it does not.
 
@@ -91,6 +100,7 @@ def check(ground: Ground) -> Manual | None:
     """
     _check_devices(ground)
     _check_cache(ground)
+    _check_fit(ground)
     if ground.settings.placement == "manual":
         return manual_of(ground)
     _check_nothing_placed(ground)
@@ -105,6 +115,12 @@ def _check_devices(ground: Ground) -> None:
                 f"Profile {ground.profile!r} wants {wanted}, but this machine has {there}.",
                 hint="Correct `devices` in the profile; `hostler hardware` lists them.",
             )
+    gpus = [wanted for wanted in ground.settings.devices if wanted != HOST]
+    if gpus and ground.build and not set(gpus) & set(ground.names):
+        raise ConfigError(
+            f"Profile {ground.profile!r} may use only {', '.join(gpus)}, which {ground.build} cannot use.",
+            hint="`hostler engine ls` shows what builds can use; name another in `engine.build`, or correct `devices`.",
+        )
 
 
 def _check_cache(ground: Ground) -> None:
@@ -115,6 +131,14 @@ def _check_cache(ground: Ground) -> None:
             f"Profile {ground.profile!r} caches keys as {keys} and values as {values}, but {ground.shape.architecture} "
             "keeps both in one row.",
             hint="Set `cache_type_k` and `cache_type_v` to the same type, or only `kv`.",
+        )
+    coarse = [kind for kind in (keys, values) if kind not in (*_HALF, "auto")]
+    if coarse and not quantisable(ground.heads):
+        sizes = " and ".join(str(size) for size in dict.fromkeys(ground.heads))
+        raise ConfigError(
+            f"Profile {ground.profile!r} caches as {coarse[0]}, but the heads of its model have {sizes} elements: "
+            f"llama.cpp quantises them only in whole blocks of {BLOCK}.",
+            hint="Set `kv` (or `cache_type_k` and `cache_type_v`) to f16.",
         )
     if flash_attention(ground.settings.engine.extra_args) or values in (*_HALF, "auto"):
         return
@@ -147,6 +171,18 @@ def _check_nothing_placed(ground: Ground) -> None:
         f'"{ground.settings.placement}": {why}.',
         hint='Set `placement = "manual"` to place by hand, or remove the flag.',
     )
+
+
+def _check_fit(ground: Ground) -> None:
+    extra_args = ground.settings.engine.extra_args
+    placed = given_by(extra_args)
+    fits = [given for given in _known(extra_args) if given.flag.name == "--fit" and given.value == "on"]
+    if placed and fits:
+        raise FlagConflict(
+            f"`{placed[0].spelling}` and `{fits[0].spelling} on` in `extra_args` of {ground.profile!r} exclude each "
+            "other: llama.cpp gives up its --fit without an error as soon as the other is set.",
+            hint='Set `placement = "engine"` and remove both, or `placement = "manual"` and remove `--fit`.',
+        )
 
 
 def manual_of(ground: Ground) -> Manual:

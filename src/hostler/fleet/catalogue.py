@@ -167,7 +167,8 @@ class ProfileCatalogue:
         if looked.model is None or looked.facts is None or looked.shape is None:
             return None
         task = profile.task or task_of(looked.facts)
-        return Asked(name=name, profile=profile, task=task, model=looked.model, shape=looked.shape)
+        heads = (looked.facts.key_length, looked.facts.value_length)
+        return Asked(name=name, profile=profile, task=task, model=looked.model, shape=looked.shape, heads=heads)
 
     def _alone(self, name: str, profile: Profile, looked: _Looked, *, again: bool = True) -> Alone | None:
         """What it takes when nothing else is loaded; None when its header or its flags do not let us tell."""

@@ -26,6 +26,7 @@ from hostler.models.facts import Model
 from hostler.models.shape import ModelShape
 from hostler.placement.corrections import NONE, Corrections
 from hostler.placement.efficiency import PRIORS, Efficiencies
+from hostler.placement.manual import Manual
 from hostler.placement.plan import Plan
 from hostler.placement.planner import plan, plan_beside
 from hostler.placement.wish import Room, Site, Wish, rooms_of, wish_of
@@ -56,13 +57,14 @@ class Resident(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A profile to plan for, and what its model's header says."""
+    """A profile to plan for, and what its model's header says; ``heads``: the sizes of one head's keys and values."""
 
     name: str
     profile: Profile
     task: Task
     model: Model
     shape: ModelShape
+    heads: tuple[int, ...] = ()
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,7 +169,7 @@ class Planning:
         others = [each for each in self._world.residents() if each.profile != asked.name]
         wish = _wished(asked, changes)
         site = self._site(asked, wish, machine, rooms)
-        wish = replace(wish, manual=placing.check(_ground(asked, site)))
+        wish = replace(wish, manual=self._check(asked, site))
         return _Ready(
             shape=asked.shape,
             wish=wish,
@@ -199,7 +201,7 @@ class Planning:
     def _made(self, asked: Asked, rooms: Mapping[str, Room]) -> Alone:
         wish = _wished(asked, UNCHANGED)
         site = self._site(asked, wish, self._world.machine(), rooms)
-        wish = replace(wish, manual=placing.check(_ground(asked, site)))
+        wish = replace(wish, manual=self._check(asked, site))
         try:
             made = plan(asked.shape, wish, site)
         except NeverFits as error:
@@ -207,6 +209,9 @@ class Planning:
             made = plan(asked.shape, least, _ENDLESS_HOST)
             return Alone(need=made.need, context=made.run.context, refusal=error)
         return Alone(need=made.need, context=made.run.context)
+
+    def _check(self, asked: Asked, site: Site) -> Manual | None:
+        return placing.check(_ground(asked, site, self._world.build(asked.profile.engine.build)))
 
     def keep_only(self, names: Iterable[str]) -> None:
         """Forget the plans of all other profiles."""
@@ -233,7 +238,11 @@ def _wished(asked: Asked, changes: Changes) -> Wish:
     profile = changes.profile(asked.profile)
     projector = _size(asked.model.projector)
     wish = wish_of(profile, asked.shape, task=asked.task, projector=projector, checkpoints=CHECKPOINTS)
-    return replace(wish, flash_attention=placing.flash_attention(profile.engine.extra_args))
+    wish = replace(wish, flash_attention=placing.flash_attention(profile.engine.extra_args))
+    if wish.open_cache and not placing.quantisable(asked.heads):
+        keys, values = wish.cache("f16")
+        return replace(wish, cache_k=keys, cache_v=values)
+    return wish
 
 
 def _least_context(wish: Wish) -> int:
@@ -258,13 +267,15 @@ def _key(build: Build | None) -> str:
     return "" if build is None else build.key
 
 
-def _ground(asked: Asked, site: Site) -> placing.Ground:
+def _ground(asked: Asked, site: Site, build: Build | None) -> placing.Ground:
     return placing.Ground(
         profile=asked.name,
         settings=asked.profile,
         shape=asked.shape,
         names=site.names,
         present=[device.id for device in site.machine.gpus],
+        build="" if build is None else build.title,
+        heads=asked.heads,
     )
 
 

@@ -16,14 +16,22 @@ MOE = replace(SHAPE, experts=64, active=4)
 MLA = replace(SHAPE, layers=tuple(replace(layer, memory="mla") for layer in SHAPE.layers))
 
 
-def _ground(*extra_args: str, shape: object = MOE, names: dict[str, str] = NAMES, **profile: object) -> Ground:
+def _ground(
+    *extra_args: str,
+    shape: object = MOE,
+    names: dict[str, str] = NAMES,
+    heads: tuple[int, ...] = (64, 64),
+    **profile: object,
+) -> Ground:
     engine = EngineSettings(
         extra_args=extra_args,
         cache_type_k=profile.pop("cache_type_k", None),
         cache_type_v=profile.pop("cache_type_v", None),
     )
     settings = Profile(model="big", engine=engine, **{"placement": "manual", **profile})
-    return Ground(profile="coder", settings=settings, shape=shape, names=names, present=tuple(names))
+    return Ground(
+        profile="coder", settings=settings, shape=shape, names=names, present=("gpu0", "gpu1"), build="b", heads=heads
+    )
 
 
 def test_a_profile_without_placing_flags_is_left_alone() -> None:
@@ -45,6 +53,12 @@ def test_flags_are_read_as_the_engine_reads_them() -> None:
 def test_without_a_choice_of_devices_all_that_may_be_used_are() -> None:
     assert manual_of(_ground("-ngl", "20")).gpus == ("gpu0", "gpu1")
     assert manual_of(_ground("-ngl", "20", devices=("gpu1",))).gpus == ("gpu1",)
+
+
+def test_any_cache_suits_heads_of_whole_blocks_and_f16_suits_all() -> None:
+    assert check(_ground(kv="q8_0", heads=(576, 512), placement="auto")) is None
+    assert check(_ground(kv="f16", heads=(80, 80), placement="auto")) is None
+    assert check(_ground(kv="auto", heads=(80, 80), placement="auto")) is None
 
 
 def test_what_is_moved_keeps_its_order() -> None:
@@ -70,7 +84,11 @@ TRAPS = [
     (_ground("-ngl", "99", placement="engine"), FlagConflict, "gives up its --fit", "remove the flag"),
     (_ground("-sm", "row", placement="engine"), FlagConflict, "split by row", "manual"),
     (_ground("-sm", "tensor", placement="engine"), FlagConflict, "split by tensor", "manual"),
+    (_ground("-ngl", "99", "--fit", "on"), FlagConflict, "gives up its --fit", "remove `--fit`"),
+    (_ground("-fit", "on", "-ot", "exps=CPU", placement="engine"), FlagConflict, "gives up its --fit", "remove both"),
     # Types of the cache.
+    (_ground(kv="q8_0", heads=(80, 80)), ConfigError, "have 80 elements", "f16"),
+    (_ground(cache_type_k="q4_0", heads=(128, 80)), ConfigError, "128 and 80", "f16"),
     (_ground("-fa", "off", cache_type_v="q8_0"), FlagConflict, "only with flash attention", "cache_type_v"),
     (_ground("-fa", "off", kv="q4_0", placement="auto"), FlagConflict, "only with flash attention", "f16"),
     (_ground("-fa", "off", kv="q8_0", shape=MLA), FlagConflict, "one row", "cache_type_k"),
@@ -89,6 +107,7 @@ TRAPS = [
     (_ground("-ot", "exps=CUDA1", "-dev", "CUDA0"), FlagConflict, "may not use otherwise", "--device"),
     (_ground("-ot", "exps=CUDA1", "-sm", "none"), FlagConflict, "may not use otherwise", "--device"),
     (_ground(devices=("gpu7",), placement="auto"), ConfigError, "gpu7", "devices"),
+    (_ground(devices=("gpu1",), names={"gpu0": "CUDA0"}), ConfigError, "b cannot use", "engine ls"),
     # Values that cannot be read.
     (_ground("-ngl", "many"), FlagUnsupported, "a whole number", "Correct"),
     (_ground("-ts", "a,b"), FlagUnsupported, "numbers", "Correct"),

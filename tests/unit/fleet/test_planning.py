@@ -233,3 +233,13 @@ def test_what_is_placed_by_hand_on_cards_without_room_is_listed_too() -> None:
 
     assert found.refusal is not None
     assert found.need["host"] > 15 * GIB
+
+
+def test_a_cache_that_cannot_be_quantised_is_never_chosen_to_be() -> None:
+    bench = Bench()
+    rooms = bench.found.items()
+    bench.found = {name: replace(room, available=16 * GIB if name == "host" else 0) for name, room in rooms}
+    asked = _asked(kv="auto", context=49152)
+    assert bench.loaded(asked).run.cache_k == "q8_0"
+    with pytest.raises(NeverFits):
+        bench.loaded(replace(asked, heads=(80, 80)))
