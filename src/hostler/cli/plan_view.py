@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
-from itertools import groupby, zip_longest
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, groupby, zip_longest
 
 from rich.table import Table
 from rich.text import Text
@@ -30,7 +30,7 @@ def parts(report: PlanReport, width: int, *, color: bool) -> Iterator[Text | Tab
     if report.goes:
         yield Text()
         yield from _paragraph(f"{listed(report.goes)} would have to go first.", width, style="yellow")
-    yield from _section("Flags, and why", _flags(report.flags, width))
+    yield from _section("Flags, and why", chain(_flags(report.flags, width), _environment(report.env)))
     yield from _section("To know", (line for note in report.notes for line in _item(note, width)))
     others = (f"{each.change}: {each.effect}" for each in report.alternatives)
     yield from _section("Other ways", (line for told in others for line in _item(told, width)))
@@ -41,7 +41,7 @@ def _head(report: PlanReport, width: int) -> Iterator[Text]:
     name = report.profile if report.profile == model.name else f"{report.profile}: {model.name}"
     told_already = model.quantisation.removesuffix("_MOE").lower() in model.name.lower()
     quantisation = "" if told_already else f" {model.quantisation}"
-    yield Text(f"{name}{quantisation} on {called(report.machine)}", style="bold")
+    yield Text(plain(f"{name}{quantisation} on {called(report.machine)}"), style="bold")
     kv = run.cache_k if run.cache_k == run.cache_v else f"{run.cache_k}/{run.cache_v}"
     active = f", {_count(model.active_parameters)} of them per token" if model.active_experts else ""
     slots = f" in each of {run.slots} slots" if run.slots > 1 else ""
@@ -120,12 +120,23 @@ def _flags(flags: Sequence[PlannedFlag], width: int) -> Iterator[Text]:
             yield Text(f"  {words:<{FLAG}}", style="cyan").append(line, style="default")
 
 
+def _environment(env: Mapping[str, str]) -> Iterator[Text]:
+    for name, value in env.items():
+        words = f"{name}={value}"
+        yield Text(f"  {words:<{FLAG}}", style="cyan").append("in its environment", style="default")
+
+
 def _item(told: str, width: int) -> list[Text]:
-    return [Text(line) for line in textwrap.wrap(told, width, initial_indent="  ", subsequent_indent="    ")]
+    return [Text(line) for line in textwrap.wrap(plain(told), width, initial_indent="  ", subsequent_indent="    ")]
 
 
 def _paragraph(told: str, width: int, style: str) -> Iterator[Text]:
-    yield from (Text(line, style=style) for line in textwrap.wrap(told, width))
+    yield from (Text(line, style=style) for line in textwrap.wrap(plain(told), width))
+
+
+def plain(told: str) -> str:
+    """What headers and addresses say may hold characters that steer a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in told)
 
 
 def _section(heading: str, lines: Iterator[Text]) -> Iterator[Text]:
@@ -140,7 +151,7 @@ def comparison(name: str, compared: Sequence[Compared], width: int) -> Iterator[
     """Several machines below each other; then, why some have no plan."""
     contexts = {each.plan.run.context for each in compared if each.plan}
     same = f", context {tokens(*contexts)}" if len(contexts) == 1 else ""
-    yield Text(f"{name}{same}; tokens per second with an empty context", style="bold")
+    yield Text(plain(f"{name}{same}; tokens per second with an empty context"), style="bold")
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", width=width)
     shown.add_column("MACHINE", no_wrap=True)
     shown.add_column("WHERE", overflow="fold", ratio=1)

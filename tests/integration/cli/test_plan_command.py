@@ -17,6 +17,7 @@ from hostler.client.locate import RECORD, GatewayRecord
 from hostler.errors import Unauthorized
 from hostler.hardware import machines
 from hostler.hardware.process import process_start_time
+from hostler.testing.gguf_files import write_tiny_gguf
 from hostler.testing.zoo import GLM_4_7_FLASH, GPT_OSS_120B, LLAMA_3_1_8B
 from hostler.wire.comparison import Compared
 from hostler.wire.plan import PlanReport
@@ -76,6 +77,12 @@ def test_a_profile_by_its_alias_with_other_wishes(run: Run, home: Path, llama: P
     other = planned(run, "coder", "--hardware", DESKTOP, "--context", "max", "--kv", "f16", "--slots", "1")
     assert (other.run.context, other.run.slots, other.run.cache_k) == (131072, 1, "f16")
     assert planned(run, "coder", "--hardware", DESKTOP, "--context", "2000").run.context == 2000
+
+
+def test_what_a_header_says_cannot_steer_the_terminal(run: Run, tmp_path: Path) -> None:
+    path = write_tiny_gguf(tmp_path / "tiny.gguf", general__architecture="lla\x1b[31mma")
+    shown = run("plan", str(path), "--hardware", DESKTOP)
+    assert "\x1b" not in shown.stdout + shown.stderr
 
 
 def test_a_split_model_by_its_first_part(run: Run, home: Path, llama: Path) -> None:
