@@ -19,6 +19,7 @@ from hostler.engines.arguments import (
 from hostler.engines.builds import Build
 from hostler.engines.protocol import LoadSpec
 from hostler.errors import FlagUnsupported
+from hostler.placement.plan import Plan
 
 HOST = "127.0.0.1"
 
@@ -26,7 +27,7 @@ HOST = "127.0.0.1"
 CHECKPOINTS = 4
 
 # The launcher of the embedded build gives the engine every device; it has no argument for choosing some.
-_NOT_EMBEDDED = frozenset(("--device",))
+_NOT_EMBEDDED = frozenset(("--device", "--spec-draft-device"))
 
 # Flags that older builds lack; their behaviour without them is what the flag asks for, or harmless.
 _MAY_LACK = frozenset(
@@ -40,6 +41,7 @@ _MAY_LACK = frozenset(
         "--jinja",
         "--warmup",
         "--no-cache-idle-slots",
+        "--spec-draft-device",
     )
 )
 
@@ -118,7 +120,17 @@ def _planned(spec: LoadSpec, build: Build) -> list[Option]:
     if build.devices and spec.plan.placement == "auto" and not spec.plan.layout.gpus:
         # Left to itself the engine would fill them, those too of which the plan knows nothing.
         options = [*(option for option in options if option[0] != "--n-gpu-layers"), ("--n-gpu-layers", "0")]
+    options += _draft(spec.plan)
     return [option for option in options if build.kind != "embedded" or option[0] not in _NOT_EMBEDDED]
+
+
+def _draft(plan: Plan) -> list[Option]:
+    """Where the model lies that drafts: by itself it would go where the other one does, to every card of it."""
+    argv, layout = plan.argv, plan.layout
+    if plan.run.draft is None or plan.placement != "auto" or "--device" not in argv:
+        return []
+    names = dict(zip(layout.gpus, argv[argv.index("--device") + 1].split(","), strict=True))
+    return [("--spec-draft-device", names.get(layout.draft, "none"))]
 
 
 def _kept(spec: LoadSpec) -> list[Option]:

@@ -271,6 +271,7 @@ _SPECULATIVE = (
     Flag("--spec-draft-n-min", ("--draft-min", "--draft-n-min"), "int", "speculative.draft.n_min"),
     Flag("--spec-draft-p-min", ("--draft-p-min",), "float", "speculative.draft.p_min"),
     Flag("--spec-draft-p-split", ("--draft-p-split",), "float", "speculative.draft.p_split"),
+    Flag("--spec-draft-device", ("-devd", "--device-draft"), "text", None),
     Flag("--spec-draft-ngl", ("-ngld", "--gpu-layers-draft"), "text", "speculative.draft.n_gpu_layers", "layers"),
     Flag(
         "--spec-draft-type-k",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -83,6 +84,12 @@ def flash_attention(extra_args: Sequence[str]) -> bool:
     """False when the arguments switch flash attention off."""
     said = [given.value for given in _known(extra_args) if given.flag.name == "--flash-attn"]
     return not said or said[-1] != "off"
+
+
+def draft_of(extra_args: Sequence[str]) -> Path | None:
+    """The model that drafts for speculative decoding, if the arguments name one."""
+    said = [str(given.value) for given in _known(extra_args) if given.flag.name == "--spec-draft-model"]
+    return Path(said[-1]) if said else None
 
 
 def quantisable(heads: Sequence[int]) -> bool:

@@ -15,6 +15,7 @@ import msgspec
 from hostler.clock import Clock
 from hostler.config.diff import instance_key
 from hostler.config.settings import Config, Profile, Task
+from hostler.engines.placing import draft_of
 from hostler.engines.protocol import LoadSpec
 from hostler.errors import ConfigError, HostlerError, ModelError, UnknownProfile
 from hostler.fleet.ladder import NONE as UNCHANGED
@@ -39,6 +40,7 @@ class _Looked(msgspec.Struct, frozen=True):
     model: Model | None = None
     facts: GgufFacts | None = None
     shape: ModelShape | None = None
+    draft: ModelShape | None = None
     problem: HostlerError | None = None
 
 
@@ -159,16 +161,30 @@ class ProfileCatalogue:
         model = None
         try:
             model = self._library(self._view.config).find(profile.model, self._view.scan)
-            return _Looked(model, self._facts.facts(model), self._facts.shape(model))
+            return _Looked(model, self._facts.facts(model), self._facts.shape(model), self._draft(profile))
         except HostlerError as error:
             return _Looked(model, problem=error)
+
+    def _draft(self, profile: Profile) -> ModelShape | None:
+        """The model that drafts for it, if its arguments name one. Raises ModelError."""
+        path = draft_of(profile.engine.extra_args) if profile.engine.extra_args else None
+        if path is None:
+            return None
+        return self._facts.shape(Model(name=path.name, files=(path,), size=0, origin="path"))
 
     def _asked(self, name: str, profile: Profile, looked: _Looked) -> Asked | None:
         if looked.model is None or looked.facts is None or looked.shape is None:
             return None
         task = profile.task or task_of(looked.facts)
-        heads = (looked.facts.key_length, looked.facts.value_length)
-        return Asked(name=name, profile=profile, task=task, model=looked.model, shape=looked.shape, heads=heads)
+        return Asked(
+            name=name,
+            profile=profile,
+            task=task,
+            model=looked.model,
+            shape=looked.shape,
+            heads=(looked.facts.key_length, looked.facts.value_length),
+            draft=looked.draft,
+        )
 
     def _alone(self, name: str, profile: Profile, looked: _Looked, *, again: bool = True) -> Alone | None:
         """What it takes when nothing else is loaded; None when its header or its flags do not let us tell."""

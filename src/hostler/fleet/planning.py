@@ -57,7 +57,10 @@ class Resident(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A profile to plan for, and what its model's header says; ``heads``: the sizes of one head's keys and values."""
+    """A profile to plan for, and what its model's header says; ``heads``: the sizes of one head's keys and values.
+
+    ``draft`` is the model that drafts for it.
+    """
 
     name: str
     profile: Profile
@@ -65,6 +68,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     model: Model
     shape: ModelShape
     heads: tuple[int, ...] = ()
+    draft: ModelShape | None = None
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,7 +242,8 @@ def _wished(asked: Asked, changes: Changes) -> Wish:
     profile = changes.profile(asked.profile)
     projector = _size(asked.model.projector)
     wish = wish_of(profile, asked.shape, task=asked.task, projector=projector, checkpoints=CHECKPOINTS)
-    wish = replace(wish, flash_attention=placing.flash_attention(profile.engine.extra_args))
+    flash_attention = placing.flash_attention(profile.engine.extra_args)
+    wish = replace(wish, flash_attention=flash_attention, draft=asked.draft)
     if wish.open_cache and not placing.quantisable(asked.heads):
         keys, values = wish.cache("f16")
         return replace(wish, cache_k=keys, cache_v=values)

@@ -178,6 +178,14 @@ def test_a_build_with_gpus_gets_none_of_a_model_that_is_planned_on_the_host() ->
     assert "--n-gpu-layers" not in _values(SPEC, _binary())
 
 
+def test_the_model_that_drafts_goes_to_the_card_that_was_planned() -> None:
+    assert _values(_on_a_card(draft=SHAPE), _binary(devices=("CUDA0",))).get("--spec-draft-device") is None  # too old
+    able = _binary(devices=("CUDA0",))
+    able = msgspec.structs.replace(able, flags=able.flags | {"--spec-draft-device"})
+    assert _values(_on_a_card(draft=SHAPE), able)["--spec-draft-device"] == "CUDA0"
+    assert "--spec-draft-device" not in _values(_on_a_card(), able)
+
+
 def test_the_embedded_build_is_not_told_which_device() -> None:
     values = _values(_on_a_card())
 

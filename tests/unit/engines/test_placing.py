@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from msgspec.structs import replace
 
 from hostler.config.settings import EngineSettings, Profile
-from hostler.engines.placing import Ground, check, flash_attention, given_by, manual_of
+from hostler.engines.placing import Ground, check, draft_of, flash_attention, given_by, manual_of
 from hostler.errors import ConfigError, FlagConflict, FlagUnsupported, HostlerError
 from hostler.placement.manual import Moved
 from hostler.testing.specs import SHAPE
@@ -74,6 +76,11 @@ def test_flags_that_only_a_binary_knows_do_not_hide_the_others() -> None:
 
     assert [each.flag.name for each in given] == ["--n-gpu-layers"]
     assert not flash_attention(("--shiny-new", "-fa", "off"))
+
+
+def test_the_model_that_drafts_is_found() -> None:
+    assert draft_of(("--temp", "0.1", "-md", "/models/small.gguf")) == Path("/models/small.gguf")
+    assert draft_of(("--temp", "0.1")) is None
 
 
 TRAPS = [

@@ -157,3 +157,18 @@ async def test_the_plan_of_a_profile(tmp_path: Path) -> None:
         shelf.catalogue.plan("lost")
     with pytest.raises(UnknownProfile):
         shelf.catalogue.plan("nobody")
+
+
+async def test_a_model_that_drafts_is_counted_and_must_be_there(tmp_path: Path) -> None:
+    def drafting(draft: Path) -> Profile:
+        return Profile(model="tiny.gguf", engine=EngineSettings(extra_args=("--spec-draft-model", str(draft))))
+
+    lost, small = tmp_path / "lost.gguf", tmp_path / "small.gguf"
+    shelf = Shelf(tmp_path, Config(profiles={"quick": drafting(small), "broken": drafting(lost)}))
+    shelf.put("tiny.gguf")
+    shelf.put("small.gguf")
+    await shelf.catalogue.open()
+    spec, _ = shelf.catalogue.spec("quick")
+    assert spec.plan.bytes["host"].draft > 0
+    with pytest.raises(ModelError, match=r"lost\.gguf"):
+        shelf.catalogue.spec("broken")
