@@ -2,7 +2,7 @@
 
 The tree is walked in this order, the first that fits wins:
 
-1. it could not get memory (the log says so, whatever way it ended);
+1. it could not get memory (the log says so, whatever way it ended; or it was killed when the kernel ran out);
 2. it died by a signal;
 3. it could not listen on its port;
 4. it refused a flag;
@@ -23,7 +23,10 @@ from hostler.errors import EngineLost, FlagUnsupported, KilledBySignal, LoadFail
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """How a process ended. ``returncode`` is negative for a signal; ``said`` is what its launcher reported."""
+    """How a process ended. ``returncode`` is negative for a signal; ``said`` is what its launcher reported.
+
+    ``starved``: meanwhile the kernel has ended a process for want of memory.
+    """
 
     returncode: int
     lines: tuple[str, ...]
@@ -33,6 +36,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     said: str = ""
     code: str = ""
+    starved: bool = False
 
 
 _SIZE = re.compile(r"([\d.]+) Mi?B|(?:of size |allocate )(\d+)(?![\d.])|(\d+) bytes")
@@ -91,13 +95,15 @@ def after_ready(ending: Ending) -> EngineLost:
     """The error for an engine that ended after it was ready."""
     if could_not_allocate(ending.lines):
         why = "ran out of memory"
+    elif _ended_by_kernel(ending):
+        why = "was ended by the kernel: the machine ran out of memory"
     elif number := signal_of(ending.returncode):
         why = f"died by {name_of(number)}"
     else:
         why = f"ended with code {ending.returncode}"
     last = last_error(ending.lines)
     error = EngineLost(f"The engine of `{ending.profile}` {why}{f' ({last})' if last else ''}.")
-    error.shortage = shortage(ending.lines)
+    error.shortage = _shortage(ending)
     return error
 
 
@@ -154,11 +160,24 @@ def _shortened(line: str) -> str:
 
 def _memory(ending: Ending) -> OutOfMemory | None:
     line = next((each for each in ending.lines if _OUT_OF_MEMORY.search(each)), None)
-    if line is None:
+    if line is not None:
+        error = OutOfMemory(f"The engine of `{ending.profile}` could not get {_size(line)} memory on {_device(line)}.")
+    elif _ended_by_kernel(ending):
+        why = f"while {ending.stage}: the machine ran out of memory"
+        error = OutOfMemory(f"The kernel ended the engine of `{ending.profile}` {why}.")
+    else:
         return None
-    error = OutOfMemory(f"The engine of `{ending.profile}` could not get {_size(line)} memory on {_device(line)}.")
-    error.shortage = shortage(ending.lines)
+    error.shortage = _shortage(ending)
     return error
+
+
+def _shortage(ending: Ending) -> Shortage | None:
+    return shortage(ending.lines) or (Shortage("host", 0) if _ended_by_kernel(ending) else None)
+
+
+def _ended_by_kernel(ending: Ending) -> bool:
+    """Main memory that is lent out twice cannot be refused: the kernel ends somebody instead."""
+    return ending.starved and signal_of(ending.returncode) == signal.SIGKILL
 
 
 def _device_name(line: str) -> str:

@@ -27,6 +27,7 @@ from hostler.engines.orphans import Record, Records
 from hostler.engines.protocol import Complaint, Endpoint, LoadSpec, Ready, Report, Stage, Started
 from hostler.engines.readiness import StillLoading, work
 from hostler.errors import EngineError, EngineLost, LoadFailed, LoadTimeout
+from hostler.hardware.host import memory_kills
 from hostler.hardware.process import process_start_time
 
 # After the process is gone: how long its last lines may take (a grandchild can hold the pipe open).
@@ -115,6 +116,7 @@ class _Watch:
         self._log = log
         self._report = report
         self._kept: deque[str] = deque(maxlen=KEPT_LINES)
+        self._kills = memory_kills()
         self._stage = "starting"
         self._told = _Told()
         self._address: Listening | None = None
@@ -200,6 +202,7 @@ class _Watch:
             stage=self._stage,
             said=self._told.error,
             code=self._told.code,
+            starved=self._kills is not None and self._kills < (memory_kills() or 0),
         )
 
     async def _await_exit(self) -> None:

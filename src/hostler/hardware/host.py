@@ -44,6 +44,17 @@ def memory(root: Path = Path("/")) -> HostMemory:
     return HostMemory(total, available)
 
 
+def memory_kills(root: Path = Path("/")) -> int | None:
+    """How many processes the kernel has ended for want of memory since it started; None where it does not say."""
+    try:
+        text = (root / "proc/vmstat").read_text()
+    except OSError:
+        return None
+    counted = dict(line.split(maxsplit=1) for line in text.splitlines() if " " in line)
+    number = counted.get("oom_kill", "")
+    return int(number) if number.isdecimal() else None
+
+
 def _limits(root: Path) -> list[tuple[int, int]]:
     """(limit, used) of every memory cgroup that this process is in; page cache does not count as used."""
     found = []

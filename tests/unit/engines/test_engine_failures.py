@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
+from msgspec.structs import replace
 
 from hostler.engines.failures import Ending, after_ready, at_load, could_not_bind, shortage, signal_of
 from hostler.errors import EngineLost, FlagUnsupported, KilledBySignal, LoadFailed, OutOfMemory, Shortage
@@ -107,6 +108,23 @@ def test_a_shortage_is_known_by_device_and_bytes(lines: tuple[str, ...], known: 
     assert after_ready(_ending(*lines)).shortage == known
     if known is not None:
         assert at_load(_ending(*lines)).shortage == known
+
+
+def test_the_kernel_that_ran_out_of_memory_is_told_from_a_kill() -> None:
+    killed = _ending("0.1 I loading", returncode=-signal.SIGKILL)
+    starved = replace(killed, starved=True)
+    at_start, later = at_load(starved), after_ready(starved)
+
+    assert isinstance(at_start, OutOfMemory)
+    assert (
+        at_start.message
+        == "The kernel ended the engine of `coder` while loading tensors: the machine ran out of memory."
+    )
+    assert at_start.shortage == later.shortage == Shortage("host", 0)
+    assert "ended by the kernel" in later.message
+    assert isinstance(at_load(killed), KilledBySignal)
+    assert after_ready(killed).shortage is None
+    assert isinstance(at_load(replace(starved, returncode=-signal.SIGSEGV)), KilledBySignal)
 
 
 @pytest.mark.parametrize(

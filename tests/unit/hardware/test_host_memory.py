@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from hostler.hardware.host import cpu_facts, memory, physical_cores
+from hostler.hardware.host import cpu_facts, memory, memory_kills, physical_cores
 
 MIB = 2**20
 
@@ -78,3 +78,14 @@ def test_this_processor() -> None:
     facts = cpu_facts()
     assert facts.model
     assert facts.cores == physical_cores() >= 1
+
+
+def test_kills_for_want_of_memory_are_counted(tmp_path: Path) -> None:
+    assert memory_kills(tmp_path) is None
+    (tmp_path / "proc").mkdir()
+    file = tmp_path / "proc" / "vmstat"
+    file.write_text("nr_free_pages 12\noom_kill 7\nzone_reclaim_failed 0\n")
+    assert memory_kills(tmp_path) == 7
+    for odd in ("nr_free_pages 12\n", "oom_kill many\n", "oom_kill\n"):
+        file.write_text(odd)
+        assert memory_kills(tmp_path) is None
