@@ -118,10 +118,19 @@ def _planned(spec: LoadSpec, build: Build) -> list[Option]:
         else:
             options[-1] = (*options[-1], argument)
     if build.devices and spec.plan.placement == "auto" and not spec.plan.layout.gpus:
-        # Left to itself the engine would fill them, those too of which the plan knows nothing.
-        options = [*(option for option in options if option[0] != "--n-gpu-layers"), ("--n-gpu-layers", "0")]
+        options = [*(option for option in options if option[0] != "--n-gpu-layers"), *_without_gpus(spec, build)]
     options += _draft(spec.plan)
     return [option for option in options if build.kind != "embedded" or option[0] not in _NOT_EMBEDDED]
+
+
+def _without_gpus(spec: LoadSpec, build: Build) -> list[Option]:
+    """Left to itself the engine would fill every GPU, those too of which the plan knows nothing.
+
+    With no layers on it a GPU would still compute long prompts and images, and hold buffers for that.
+    """
+    none = [("--device", "none")] if "--device" in build.flags else []
+    projector = [("--no-mmproj-offload",)] if spec.model.projector else []
+    return [("--n-gpu-layers", "0"), *none, *projector]
 
 
 def _draft(plan: Plan) -> list[Option]:

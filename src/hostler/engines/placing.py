@@ -123,6 +123,16 @@ def _check_devices(ground: Ground) -> None:
                 hint="Correct `devices` in the profile; `hostler hardware` lists them.",
             )
     gpus = [wanted for wanted in ground.settings.devices if wanted != HOST]
+    if ground.settings.devices and ground.settings.placement == "manual":
+        raise ConfigError(
+            f"Profile {ground.profile!r} places by hand and has `devices` too.",
+            hint="Name them by `--device` in `extra_args`, as the engine calls them, and remove `devices`.",
+        )
+    if ground.settings.devices and not gpus and ground.settings.placement == "engine":
+        raise ConfigError(
+            f"Profile {ground.profile!r} leaves placement to llama.cpp, but `devices` leaves it no GPU.",
+            hint="Remove `placement` or `devices`.",
+        )
     if gpus and ground.build and not set(gpus) & set(ground.names):
         raise ConfigError(
             f"Profile {ground.profile!r} may use only {', '.join(gpus)}, which {ground.build} cannot use.",
@@ -215,9 +225,8 @@ def manual_of(ground: Ground) -> Manual:
 
 
 def _gpus(given: Given | None, ground: Ground) -> tuple[str, ...]:
-    allowed = [gpu for gpu in ground.names if not ground.settings.devices or gpu in ground.settings.devices]
     if given is None:
-        return tuple(allowed)
+        return tuple(ground.names)
     if given.value == "none":
         return ()
     return tuple(_device(name.strip(), given.spelling, ground) for name in str(given.value).split(","))

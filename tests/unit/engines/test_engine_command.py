@@ -174,8 +174,17 @@ def test_the_engine_places_by_itself_where_the_profile_says_so() -> None:
 
 def test_a_build_with_gpus_gets_none_of_a_model_that_is_planned_on_the_host() -> None:
     """Left to itself llama.cpp fills every GPU it finds, those too of which the plan knows nothing."""
-    assert _values(SPEC, _binary(devices=("Vulkan0",)))["--n-gpu-layers"] == "0"
-    assert "--n-gpu-layers" not in _values(SPEC, _binary())
+    values = _values(SPEC, _binary(devices=("Vulkan0",)))
+    assert (values["--n-gpu-layers"], values["--device"]) == ("0", "none")
+    assert not {"--n-gpu-layers", "--device"} & _values(SPEC, _binary()).keys()
+    assert "--device" not in _values(SPEC, _binary("--device", devices=("Vulkan0",)))
+
+
+def test_on_the_host_the_projector_stays_there_too() -> None:
+    model = msgspec.structs.replace(SPEC.model, projector=Path("/models/mmproj.gguf"))
+    able = _binary(devices=("CUDA0",))
+    able = msgspec.structs.replace(able, flags=able.flags | {"--no-mmproj-offload", "--mmproj"})
+    assert _values(_spec(model=model), able)["--no-mmproj-offload"] is False
 
 
 def test_the_model_that_drafts_goes_to_the_card_that_was_planned() -> None:

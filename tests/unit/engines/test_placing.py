@@ -52,9 +52,8 @@ def test_flags_are_read_as_the_engine_reads_them() -> None:
     assert given_by(("--kv-offload", "--temp", "0.1")) == []
 
 
-def test_without_a_choice_of_devices_all_that_may_be_used_are() -> None:
+def test_without_a_choice_of_devices_all_that_the_build_can_use_are() -> None:
     assert manual_of(_ground("-ngl", "20")).gpus == ("gpu0", "gpu1")
-    assert manual_of(_ground("-ngl", "20", devices=("gpu1",))).gpus == ("gpu1",)
 
 
 def test_any_cache_suits_heads_of_whole_blocks_and_f16_suits_all() -> None:
@@ -105,7 +104,9 @@ TRAPS = [
     (_ground("-ncmoe", "4", shape=SHAPE), FlagConflict, "has none", "n-gpu-layers"),
     (_ground("-cmoe", shape=SHAPE), FlagConflict, "has none", "n-gpu-layers"),
     (_ground("-ts", "3,1,1"), FlagConflict, "3 shares for 2 GPUs", "one share per GPU"),
-    (_ground("-ts", "1", names={"gpu0": "CUDA0"}, devices=("host",)), FlagConflict, "for 0 GPUs", "share"),
+    (_ground("-ts", "1", "-dev", "none"), FlagConflict, "for 0 GPUs", "share"),
+    (_ground("-ngl", "9", devices=("gpu1",)), ConfigError, "has `devices` too", "--device"),
+    (_ground(devices=("host",), placement="engine"), ConfigError, "no GPU", "Remove"),
     (_ground("-ts", "0,0"), FlagConflict, "2 shares", "share"),
     (_ground("-ts", "nan,1"), FlagConflict, "2 shares", "share"),
     (_ground("-mg", "2"), FlagConflict, "counted from 0", "hostler hardware"),
@@ -114,7 +115,7 @@ TRAPS = [
     (_ground("-ot", "exps=CUDA1", "-dev", "CUDA0"), FlagConflict, "may not use otherwise", "--device"),
     (_ground("-ot", "exps=CUDA1", "-sm", "none"), FlagConflict, "may not use otherwise", "--device"),
     (_ground(devices=("gpu7",), placement="auto"), ConfigError, "gpu7", "devices"),
-    (_ground(devices=("gpu1",), names={"gpu0": "CUDA0"}), ConfigError, "b cannot use", "engine ls"),
+    (_ground(devices=("gpu1",), names={"gpu0": "CUDA0"}, placement="auto"), ConfigError, "b cannot use", "engine ls"),
     # Values that cannot be read.
     (_ground("-ngl", "many"), FlagUnsupported, "a whole number", "Correct"),
     (_ground("-ts", "a,b"), FlagUnsupported, "numbers", "Correct"),
