@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from hostler.cli.output import rate
 from hostler.config.quantities import format_bytes
-from hostler.config.settings import Profile
 from hostler.errors import HostlerError, NeverFits
 from hostler.hardware.facts import HOST
 from hostler.models.hub import Repository, read_header
@@ -131,17 +130,14 @@ def outlook(variant: Variant, found: Mapping[str, RemoteModel], where: Where, im
 
     ``images`` is the size of its projector in bytes.
     """
-    from hostler.engines.command import CHECKPOINTS
-    from hostler.fleet.catalogue import task_of
+    from hostler.cli.plan_subject import remote
+    from hostler.fleet.planning import wished
     from hostler.placement.planner import plan_beside
-    from hostler.placement.wish import wish_of
 
     own = found.get(variant.label)
     model = own or next(iter(found.values()))
     shape = model.shape if own else _scaled(model.shape, variant.size / model.size)
-    wish = wish_of(
-        Profile(model=variant.label), shape, task=task_of(model.facts), projector=images, checkpoints=CHECKPOINTS
-    )
+    wish = wished(remote(variant.label, replace(model, shape=shape), images))
     site = where.at(shape, wish)
     try:
         made = plan_beside(shape, wish, site, where.leaving)

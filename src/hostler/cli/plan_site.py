@@ -30,12 +30,13 @@ Held = Mapping[str, Mapping[str, int]]
 class Where(msgspec.Struct, frozen=True, kw_only=True):
     """A site, the residents that may leave it (bytes per device by profile), and what is odd about it, in words.
 
-    ``corrections`` are what earlier loads of such a model taught.
+    ``build`` is what is known of the build, ``corrections`` are what earlier loads of such a model taught.
     """
 
     site: Site
     leaving: dict[str, dict[str, int]] = {}
     notes: tuple[str, ...] = ()
+    build: Build | None = None
     corrections: Callable[[ModelShape, Wish], Corrections] = lambda _shape, _wish: NONE
 
     def at(self, shape: ModelShape, wish: Wish) -> Site:
@@ -80,6 +81,7 @@ def this(config: Config, config_file: Path | None, build: str | None = None, pro
             names=names,
             efficiencies=learnt(home.cache, machine.fingerprint, key),
         ),
+        build=known,
         corrections=lambda shape, wish: residuals.corrections(shape, key, wish),
         leaving={each.profile: held[each.profile] for each in others if not each.pinned and not each.leases},
         notes=(*told, *wrong, *dark),

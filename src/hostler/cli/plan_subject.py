@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
+from msgspec.structs import replace
 
 from hostler.config.settings import Config, Profile
 from hostler.errors import HostlerError, ModelError, UnknownProfile
 
 if TYPE_CHECKING:
-    from hostler.models.facts import GgufFacts
+    from hostler.fleet.planning import Asked
+    from hostler.models.facts import GgufFacts, Model
     from hostler.models.hub import Reference
+    from hostler.models.remote import RemoteModel
     from hostler.models.shape import ModelShape
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What is planned: ``name`` as people call it, how it is to be run, and what its header says; sizes in bytes."""
-
-    name: str
-    profile: Profile
-    model: str
-    facts: GgufFacts
-    shape: ModelShape
-    size: int
-    projector: int = 0
 
 
 def look(asked: str, config: Config, config_file: Path | None) -> Asked:
@@ -69,19 +58,28 @@ def _unknown(error: ModelError, asked: str, config: Config) -> HostlerError:
 
 def _local(name: str, profile: Profile, config_file: Path | None) -> Asked:
     from hostler.cli.doctor.library import library
-    from hostler.models.gguf import read_model
+    from hostler.engines.placing import draft_of
+    from hostler.models.gguf import read_model, read_shape
 
     models = library(config_file)
     model = models.find(profile.model, models.scan())
+    drafts = draft_of(profile.engine.extra_args)
     facts, shape = read_model(model.files)
+    found = _asked(name or model.name, profile, model, facts, shape)
+    return replace(found, draft=read_shape([drafts])) if drafts else found
+
+
+def _asked(name: str, profile: Profile, model: Model, facts: GgufFacts, shape: ModelShape) -> Asked:
+    from hostler.fleet.catalogue import task_of
+    from hostler.fleet.planning import Asked
+
     return Asked(
-        name=name or model.name,
+        name=name,
         profile=profile,
-        model=model.name,
-        facts=facts,
+        task=profile.task or task_of(facts),
+        model=model,
         shape=shape,
-        size=model.size,
-        projector=os.path.getsize(model.projector) if model.projector else 0,
+        heads=(facts.key_length, facts.value_length),
     )
 
 
@@ -107,10 +105,15 @@ def _at_address(url: str) -> Asked:
     from hostler.models.remote import read_remote
 
     found = anyio.run(read_remote, url)
-    name = unquote(urlsplit(url).path).rpartition("/")[2].removesuffix(".gguf")
-    return Asked(
-        name=name, profile=Profile(model=name), model=name, facts=found.facts, shape=found.shape, size=found.size
-    )
+    return remote(unquote(urlsplit(url).path).rpartition("/")[2].removesuffix(".gguf"), found)
+
+
+def remote(name: str, found: RemoteModel, images: int = 0) -> Asked:
+    """A model that is not here yet, with default settings; ``images`` is the size of its projector in bytes."""
+    from hostler.models.facts import Model
+
+    model = Model(name=name, files=(), size=found.size, origin="path")
+    return replace(_asked(name, Profile(model=name), model, found.facts, found.shape), images=images)
 
 
 def _on_hub(reference: Reference) -> Asked:
@@ -131,8 +134,4 @@ def _on_hub(reference: Reference) -> Asked:
         )
     found = anyio.run(hub.read_header, repository, chosen)
     projector = variants.projector(projectors)
-    name = f"{reference.repo}:{chosen.label}"
-    return Asked(
-        name=name, profile=Profile(model=name), model=name, facts=found.facts, shape=found.shape, size=found.size,
-        projector=projector.size if projector else 0,
-    )  # fmt: skip
+    return remote(f"{reference.repo}:{chosen.label}", found, projector.size if projector else 0)

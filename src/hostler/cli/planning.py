@@ -14,9 +14,7 @@ from hostler.errors import HostlerError, NeverFits
 
 if TYPE_CHECKING:
     from hostler.cli.plan_site import Where
-    from hostler.cli.plan_subject import Asked
-    from hostler.engines.placing import Ground
-    from hostler.placement.wish import Site
+    from hostler.fleet.planning import Asked
     from hostler.wire.comparison import Compared
     from hostler.wire.plan import PlanReport
 
@@ -168,20 +166,13 @@ def _report(session: Session, asked: Asked, machine: str, config: Config) -> Pla
 def _planned(asked: Asked, where: Where) -> PlanReport:
     """The plan as it is shown. Raises NeverFits, and FlagConflict or ConfigError for placing flags."""
     from hostler.engines import placing
-    from hostler.engines.command import CHECKPOINTS
-    from hostler.fleet.catalogue import task_of
+    from hostler.fleet.planning import ground_of, wished
     from hostler.placement.alternatives import alternatives
     from hostler.placement.planner import plan_beside
     from hostler.placement.report import Subject, report
-    from hostler.placement.wish import wish_of
 
-    extra = asked.profile.engine.extra_args
-    task = asked.profile.task or task_of(asked.facts)
-    wish = msgspec.structs.replace(
-        wish_of(asked.profile, asked.shape, task=task, projector=asked.projector, checkpoints=CHECKPOINTS),
-        flash_attention=placing.flash_attention(extra),
-        manual=placing.check(_ground(asked, where.site)),
-    )
+    manual = placing.check(ground_of(asked, where.site, where.build))
+    wish = msgspec.structs.replace(wished(asked), manual=manual)
     site = where.at(asked.shape, wish)
     try:
         found = plan_beside(asked.shape, wish, site, where.leaving)
@@ -189,24 +180,9 @@ def _planned(asked: Asked, where: Where) -> PlanReport:
         on = site.machine.name if site.machine.described else "this machine"
         raise NeverFits(f"{asked.name} does not fit {on}. {error.message}", hint=error.hint) from None
     others = alternatives(asked.shape, wish, site, found)
-    told = report(
-        Subject(profile=asked.name, model=asked.model, shape=asked.shape, size=asked.size),
-        site.machine, found, others,
-    )  # fmt: skip
+    subject = Subject(profile=asked.name, model=asked.model.name, shape=asked.shape, size=asked.model.size)
+    told = report(subject, site.machine, found, others)
     return msgspec.structs.replace(told, notes=(*where.notes, *told.notes))
-
-
-def _ground(asked: Asked, site: Site) -> Ground:
-    """What the profile's placing flags are checked against."""
-    from hostler.engines.placing import Ground
-
-    return Ground(
-        profile=asked.name,
-        settings=asked.profile,
-        shape=asked.shape,
-        names=site.names,
-        present=[device.id for device in site.machine.gpus],
-    )
 
 
 def _compared(session: Session, asked: Asked, machine: str, config: Config) -> Compared:

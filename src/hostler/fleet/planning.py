@@ -59,7 +59,7 @@ class Resident(msgspec.Struct, frozen=True, kw_only=True):
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A profile to plan for, and what its model's header says; ``heads``: the sizes of one head's keys and values.
 
-    ``draft`` is the model that drafts for it.
+    ``draft`` is the model that drafts for it, ``images`` the size of a projector that is not on this disk, in bytes.
     """
 
     name: str
@@ -69,6 +69,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     shape: ModelShape
     heads: tuple[int, ...] = ()
     draft: ModelShape | None = None
+    images: int | None = None
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,7 +172,7 @@ class Planning:
         """Everything that a load now is planned from. Raises FlagConflict or ConfigError for placing flags."""
         machine, rooms = self._world.machine(), self._world.rooms(True)
         others = [each for each in self._world.residents() if each.profile != asked.name]
-        wish = _wished(asked, changes)
+        wish = wished(asked, changes)
         site = self._site(asked, wish, machine, rooms)
         wish = replace(wish, manual=self._check(asked, site))
         return _Ready(
@@ -203,7 +204,7 @@ class Planning:
         return made
 
     def _made(self, asked: Asked, rooms: Mapping[str, Room]) -> Alone:
-        wish = _wished(asked, UNCHANGED)
+        wish = wished(asked, UNCHANGED)
         site = self._site(asked, wish, self._world.machine(), rooms)
         wish = replace(wish, manual=self._check(asked, site))
         try:
@@ -215,7 +216,7 @@ class Planning:
         return Alone(need=made.need, context=made.run.context)
 
     def _check(self, asked: Asked, site: Site) -> Manual | None:
-        return placing.check(_ground(asked, site, self._world.build(asked.profile.engine.build)))
+        return placing.check(ground_of(asked, site, self._world.build(asked.profile.engine.build)))
 
     def keep_only(self, names: Iterable[str]) -> None:
         """Forget the plans of all other profiles."""
@@ -238,9 +239,10 @@ class Planning:
         )
 
 
-def _wished(asked: Asked, changes: Changes) -> Wish:
+def wished(asked: Asked, changes: Changes = UNCHANGED) -> Wish:
+    """What the profile asks for, with ``changes`` since it ran out of memory."""
     profile = changes.profile(asked.profile)
-    projector = _size(asked.model.projector)
+    projector = _size(asked.model.projector) if asked.images is None else asked.images
     wish = wish_of(profile, asked.shape, task=asked.task, projector=projector, checkpoints=CHECKPOINTS)
     flash_attention = placing.flash_attention(profile.engine.extra_args)
     wish = replace(wish, flash_attention=flash_attention, draft=asked.draft)
@@ -272,7 +274,8 @@ def _key(build: Build | None) -> str:
     return "" if build is None else build.key
 
 
-def _ground(asked: Asked, site: Site, build: Build | None) -> placing.Ground:
+def ground_of(asked: Asked, site: Site, build: Build | None) -> placing.Ground:
+    """What the placing flags of a profile are checked against."""
     return placing.Ground(
         profile=asked.name,
         settings=asked.profile,
