@@ -15,7 +15,7 @@ from textual.widgets import Input, OptionList, Static
 from hostler.cli.top.app import Top
 from hostler.cli.top.board import Lost
 from hostler.cli.top.chooser import Chooser
-from hostler.cli.top.guide import Guide
+from hostler.cli.top.sheet import Sheet
 from hostler.cli.top.window import Window
 from hostler.client.gateway import Client
 from hostler.wire.management import RequestInFlight, Requests
@@ -193,9 +193,30 @@ async def test_g_shows_the_engines_log_then_the_gateways_then_events(gateway: Fa
 async def test_help_and_back(gateway: FakeGateway) -> None:
     async with known(gateway) as seen:
         await seen.press("question_mark")
-        assert isinstance(seen.app.screen, Guide)
+        assert isinstance(seen.app.screen, Sheet)
         await seen.press("escape")
-        assert not isinstance(seen.app.screen, Guide)
+        assert not isinstance(seen.app.screen, Sheet)
+
+
+async def test_enter_shows_all_of_what_is_selected_as_it_changes(gateway: FakeGateway) -> None:
+    async with known(gateway) as seen:
+        await seen.press("enter")
+        sheet = seen.app.screen
+        assert isinstance(sheet, Sheet)
+        await seen.until(lambda: "4242" in str(sheet.query_one(Static).content))
+        gateway.instances = [msgspec.structs.replace(INSTANCE, pid=5151)]
+        await seen.until(lambda: "5151" in str(sheet.query_one(Static).content))
+        await seen.press("escape", "tab", "tab", "tab", "enter")
+        assert not isinstance(seen.app.screen, Sheet), "nothing can be selected among events"
+
+
+async def test_what_is_over_does_not_keep_the_selection_when_nobody_looks(gateway: FakeGateway) -> None:
+    flying = gateway.requests.in_flight
+    gateway.requests = Requests(in_flight=(), recent=gateway.requests.recent)
+    async with known(gateway) as seen:
+        await seen.until(lambda: seen.window("requests").selected == "req-8")
+        gateway.requests = Requests(in_flight=flying, recent=gateway.requests.recent)
+        await seen.until(lambda: seen.window("requests").selected == "req-9")
 
 
 @pytest.mark.parametrize("key", ["q", "ctrl+c"])

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from top_world import GIB, MIB, NOW, URL, asked, board, device, instance, metrics, profile, record, snapshot, status
 
 from hostler import events as e
-from hostler.cli.top.board import Board, Log, lost
+from hostler.cli.top.board import KEPT, Board, Log, logged, lost
 from hostler.cli.top.columns import Column, fit
+from hostler.cli.top.details import details, find
 from hostler.cli.top.frame import frame, panels
 from hostler.cli.top.header import header
 from hostler.cli.top.keys import KEYS, footer, help_lines
@@ -20,7 +21,7 @@ from hostler.cli.top.panels.happenings import Happenings
 from hostler.cli.top.panels.instances import Instances
 from hostler.cli.top.panels.panel import Panel
 from hostler.cli.top.panels.requests import Requests as RequestsPanel
-from hostler.cli.top.telling import news, tell
+from hostler.cli.top.telling import tell
 from hostler.events import AnyEvent
 from hostler.wire.hardware import Reading
 from hostler.wire.management import DeviceMemory, Requests
@@ -149,11 +150,21 @@ def test_events_in_words(event: AnyEvent, words: str) -> None:
     assert any(words in line for line in lines(Happenings(), board(event)))
 
 
-def test_every_kind_of_event_is_told_or_known_to_be_none() -> None:
-    for kind in e.AnyEvent.__args__:
-        event = made(kind)
-        assert (tell(event) is not None) == (kind is not e.LoadProgress), kind
-        assert news(event) in (True, False)
+@pytest.mark.parametrize("kind", e.AnyEvent.__args__)
+def test_every_kind_of_event_is_told_in_one_line(kind: type[AnyEvent]) -> None:
+    told = tell(made(kind))
+    assert told.what
+    assert "\n" not in told.what
+
+
+def test_an_event_without_words_of_its_own_is_told_field_by_field() -> None:
+    class Newer(e.Event, frozen=True, kw_only=True, tag="disk.low"):
+        device: str
+        free: int
+        hints: tuple[str, ...] = ()
+
+    told = tell(Newer(device="disk", free=7, hints=("a", "b")))  # type: ignore[arg-type]
+    assert (told.who, told.what) == ("disk", "disk.low: free 7, hints a b")
 
 
 def made(kind: type[AnyEvent]) -> AnyEvent:
@@ -199,6 +210,23 @@ def test_a_log_takes_the_place_of_events() -> None:
     known = msgspec.structs.replace(board(EVENTS[0][0]), log=Log("a", ("one\tline", "another")))
     assert lines(Happenings(), known) == ["one line", "another"]
     assert Happenings().show(known, 78).title == "Log of a"
+
+
+def test_lines_are_made_anew_for_another_width_and_another_run_of_the_gateway() -> None:
+    panel = Happenings()
+    assert lines(panel, board(EVENTS[0][0]), 14) == [lines(panel, board(EVENTS[0][0]))[0][:13] + "…"]
+    later = msgspec.structs.replace(EVENTS[1][0], id=EVENTS[0][0].id, at=9.0)
+    assert lines(panel, board(later)) != lines(panel, board(EVENTS[0][0]))
+
+
+def test_lines_of_a_long_log_keep_their_numbers() -> None:
+    panel = Happenings()
+    known = msgspec.structs.replace(board(), log=Log("a"))
+    known = logged(known, "a", [f"line {number}" for number in range(KEPT)])
+    before = panel.show(known, 78).rows
+    after = panel.show(logged(known, "a", ["one", "two"]), 78).rows
+    assert [row.key for row in before[2:]] == [row.key for row in after[:-2]]
+    assert after[-1].line.plain == "two"
 
 
 def test_the_first_line() -> None:
@@ -260,6 +288,29 @@ def test_columns_go_when_there_is_no_room_the_highest_rank_first() -> None:
     assert fit(columns, items, 12).head().plain == "NAME   FIRST"
     assert fit(columns, items, 4).head().plain == "NAME"
     assert fit(columns, items, 2).head().plain == "N…"
+
+
+def test_details_are_the_fields_then_events_then_the_command_line() -> None:
+    known = board(
+        EVENTS[0][0], instances=(instance("a", argv=("llama-server", "--ctx-size", "8192"), changed=("ubatch 256",)),)
+    )
+    thing = find(known, "a-1")
+    assert thing is not None
+    shown = [line.plain for line in details(known, thing)]
+    assert shown[0].split() == ["id", "a-1"]
+    assert "predicted bytes   host 338M" in shown
+    assert "tokens/s          85.4" in shown
+    assert "ttl               10m" in shown
+    assert "changed           ubatch 256" in shown
+    assert not any(line.startswith("pinned") for line in shown), "what is not so is not told"
+    assert any(line.endswith("is ready") for line in shown)
+    assert shown[-1] == "argv              llama-server --ctx-size 8192"
+    request, profile_ = find(known, "req-8"), find(known, "gemma3-270m")
+    assert request is not None
+    assert profile_ is not None
+    assert "total             2.4s" in [line.plain for line in details(known, request)]
+    assert find(known, "gone") is None
+    assert find(Board(), "a-1") is None
 
 
 def test_short_signs() -> None:

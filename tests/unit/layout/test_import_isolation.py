@@ -31,7 +31,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...], set[str]], ...] = (
     ("client", ("hostler.client",), {"httpx"}),
     (
         "window",
-        tuple(f"hostler.cli.top.{name}" for name in ("app", "chooser", "guide", "window")),
+        tuple(f"hostler.cli.top.{name}" for name in ("app", "chooser", "sheet", "window")),
         {"typer", "rich", "httpx", "textual", "platformdirs"},
     ),
     ("command line", ("hostler.cli",), {"typer", "rich", "httpx"}),

@@ -1,6 +1,6 @@
 """`hostler top`: a window on the gateway; and the menu that `hostler` alone shows.
 
-The terminal's library is imported only where it is shown: `app.py`, `window.py`, `chooser.py`, `guide.py`. The
+The terminal's library is imported only where it is shown: `app.py`, `window.py`, `chooser.py`, `sheet.py`. The
 rest is plain: `feed.py` keeps `board.py`'s value up to date, `panels/` makes lines of it, one file per panel.
 """
 

@@ -17,15 +17,16 @@ from hostler.cli.output import listed
 from hostler.cli.top.board import Board, Connected, Log, Lost
 from hostler.cli.top.choices import Verb, running
 from hostler.cli.top.chooser import Choice, Chooser
+from hostler.cli.top.details import details, find
 from hostler.cli.top.feed import Feed
 from hostler.cli.top.frame import panels
-from hostler.cli.top.guide import Guide
 from hostler.cli.top.header import header
 from hostler.cli.top.heights import heights
-from hostler.cli.top.keys import KEYS, footer
+from hostler.cli.top.keys import KEYS, footer, help_lines
 from hostler.cli.top.marks import BAD, DIM, GOOD
 from hostler.cli.top.native import native
 from hostler.cli.top.panels.happenings import Happenings
+from hostler.cli.top.sheet import Sheet
 from hostler.cli.top.window import Window
 from hostler.client.gateway import Client
 from hostler.errors import HostlerError
@@ -65,6 +66,7 @@ class Top(App[None]):
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "quit", show=False, priority=True),
+        Binding("ctrl+z", "suspend_process", show=False),
         *(Binding(key.names, key.action, show=False) for key in KEYS),
     ]
 
@@ -112,8 +114,15 @@ class Top(App[None]):
         self._tell_link(board)
         self._draw_header()
         self.screen_stack[0].query_one("#keys", Static).update(native(footer(self.size.width)))
-        if isinstance(self.screen, Chooser):
-            self.screen.renew(board.snapshot.profiles if board.snapshot else (), self._away())
+        self._renew(board)
+
+    def _renew(self, board: Board) -> None:
+        """What lies over the panels shows the board as well."""
+        match self.screen:
+            case Chooser() as chooser:
+                chooser.renew(board.snapshot.profiles if board.snapshot else (), self._away())
+            case Sheet() as sheet if sheet.key and (thing := find(board, sheet.key)) is not None:
+                sheet.renew(details(board, thing))
 
     def _tell_link(self, board: Board) -> None:
         gone = isinstance(board.link, Lost)
@@ -265,9 +274,16 @@ class Top(App[None]):
         window.pause(False)
         window.show(self._feed.board)
 
+    def action_details(self) -> None:
+        """All that is known of the selected row of the panel in use."""
+        window = self.focused
+        key = window.selected if isinstance(window, Window) else ""
+        if key and (thing := find(self._feed.board, key)) is not None:
+            self.push_screen(Sheet(details(self._feed.board, thing), key))
+
     def action_help(self) -> None:
         """Every key."""
-        self.push_screen(Guide())
+        self.push_screen(Sheet(help_lines()))
 
 
 def _next_log(shown: Log | None, profile: str | None) -> Log | None:

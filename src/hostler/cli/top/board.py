@@ -50,10 +50,14 @@ Link = Connecting | Connected | Lost
 
 
 class Log(msgspec.Struct, frozen=True):
-    """A log that is followed: the gateway's own (None) or that of a profile's engine; its last lines."""
+    """A log that is followed: the gateway's own (None) or that of a profile's engine; its last lines.
+
+    ``before`` counts the lines that came and are no longer kept.
+    """
 
     profile: str | None
     lines: tuple[str, ...] = ()
+    before: int = 0
 
 
 class Board(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +128,9 @@ def logged(board: Board, profile: str | None, lines: Sequence[str]) -> Board:
     """New lines of a log; nothing changes when another one, or none, is shown by now."""
     if board.log is None or board.log.profile != profile:
         return board
-    return msgspec.structs.replace(board, log=Log(profile, (*board.log.lines, *lines)[-KEPT:]))
+    whole = (*board.log.lines, *lines)
+    kept = whole[-KEPT:]
+    return msgspec.structs.replace(board, log=Log(profile, kept, board.log.before + len(whole) - len(kept)))
 
 
 def of_snapshot(snapshot: Snapshot, url: str) -> Board:

@@ -27,6 +27,7 @@ KEYS: tuple[Key, ...] = (
     Key("u", "u", "unload", "unload", "unload the selected instance when its requests are done"),
     Key("c", "c", "cancel", "cancel", "cancel the selected request, waiting or running"),
     Key("g", "g", "log", "logs", "events, the selected instance's log, the gateway's log"),
+    Key("enter", "Enter", "details", "", "all that is known of the selected instance or request"),
     Key("slash", "/", "filter", "find", "only events or log lines with these words"),
     Key("space", "Sp", "pause", "pause", "hold events and logs still, and let them go on"),
     Key("question_mark", "?", "help", "help", "this page"),
@@ -38,6 +39,10 @@ MOVES: tuple[tuple[str, str], ...] = (
     ("↑ ↓", "select a line, or scroll"),
     ("PgUp PgDn", "a page up or down"),
     ("Home End", "to the first or last line; at the last, events follow"),
+)
+SIGNS = (
+    "Bars: █ engines of ours, ▒ other processes, ░ free.",
+    "MEMORY/PLAN: held and predicted, by device.",
 )
 
 
@@ -63,3 +68,5 @@ def help_lines() -> Iterator[Text]:
     """The help, a line a key."""
     for written, words in [*((key.written, key.help) for key in KEYS), *MOVES]:
         yield Text(f"{written:>9}  ", style="bold cyan").append(words, style="default not bold")
+    yield Text()
+    yield from map(Text, SIGNS)

@@ -25,8 +25,8 @@ class Told(msgspec.Struct, frozen=True):
     what: str
 
 
-def tell(event: AnyEvent) -> Told | None:
-    """The event in words; None when it is shown elsewhere (progress of a load) or is no news.
+def tell(event: AnyEvent) -> Told:
+    """The event in words.
 
     1. A profile's life. 2. A request's. 3. The gateway's and the machine's. 4. Any other, field by field: an
     event of a newer kind is never silently left out.
@@ -44,6 +44,8 @@ def _profile(event: AnyEvent) -> Told | None:
         case e.Swap():
             left = f"{listed(event.evicted)} makes room" if event.evicted else "comes in"
             return Told("info", event.profile, f"{left}{_because(event.reason)}")
+        case e.LoadProgress():
+            return Told("info", event.profile, f"{event.stage}, {event.elapsed_s:.1f} s")
         case e.EngineMessage():
             return Told(event.level, event.profile, event.text)
         case e.EngineMemory():
@@ -96,21 +98,18 @@ def _machine(event: AnyEvent) -> Told | None:
     return None
 
 
-def _other(event: AnyEvent) -> Told | None:
-    if isinstance(event, e.LoadProgress):
-        return None
+def _other(event: AnyEvent) -> Told:
     fields: dict[str, object] = msgspec.to_builtins(event)
-    who = str(fields.get("profile") or fields.get("device") or "")
-    level = fields.get("level") or getattr(event, "level", "info")
-    hidden = ("id", "at", "type", "profile", "instance", "level", "text")
+    subject = next((name for name in ("profile", "device") if fields.get(name)), "")
+    hidden = {"id", "at", "type", "instance", "level", "text", subject}
     shown = [f"{name} {_plain(value)}" for name, value in fields.items() if name not in hidden and _plain(value)]
-    text = str(fields.get("text", ""))
     kind = str(event.__struct_config__.tag)
-    return Told(_level(level), who, text or f"{kind}: {', '.join(shown)}".rstrip(": "))
+    text = str(fields.get("text") or f"{kind}: {', '.join(shown)}".removesuffix(": "))
+    return Told(_level(getattr(event, "level", "info")), str(fields.get(subject, "")), " ".join(text.split()))
 
 
 def news(event: AnyEvent) -> bool:
-    """Whether an event is worth a line of its own."""
+    """Whether an event is worth a line of its own; progress of a load is shown with its instance."""
     match event:
         case e.LoadProgress():
             return False

@@ -61,7 +61,14 @@ class Window(Widget, can_focus=True):
         else:
             self._shown = fresh
             self._keys = [row.key for row in fresh.rows]
+            self._let_go()
         self._settle()
+
+    def _let_go(self) -> None:
+        """Nobody looks here: what is over does not keep the selection, nor what goes on out of sight."""
+        past = {row.key for row in self._shown.rows if row.past}
+        if self.panel.selects and not self.has_focus and self._view.selected in past:
+            self._view = View()
 
     def pause(self, paused: bool) -> None:
         """Hold the lines still, or let them go on."""

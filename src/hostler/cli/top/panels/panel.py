@@ -11,10 +11,14 @@ from hostler.cli.top.board import Board
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One line, and the id of what it shows; empty when it is nothing that can be chosen."""
+    """One line, and the id of what it shows; empty when it is nothing that can be chosen.
+
+    ``past``: what it shows is over; the selection stays on it only while somebody looks at it.
+    """
 
     key: str
     line: Text
+    past: bool = False
 
 
 class Shown(msgspec.Struct, frozen=True):

@@ -36,7 +36,7 @@ class Requests:
             return Shown("Requests", (note("waiting for the gateway", width),))
         items = list(_items(board.snapshot))
         table = fit(COLUMNS, items, width)
-        rows = [Row(item.request.id, _dimmed(item, table.row(item))) for item in items]
+        rows = [_row(item, table.row(item)) for item in items]
         empty = note("No request has come yet.", width)
         return Shown(_title(board.snapshot), tuple(rows) or (empty,), table.head() if rows else None)
 
@@ -62,10 +62,11 @@ def _queued(snapshot: Snapshot) -> list[RequestInFlight]:
     return sorted((each for each in snapshot.requests.in_flight if each.state == "queued"), key=lambda r: -r.age_s)
 
 
-def _dimmed(item: _Item, line: Text) -> Text:
-    if isinstance(item.request, RequestRecord):
+def _row(item: _Item, line: Text) -> Row:
+    past = isinstance(item.request, RequestRecord)
+    if past:
         line.stylize_before(DIM)
-    return line
+    return Row(item.request.id, line, past)
 
 
 def _outcome(item: _Item) -> Text:
@@ -104,7 +105,7 @@ def _instance(item: _Item) -> str:
 
 
 COLUMNS: tuple[Column[_Item], ...] = (
-    Column("REQUEST", lambda item: item.request.id, least=8),
+    Column("REQUEST", lambda item: item.request.id, least=16),
     Column("PROFILE", lambda item: item.request.profile, least=10),
     Column("STATE", _outcome),
     Column("PLACE", lambda item: str(item.place or ""), rank=1, right=True),
