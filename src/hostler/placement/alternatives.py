@@ -70,7 +70,11 @@ def _without_spill(shape: ModelShape, wish: Wish, site: Site, made: Plan) -> Ite
     """The largest context with which nothing but the token table lies on the host."""
     if not made.layout.gpus or not spills(made):
         return
-    for context in (each for each in CONTEXTS if each < made.run.context):
+    smaller = [each for each in CONTEXTS if each < made.run.context]
+    least = _try(shape, replace(wish, context=smaller[-1]), site) if smaller else None
+    if least is None or spills(least):  # the weights alone are too much, as mostly
+        return
+    for context in smaller:
         other = _try(shape, replace(wish, context=context), site)
         if other is not None and not spills(other):
             yield _compared(f"context {context}", made, other, {"context": str(context)}, "lies on GPUs whole")
