@@ -24,7 +24,7 @@ from hostler.placement.corrections import (
     faults,
     learn,
 )
-from hostler.placement.layout import HOST
+from hostler.placement.layout import HOST, Run
 from hostler.placement.wish import Wish
 
 KEPT: Final = 200
@@ -48,7 +48,8 @@ class Residuals:
         A dictionary look-up; may be called from any thread. :data:`NONE` before the first load. Without a wish for a
         run with flash attention that answers with text.
         """
-        flash, pooled = wish is None or wish.flash_attention, wish is not None and wish.pooled
+        flash = wish is None or wish.flash_attention
+        pooled = wish is not None and (wish.pooled or wish.whole_inputs)
         key = _key(shape.architecture, shape.quantisation, build, flash=flash, pooled=pooled)
         return self._kept.get(key) or NONE
 
@@ -65,7 +66,7 @@ class Residuals:
             spec.facts.architecture, spec.facts.quantisation, spec.build, flash=run.flash_attention, pooled=run.pooled
         )
         known = self._kept.get(key) or NONE
-        comparable = {device: sizes for device, sizes in reported.items() if _comparable(spec, device)}
+        comparable = {device: _told(sizes, run) for device, sizes in reported.items() if _comparable(spec, device)}
         if spec.plan.placement != "engine":
             plain = {device: _plain(classes, kinds, device, known) for device, classes in spec.plan.bytes.items()}
             self._kept.put(key, learn(known, compared(plain, _with_runtime(comparable, held), kinds)))
@@ -93,6 +94,11 @@ def _comparable(spec: LoadSpec, device: str) -> bool:
     """A draft model's buffers are reported in the same words: they cannot be told from the model's."""
     classes = spec.plan.bytes.get(device)
     return classes is not None and not classes.draft
+
+
+def _told(sizes: Mapping[Learnt, float], run: Run) -> Mapping[Learnt, float]:
+    """Where answers are vectors the engine makes its output buffer as large as planned at the first of them only."""
+    return {name: mib for name, mib in sizes.items() if not (run.pooled and name == "output")}
 
 
 def _plain(classes: Classes, kinds: Mapping[str, Kind], device: str, known: Corrections) -> Classes:

@@ -138,7 +138,7 @@ class _Planner:
             checkpoints=wish.checkpoints,
             projector=wish.projector,
             draft=wish.draft,
-            pooled=wish.pooled,
+            pooled=wish.pooled or wish.whole_inputs,
         )
 
     def _option(self, run: Run) -> Option | None:

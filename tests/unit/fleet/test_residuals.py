@@ -103,6 +103,15 @@ def test_nothing_is_learnt_where_the_engine_placed_the_model(residuals: Residual
     assert residuals.corrections(SHAPE, "b1", WISH) == NONE
 
 
+def test_outputs_of_vectors_grow_later(residuals: Residuals) -> None:
+    pooled = replace(PLAN, run=replace(PLAN.run, pooled=True))
+    event = residuals.record(replace(LOADED, plan=pooled), {**EXACT, "host": {"output": 0.1}}, {}, KINDS)
+    assert event.warnings == ()
+    assert "output" not in event.devices.get("host", {})
+    for wish in (replace(WISH, pooled=True), replace(WISH, whole_inputs=True)):
+        assert [each.name for each in residuals.corrections(SHAPE, "b1", wish).known] == ["compute"]
+
+
 def test_buffers_of_a_draft_model_cannot_be_told_apart(residuals: Residuals) -> None:
     both = replace(PLAN, bytes={**PLAN.bytes, "gpu0": replace(PLAN.bytes["gpu0"], draft=30 * MIB)})
     event = residuals.record(replace(LOADED, plan=both), {**EXACT, "gpu0": {"weights": 130.0}}, {}, KINDS)

@@ -257,3 +257,14 @@ def test_a_plan_says_who_would_have_to_go_and_no_more() -> None:
 
 def flag(made: Plan, name: str) -> str | None:
     return next((chosen.argv[1] for chosen in made.flags if chosen.argv[0] == name), None)
+
+
+def test_vectors_beside_chat_take_the_outputs_of_a_whole_ubatch() -> None:
+    """SmolLM2 with `embeddings` was planned with 17 MiB of scratch memory; the engine reported 104."""
+    shape = dense()
+    asked = replace(wish(shape), batch=512, ubatch=512)
+    plain = plan(shape, asked, site(machine()))
+    beside = plan(shape, replace(asked, whole_inputs=True), site(machine()))
+    assert beside.run.pooled
+    assert beside.bytes[HOST].compute >= 4 * 512 * shape.vocabulary > plain.bytes[HOST].compute
+    assert beside.bytes[HOST].output >= 4 * 512 * shape.vocabulary
