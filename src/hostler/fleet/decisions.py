@@ -26,9 +26,13 @@ class Decisions(Moves):
         self._finish_idle()
 
     def _relieve(self) -> None:
-        """Other programs took memory: idle instances leave until what engines hold is within the budget."""
+        """Other programs took memory: idle instances leave until what engines hold is within the budget.
+
+        A little over it is what margins are for: a prediction may be a little low, and who was placed to fill a device
+        must not have to leave for that.
+        """
         free = less(self.at.budget, total(i.holds for i in self.state.instances.values() if stays(i)))
-        if not any(size < 0 for size in free.values()):
+        if not any(size < -self.at.slack.get(device, 0) for device, size in free.items()):
             return
         spare = [i for i in self.state.instances.values() if idle(i) and not self._wanted(i)]
         for victim in eviction.choose(dict.fromkeys(free, 0), free, [self._candidate(i) for i in spare]) or ():

@@ -21,7 +21,8 @@ class Budget:
     """The budget per device, from the settings and from what is really free.
 
     A configured budget is a ceiling; what other programs hold and what is kept free (the reserve of the host, the
-    margin of a GPU) is never ours either way. ``read`` gets the pids of our engines. Blocking for about a
+    margin of a GPU) is never ours either way; ``slack`` is how much of that engines may come to hold after all.
+    ``read`` gets the pids of our engines. Blocking for about a
     millisecond; safe to refresh in a thread.
     """
 
@@ -31,6 +32,7 @@ class Budget:
         self.readings: Mapping[str, DeviceReading] = {}
         self.rooms: dict[str, Room] = {}
         self.bytes: dict[str, int] = {}
+        self.slack: dict[str, int] = {}
         self._held: Mapping[str, int] = {}
         self._telling: set[str] = set()
         self.refresh(())
@@ -59,6 +61,7 @@ class Budget:
         found = rooms_of(Machine(name="", devices=devices, cpu=_CPU), margins, reserve)
         self.rooms = {name: self._below_ceiling(room) for name, room in found.items()}
         self.bytes = {name: room.available for name, room in self.rooms.items()}
+        self.slack = {name: room.margin // 2 for name, room in self.rooms.items()}
 
     def _ours(self, name: str, reading: DeviceReading) -> int:
         if reading.ours is not None and name in self._telling:

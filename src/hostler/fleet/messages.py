@@ -87,11 +87,15 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
-    """What is outside the state: the time, and what all engines together may hold per device."""
+    """What is outside the state: the time, and what all engines together may hold per device.
+
+    Idle instances have to leave when engines hold more than that and ``slack``.
+    """
 
     now: float
     budget: Mapping[str, int]
     rules: Rules
+    slack: Mapping[str, int] = {}
 
 
 # --- told ---------------------------------------------------------------------------------------------

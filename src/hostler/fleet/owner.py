@@ -131,7 +131,8 @@ class FleetOwner(Shown):
 
     def _handle(self, message: m.Message) -> None:
         self._turned = now = self._clock.monotonic()
-        situation = m.Situation(now=now, budget=self.budget.bytes, rules=self._rules)
+        budget = self.budget
+        situation = m.Situation(now=now, budget=budget.bytes, rules=self._rules, slack=budget.slack)
         self._state, effects = step(self._state, message, situation)
         for effect in effects:
             self._carry_out(effect)
@@ -196,11 +197,11 @@ class FleetOwner(Shown):
             while seen != (self._configured, self._state.next_instance):
                 seen = (self._configured, self._state.next_instance)
                 await self._preparer.probe(profile)
+                await self._look()
                 spec, want = await self._preparing.prepare(profile, self._preparer)
         except HostlerError as error:
             self._tell(m.PrepareFailed(profile, error))
             return
-        await self._look()
         self._specs[profile] = spec
         self._tell(m.Prepared(profile, want))
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # Listings plan anew when the room on a device has changed by about a 32nd of it.
 GRAIN = 32
+# A load leaves this part of the host's memory out.
+RIPPLE = 256
 
 _ENDLESS = 2**62
 _ENDLESS_HOST = Site(
@@ -178,7 +180,7 @@ class Planning:
         return _Ready(
             shape=asked.shape,
             wish=wish,
-            site=replace(site, rooms=changes.rooms(less(site.rooms, others))),
+            site=replace(site, rooms=changes.rooms(_calm(less(site.rooms, others)))),
             idle={each.profile: each.bytes for each in others if each.idle and not each.pinned},
             busy={each.profile: each.bytes for each in others if not each.pinned},
         )
@@ -294,6 +296,14 @@ def less(rooms: Mapping[str, Room], residents: Sequence[Resident]) -> dict[str, 
         held = {each.profile: each.bytes[name] for each in residents if each.bytes.get(name)}
         found[name] = replace(room, available=max(0, room.available - sum(held.values())), residents=held)
     return found
+
+
+def _calm(rooms: Mapping[str, Room]) -> dict[str, Room]:
+    """``rooms`` with what the host's memory goes up and down by, from a plan to its load."""
+    return {
+        name: replace(room, available=max(0, room.available - room.total // RIPPLE)) if name == HOST else room
+        for name, room in rooms.items()
+    }
 
 
 def _coarse(room: Room) -> Room:

@@ -12,6 +12,7 @@ from hostler.fleet.experience import Experience
 from hostler.fleet.messages import Want
 from hostler.fleet.preparer import Preparer
 from hostler.fleet.retries import retried
+from hostler.placement.wish import Room
 
 
 class Preparing:
@@ -53,4 +54,16 @@ class Preparing:
         known = self._measurements.get(want.key)
         if known is None or known.flags != spec.plan.argv:
             return want
-        return replace(want, need={d: known.bytes.get(d, size) for d, size in want.need.items()})
+        rooms = spec.plan.rooms
+        need = {d: within_margin(known.bytes.get(d, size), rooms.get(d)) for d, size in want.need.items()}
+        return replace(want, need=need)
+
+
+def within_margin(measured: int, room: Room | None) -> int:
+    """What was measured; but a little more than the plan had room for is what margins are for.
+
+    Otherwise a model that fills its card would be refused the second time for what it held the first time.
+    """
+    if room is not None and room.available < measured <= room.available + room.margin // 2:
+        return room.available
+    return measured

@@ -11,7 +11,7 @@ from hostler.config.settings import EngineSettings, Profile
 from hostler.engines.builds import Build
 from hostler.errors import ConfigError, NeverFits
 from hostler.fleet.ladder import NONE, Changes
-from hostler.fleet.planning import Asked, Planning, Resident, World, less
+from hostler.fleet.planning import RIPPLE, Asked, Planning, Resident, World, less
 from hostler.hardware import machines
 from hostler.hardware.facts import Machine
 from hostler.models.facts import Model
@@ -169,9 +169,9 @@ def test_a_mac_s_gpu_and_host_are_one_memory() -> None:
 
     bench.residents = [Resident(profile="other", bytes=made.need, pinned=True)]
     beside = bench.loaded(replace(_asked(), shape=SHAPE))
-    free = rooms_of(mac)
+    free, ripple = rooms_of(mac), {"gpu0": 0, "host": mac.host.total // RIPPLE}
     for device in ("gpu0", "host"):
-        assert beside.rooms[device].available == free[device].available - made.need[device]
+        assert beside.rooms[device].available == free[device].available - made.need[device] - ripple[device]
 
 
 def test_by_hand_is_placed_as_it_says() -> None:

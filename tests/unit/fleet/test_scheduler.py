@@ -518,3 +518,15 @@ def test_a_plan_that_is_refused_is_no_failure() -> None:
     assert effects == []
     ticket = yard.ask("a")
     assert yard.refused(ticket) is None
+
+
+def test_a_little_over_the_budget_nobody_has_to_leave() -> None:
+    """A model that was placed to fill its card was sent away for the few bytes by which its prediction was low."""
+    yard = Yard({"a": 10 * GIB})
+    a = yard.resident("a")
+    slack = {"host": GIB}
+    at = m.Situation(now=1.0, budget={"host": 10 * GIB}, rules=RULES, slack=slack)
+    state, effects = step(yard.state, m.Measured(a, {"host": 10 * GIB + GIB // 2}), at)
+    assert effects == []
+    state, effects = step(state, m.Measured(a, {"host": 11 * GIB + 1}), at)
+    assert [type(effect) for effect in effects] == [m.Stop]
