@@ -67,9 +67,9 @@ def record(name: str, **changes: Any) -> RequestRecord:
     return msgspec.structs.replace(usual, **changes)
 
 
-def device(name: str, now: Reading | None, **changes: Any) -> DeviceMetrics:
+def device(which: str, now: Reading | None, **changes: Any) -> DeviceMetrics:
     usual = DeviceMetrics(
-        device=name, kind="host" if name == "host" else "nvidia", name=f"The {name}", total=24 * GIB, present=True,
+        device=which, kind="host" if which == "host" else "nvidia", name=f"The {which}", total=24 * GIB, present=True,
         now=now, history=History(utilisation=(0.0, 50.0, 100.0)),
     )  # fmt: skip
     return msgspec.structs.replace(usual, **changes)

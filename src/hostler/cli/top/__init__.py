@@ -72,7 +72,8 @@ async def _menu(session: Session, help_text: str) -> int:
 
 
 def _on_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    """Whether a window can be shown: a terminal at both ends, and one that can move its cursor."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 async def _window(session: Session, *, menu: bool) -> int:

@@ -64,7 +64,7 @@ def fit(columns: Sequence[Column[T]], items: Sequence[T], width: int) -> Fitted[
     """Choose columns and widths for ``items`` in ``width`` cells.
 
     1. Columns that are empty in every row are left out. 2. Every other is as wide as its widest cell. 3. Too wide:
-    columns with ``least`` are cut, the widest first. 4. Still too wide: the column of the highest rank goes; again.
+    columns with ``least`` are cut, the widest first. 4. Still too wide: the last column of the highest rank goes; again.
     5. Nothing may go and it is still too wide: everything is cut.
     """
     chosen = [column for column in columns if column.rank == 0 or any(_text(column.cell(item)) for item in items)]
@@ -78,7 +78,7 @@ def fit(columns: Sequence[Column[T]], items: Sequence[T], width: int) -> Fitted[
             return Fitted(tuple(chosen), tuple(widths))
         if not droppable:
             return Fitted(tuple(chosen), tuple(_cut_down(widths, [1] * len(widths), width)))
-        chosen.remove(max(droppable, key=lambda column: column.rank))
+        chosen.remove(max(reversed(droppable), key=lambda column: column.rank))
 
 
 def _natural(column: Column[T], items: Sequence[T]) -> int:

@@ -19,7 +19,7 @@ from hostler.cli.top.board import Board, Log, Snapshot
 from hostler.cli.top.gathering import gather, only_error
 from hostler.client.gateway import Client
 from hostler.client.transport import ConnectionLost
-from hostler.errors import HostlerError
+from hostler.errors import HostlerError, NoGateway
 from hostler.events import AnyEvent, ConfigReloaded, InstanceChanged, LoadProgress
 from hostler.wire.management import GatewayStatus, ProfileInfo
 
@@ -110,19 +110,33 @@ class Feed:
         self._set(msgspec.structs.replace(self._board, log=log))
 
     async def follow_log(self, profile: str | None) -> None:
-        """Fill the log that is shown until cancelled; a lost connection is taken up again, from the log's end."""
+        """Fill the log that is shown until cancelled, or until the gateway says that there is none.
+
+        A lost connection is taken up again; what was shown stays until the log is read anew.
+        """
         while True:
             try:
                 async with self._connect() as client:
                     await self._read_log(client, profile)
+            except (NoGateway, ConnectionLost):
+                pass  # the first line tells of it already
             except HostlerError as error:
                 self._set(boards.logged(self._board, profile, [str(error)]))
+                return
             await anyio.sleep(PAUSES_S[-1])
 
     async def _read_log(self, client: Client, profile: str | None) -> None:
-        self.show_log(Log(profile))
+        anew = True
+
+        def take(lines: list[str]) -> None:
+            nonlocal anew
+            if anew:
+                self.show_log(Log(profile))
+                anew = False
+            self._set(boards.logged(self._board, profile, lines))
+
         async with aclosing(client.logs(profile, lines=LOG_LINES, follow=True)) as arriving:
-            await gather(arriving, lambda lines: self._set(boards.logged(self._board, profile, lines)))
+            await gather(arriving, take)
 
     def _set(self, board: Board) -> None:
         self._board = board

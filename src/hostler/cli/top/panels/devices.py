@@ -12,10 +12,10 @@ from hostler.cli.top.panels.panel import Row, Shown, note
 from hostler.wire.hardware import DeviceMetrics, Reading
 from hostler.wire.management import DeviceMemory
 
-BAR = 20
-WIDE_BAR = 40
+BAR = 16
+WIDE_BAR = 30
 WIDE = 110
-CURVE = 30
+CURVE = 24
 BUSY, HOT_C = 95.0, 85.0
 
 
@@ -104,15 +104,15 @@ def _power(item: _Item) -> str:
     return "" if item.now.power_w is None else f"{item.now.power_w:.0f}W"
 
 
-def _remark(item: _Item) -> Text:
-    """Why it is slow or gone; else its name."""
-    if item.metrics is None:
-        return Text("")
-    if not item.metrics.present:
+def _note(item: _Item) -> Text:
+    """Why it is slow or gone."""
+    if item.metrics is not None and not item.metrics.present:
         return Text(item.metrics.reason, style=BAD)
-    if item.now.throttling:
-        return Text(f"throttled: {', '.join(item.now.throttling)}", style=WARN)
-    return Text(item.metrics.name, style=DIM)
+    return Text(f"throttled: {', '.join(item.now.throttling)}" if item.now.throttling else "", style=WARN)
+
+
+def _name(item: _Item) -> Text:
+    return Text(item.metrics.name if item.metrics else "", style=DIM)
 
 
 def _curve(item: _Item) -> Text:
@@ -125,9 +125,10 @@ COLUMNS: tuple[Column[_Item], ...] = (
     Column("MEMORY", _bar),
     Column("HELD", _amounts, right=True),
     Column("OURS", _budget, rank=3),
-    Column("USE", _utilisation, rank=1, right=True),
-    Column("TEMP", _temperature, rank=2, right=True),
-    Column("POWER", _power, rank=2, right=True),
-    Column("NAME", _remark, rank=4, least=8),
+    Column("USE", _utilisation, right=True),
+    Column("TEMP", _temperature, rank=1, right=True),
+    Column("POWER", _power, rank=1, right=True),
+    Column("NOTE", _note, rank=1, least=16),
     Column("HISTORY", _curve, rank=5),
+    Column("NAME", _name, rank=4, least=8),
 )
