@@ -85,7 +85,7 @@ def _places(shape: ModelShape, layout: Layout, site: Site) -> Iterator[Chosen]:
 
 def _why_no_gpu(site: Site) -> str:
     if site.usable:
-        return "a GPU would not make this model quicker here"
+        return "no placement on a GPU fits here and is quicker"
     return "there is no GPU that this build can use"
 
 
