@@ -106,12 +106,14 @@ class Sizes(msgspec.Struct, frozen=True):
 class PlacementMeasured(Event, frozen=True, kw_only=True, tag="placement.measured"):
     """A load is over: ``devices`` compares it with its plan, by device and class (weights, kv, compute, ...).
 
-    ``held`` is MiB that the process really holds by device. ``warnings`` say what was off by more than it should.
+    ``planned`` is MiB of everything by device, what grows later included, ``held`` what the process really holds now.
+    ``warnings`` say what was off by more than it should.
     """
 
     instance: str
     profile: str
     devices: dict[str, dict[str, Sizes]]
+    planned: dict[str, float] = {}
     held: dict[str, float] = {}
     warnings: tuple[str, ...] = ()
 

@@ -75,8 +75,9 @@ class Residuals:
             instance=spec.instance,
             profile=spec.profile,
             devices=_table(residuals),
+            planned={device: size / MIB for device, size in spec.plan.need.items()},
             held={device: size / MIB for device, size in held.items()},
-            warnings=(*faults(residuals), *_totals(residuals)),
+            warnings=(*faults(residuals), *_totals(residuals), *_beyond(spec.plan.need, held)),
         )
 
     def save(self) -> None:
@@ -124,6 +125,15 @@ def _table(residuals: tuple[Residual, ...]) -> dict[str, dict[str, Sizes]]:
     for each in residuals:
         table.setdefault(each.device, {})[each.name] = Sizes(each.predicted / MIB, each.reported / MIB)
     return table
+
+
+def _beyond(planned: Mapping[str, int], held: Mapping[str, int]) -> list[str]:
+    """In words, the devices of which the process holds more than all that was planned."""
+    return [
+        f"the process holds {size / MIB:.0f} MiB on {device}, {planned.get(device, 0) / MIB:.0f} MiB were planned"
+        for device, size in held.items()
+        if size - planned.get(device, 0) > max(TOTAL_SHARE * planned.get(device, 0), TOTAL_LEAST)
+    ]
 
 
 def _totals(residuals: tuple[Residual, ...]) -> list[str]:

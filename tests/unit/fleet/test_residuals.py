@@ -49,6 +49,7 @@ def test_a_load_as_planned_is_told_without_a_warning(residuals: Residuals) -> No
     assert event.devices["gpu0"]["weights"] == Sizes(100.0, 100.0)
     assert event.devices["host"]["weights"] == Sizes(20.0, 20.0)
     assert event.held == {"gpu0": 590.0, "host": 100.0}
+    assert event.planned == {"gpu0": 590.0, "host": 102.0}
 
 
 def test_weights_and_caches_must_agree_to_a_mebibyte(residuals: Residuals) -> None:
@@ -65,6 +66,11 @@ def test_a_total_that_is_off_by_more_than_a_tenth_is_told(residuals: Residuals) 
     assert event.warnings == ("all on gpu0: 190 MiB predicted, 215 MiB reported",)
     near = {**EXACT, "gpu0": {**EXACT["gpu0"], "compute": 50.0}}
     assert residuals.record(LOADED, near, {}, KINDS).warnings == ()
+
+
+def test_a_process_that_holds_more_than_planned_is_told(residuals: Residuals) -> None:
+    event = residuals.record(LOADED, EXACT, {"gpu0": 700 * MIB, "host": 110 * MIB}, KINDS)
+    assert event.warnings == ("the process holds 700 MiB on gpu0, 590 MiB were planned",)
 
 
 def test_scratch_memory_and_what_is_beside_correct_the_next_plan(residuals: Residuals) -> None:
