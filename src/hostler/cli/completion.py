@@ -15,6 +15,13 @@ def complete_profile(incomplete: str) -> list[str]:
     return sorted(name for name in names if name.startswith(incomplete))
 
 
+def complete_machine(incomplete: str) -> list[str]:
+    """Machines that come with Hostler and begin with ``incomplete``."""
+    from hostler.hardware.machines import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
 def _from_gateway() -> list[str]:
     """Names from the gateway that this home's record or HOSTLER_URL points to; none when none runs."""
     import http.client

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hostler.cli.command import Session, command
+from hostler.cli.completion import complete_machine
 from hostler.errors import HostlerError, InvalidRequest
 
 if TYPE_CHECKING:
@@ -18,8 +19,11 @@ NAMES = "rtx4090-5070ti, dgx-spark, m2-16gb, m4-max-64gb, h200, cpu-2core"
 
 MachineArgument = Annotated[
     str | None,
-    typer.Argument(metavar="MACHINE", help=f"A TOML file that describes one, or {NAMES}.", show_default=False),
-]
+    typer.Argument(
+        metavar="MACHINE", help=f"A TOML file that describes one, or {NAMES}.", autocompletion=complete_machine,
+        show_default=False,
+    ),
+]  # fmt: skip
 MeasureOption = Annotated[bool, typer.Option("--measure", help="Measure again, though it was measured before.")]
 
 

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from hostler.cli.command import ExitCode, Session, command, usage_error
-from hostler.cli.completion import complete_profile
+from hostler.cli.completion import complete_machine, complete_profile
 from hostler.config.settings import Config, KvType
 from hostler.errors import HostlerError, NeverFits
 
@@ -22,11 +22,9 @@ KV_TYPES: tuple[str, ...] = get_args(KvType)
 LEAST_CONTEXT = 16
 
 
-def complete_machine(incomplete: str) -> list[str]:
+def complete_place(incomplete: str) -> list[str]:
     """`this`, and the machines that come with Hostler."""
-    from hostler.hardware.machines import names
-
-    return [name for name in ("this", *names()) if name.startswith(incomplete)]
+    return [name for name in ("this", *complete_machine("")) if name.startswith(incomplete)]
 
 
 def complete_kv(incomplete: str) -> list[str]:
@@ -44,7 +42,7 @@ ModelArgument = Annotated[
 HardwareOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--hardware", metavar="MACHINE", autocompletion=complete_machine, show_default=False,
+        "--hardware", metavar="MACHINE", autocompletion=complete_place, show_default=False,
         help="`this`, a machine that comes with Hostler, or a file that describes one; may be given again.",
     ),
 ]  # fmt: skip

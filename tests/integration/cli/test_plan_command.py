@@ -12,7 +12,8 @@ from cli_run import Run
 from fake_gateway import INSTANCE, FakeGateway
 from rich.cells import cell_len
 
-from hostler.cli.planning import complete_kv, complete_machine
+from hostler.cli.completion import complete_machine
+from hostler.cli.planning import complete_kv, complete_place
 from hostler.client.locate import RECORD, GatewayRecord
 from hostler.errors import Unauthorized
 from hostler.hardware import machines
@@ -225,6 +226,6 @@ def test_a_gateway_that_does_not_tell_is_a_note(
 
 
 def test_completion_of_machines_and_types() -> None:
-    assert complete_machine("")[0] == "this"
+    assert complete_place("") == ["this", *machines.names()]
     assert complete_machine("dgx") == ["dgx-spark"]
     assert complete_kv("q8") == ["q8_0"]
