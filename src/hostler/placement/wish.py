@@ -93,8 +93,8 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     """One device's memory as a plan sees it, in bytes.
 
     ``available`` is what this plan may use: ``total`` less ``foreign`` (what other programs hold), ``margin`` and what
-    ``residents`` (bytes by profile) keep. ``why`` is the reason for the margin, in words. ``most`` is what this plan may
-    use even if residents leave, None without such a bound.
+    ``residents`` (bytes by profile) keep. ``why`` is the reason for the margin, in words. ``most`` is what this plan
+    may use even if residents leave, None without such a bound.
     """
 
     device: str
@@ -105,6 +105,12 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     residents: dict[str, int] = {}
     most: int | None = None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a setting allows less than there is room for."""
+        held = self.foreign + self.margin + sum(self.residents.values())
+        return self.total - held > self.available and self.most is None
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
