@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import pty
 import re
-import select
-import struct
 import subprocess
 import sys
-import termios
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -22,9 +14,9 @@ from cli_run import HOSTLER, Run
 from fake_gateway import FakeGateway
 
 from hostler.cli.top.board import Snapshot
+from hostler.testing.terminal import terminal
 
 Hostler = Callable[..., subprocess.CompletedProcess[str]]
-PATIENCE_S = 30
 COLOUR = re.compile(rb"\x1b\[(?:\d+;)*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])[;\d]*m")
 
 
@@ -74,63 +66,8 @@ def test_help_imports_nothing_of_the_window() -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
-class Terminal:
-    """A command on a terminal of its own, and everything that it wrote."""
-
-    def __init__(self, process: subprocess.Popen[bytes], end: int) -> None:
-        self.process = process
-        self.written = b""
-        self._end = end
-
-    def until(self, words: str) -> None:
-        """Read until ``words`` were written."""
-        deadline = time.monotonic() + PATIENCE_S
-        while words.encode() not in self.written:
-            assert time.monotonic() < deadline, self.written.decode("utf-8", "replace")[-2000:]
-            if not self._read():
-                break
-        assert words.encode() in self.written, self.written.decode("utf-8", "replace")[-2000:]
-
-    def _read(self) -> bool:
-        ready, _, _ = select.select([self._end], [], [], 1.0)
-        try:
-            piece = os.read(self._end, 65536) if ready else b""
-        except OSError:  # the other end is closed
-            return False
-        self.written += piece
-        return bool(piece) or self.process.poll() is None
-
-    def type(self, keys: str) -> None:
-        os.write(self._end, keys.encode())
-
-    def end(self) -> int:
-        """Read the rest; the exit code."""
-        while self._read():
-            pass
-        return self.process.wait(PATIENCE_S)
-
-
-@contextmanager
-def terminal(*arguments: str, **environment: str) -> Iterator[Terminal]:
-    """Run `hostler` on a terminal of 80x24."""
-    end, inside = pty.openpty()
-    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    process = subprocess.Popen(
-        [HOSTLER, *arguments], stdin=inside, stdout=inside, stderr=inside, start_new_session=True,
-        env=os.environ | {"TERM": "xterm-256color", "NO_COLOR": ""} | environment,
-    )  # fmt: skip
-    os.close(inside)
-    try:
-        yield Terminal(process, end)
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        os.close(end)
-
-
 def test_top_on_a_terminal(gateway: FakeGateway) -> None:
-    with terminal("top") as seen:
+    with terminal([HOSTLER, "top"]) as seen:
         seen.until("req-9")
         seen.type("q")
         assert seen.end() == 0
@@ -140,7 +77,7 @@ def test_top_on_a_terminal(gateway: FakeGateway) -> None:
 
 @pytest.mark.parametrize(("arguments", "environment"), [(("--no-color",), {}), ((), {"NO_COLOR": "1"})])
 def test_no_colours(gateway: FakeGateway, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
-    with terminal("top", *arguments, **environment) as seen:
+    with terminal([HOSTLER, "top", *arguments], **environment) as seen:
         seen.until("req-9")
         seen.type("l")
         seen.until("Load which profile?")
@@ -151,7 +88,7 @@ def test_no_colours(gateway: FakeGateway, arguments: tuple[str, ...], environmen
 
 
 def test_hostler_alone_on_a_terminal_is_the_menu(gateway: FakeGateway) -> None:
-    with terminal() as seen:
+    with terminal([HOSTLER]) as seen:
         seen.until("gemma3-270m")
         seen.type("\r")
         seen.until("is ready already")
@@ -160,7 +97,7 @@ def test_hostler_alone_on_a_terminal_is_the_menu(gateway: FakeGateway) -> None:
 
 
 def test_hostler_alone_without_a_gateway_is_the_help_and_what_to_do(free_port: int) -> None:
-    with terminal(HOSTLER_URL=f"http://127.0.0.1:{free_port}") as seen:
+    with terminal([HOSTLER], HOSTLER_URL=f"http://127.0.0.1:{free_port}") as seen:
         seen.until("Start one with `hostler up`.")
         assert seen.end() == 3
     assert b"Usage: hostler" in seen.written

@@ -64,8 +64,8 @@ def fit(columns: Sequence[Column[T]], items: Sequence[T], width: int) -> Fitted[
     """Choose columns and widths for ``items`` in ``width`` cells.
 
     1. Columns that are empty in every row are left out. 2. Every other is as wide as its widest cell. 3. Too wide:
-    columns with ``least`` are cut, the widest first. 4. Still too wide: the last column of the highest rank goes; again.
-    5. Nothing may go and it is still too wide: everything is cut.
+    columns with ``least`` are cut, the widest first. 4. Still too wide: the last column of the highest rank goes,
+    and again. 5. Nothing may go and it is still too wide: everything is cut.
     """
     chosen = [column for column in columns if column.rank == 0 or any(_text(column.cell(item)) for item in items)]
     natural = {column.name: _natural(column, items) for column in chosen}
