@@ -29,8 +29,6 @@ GOAL: Final = 0.15
 #: Depths of a whole run, and how often one is tried.
 DEPTHS: Final = 3
 TRIES: Final = 4
-#: How long a depth waits for other programs.
-PATIENCE_S: Final = 600
 
 _CONFIG: Final = """\
 [library]
@@ -112,8 +110,8 @@ class _Machine(msgspec.Struct, frozen=True):
     cpu: _Cpu
 
 
-def measure(models: Path, rounds: int) -> Speeds:
-    """Every round, each in a home of its own."""
+def measure(models: Path, rounds: int, patience_s: int) -> Speeds:
+    """Every round, each in a home of its own; at each depth other programs are waited for so long."""
     paths = {name: fetch(STARTERS[name], models, lambda _: None) for name in MODELS}
     pairs: list[Pair] = []
     machine: _Machine | None = None
@@ -122,7 +120,8 @@ def measure(models: Path, rounds: int) -> Speeds:
             home = _home(Path(scratch), paths)
             machine = msgspec.json.decode(_hostler(home, "hardware", "--json"), type=_Machine)
             for name in MODELS:
-                learnt, checked = (_run(home, name, *more) for more in ((), ("--check",)))
+                waiting = ("--patience", str(patience_s))
+                learnt, checked = (_run(home, name, *waiting, *more) for more in ((), ("--check",)))
                 pairs.append(Pair(round=number + 1, learnt=learnt, checked=checked))
     assert machine is not None
     memory = next(device.bandwidth for device in machine.devices if device.id == "host")
@@ -143,7 +142,7 @@ def _run(home: Path, name: str, *more: str) -> Run:
     """One run; again, a few times, when other programs left a depth without a measurement."""
     for _ in range(TRIES):
         try:
-            told = _hostler(home, "calibrate", name, *more, "--patience", str(PATIENCE_S), "--json")
+            told = _hostler(home, "calibrate", name, *more, "--json")
         except subprocess.CalledProcessError:
             continue
         run = msgspec.json.decode(told, type=tuple[Run])[0]
@@ -196,8 +195,11 @@ def main() -> None:
     arguments.add_argument("--models", type=Path, default=Path(".make/models"))
     arguments.add_argument("--data", type=Path, default=Path("benchmarks/results/placement-speed.json"))
     arguments.add_argument("--page", type=Path, default=Path("docs/benchmarks/placement.md"))
+    arguments.add_argument(
+        "--patience", type=int, default=600, help="seconds to wait for other programs, at each depth"
+    )
     told = arguments.parse_args()
-    speeds = measure(told.models, told.rounds)
+    speeds = measure(told.models, told.rounds, told.patience)
     told.data.parent.mkdir(parents=True, exist_ok=True)
     told.data.write_bytes(msgspec.json.format(msgspec.json.encode(speeds), indent=1) + b"\n")
     told.page.write_text(replaced(told.page.read_text("utf-8"), "speed", section(speeds)), "utf-8")

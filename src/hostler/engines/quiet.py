@@ -10,6 +10,7 @@ import psutil
 #: A part of all cores that other programs may have.
 QUIET: Final = 0.1
 LOOK_S: Final = 0.5
+LOOKS: Final = 4
 
 
 class Reading(NamedTuple):
@@ -47,11 +48,16 @@ class Others:
         return min(max(others / whole, 0.0), 1.0) if whole > 0 else 0.0
 
     async def quiet(self, patience_s: float) -> bool:
-        """Wait until others have little for half a second; False when they still had much after ``patience_s``."""
+        """Wait until others have little for half a second, or, once they had much, for two seconds on end.
+
+        False when that did not come within ``patience_s``.
+        """
+        wanted, looks = 1, 0
         with anyio.move_on_after(patience_s):
-            while True:
+            while looks < wanted:
                 before = self.read()
                 await anyio.sleep(LOOK_S)
-                if self.share(before) < QUIET:
-                    return True
+                quiet = self.share(before) < QUIET
+                wanted, looks = (wanted, looks + 1) if quiet else (LOOKS, 0)
+            return True
         return False
