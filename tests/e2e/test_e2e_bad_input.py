@@ -115,8 +115,9 @@ async def test_what_can_never_fit_is_refused_before_loading(gateway, place) -> N
     answer = await running.chat("huge")
     assert answer.status == 503
     message = str(_error(answer)["message"])
-    assert "GiB on host" in message
-    assert "may hold 1 GiB" in message or "may hold 1.0 GiB" in message
+    assert "needs about 3.0 GiB" in message
+    assert "1.0 GiB on host (" in message
+    assert "`memory.budget`" in message
     assert answer.headers["x-should-retry"] == "false"
     assert [each["profile"] for each in await running.instances()] == ["good"]
     assert not (place.logs / "engines" / "huge.log").exists()

@@ -299,11 +299,12 @@ def less(rooms: Mapping[str, Room], residents: Sequence[Resident]) -> dict[str, 
 
 
 def _calm(rooms: Mapping[str, Room]) -> dict[str, Room]:
-    """``rooms`` with what the host's memory goes up and down by, from a plan to its load."""
-    return {
-        name: replace(room, available=max(0, room.available - room.total // RIPPLE)) if name == HOST else room
-        for name, room in rooms.items()
-    }
+    """``rooms`` without what the host's memory goes up and down by from a plan to its load."""
+    room = rooms.get(HOST)
+    if room is None or room.bounded:
+        return dict(rooms)
+    ripple = room.total // RIPPLE
+    return {**rooms, HOST: replace(room, available=max(0, room.available - ripple), margin=room.margin + ripple)}
 
 
 def _coarse(room: Room) -> Room:

@@ -50,8 +50,12 @@ def _there(rooms: list[Room]) -> str:
 
 def _taken(room: Room) -> str:
     taken = [f"{format_bytes(size)} by {name!r}" for name, size in room.residents.items() if size]
+    if room.bounded:
+        return f" (of what `memory.budget` allows, less {', '.join(taken)})" if taken else " (by `memory.budget`)"
     if room.foreign:
         taken.append(f"{format_bytes(room.foreign)} by other programs")
+    if room.margin:
+        taken.append(f"{format_bytes(room.margin)} kept free")
     return f" ({format_bytes(room.total)} less {', '.join(taken)})" if taken else ""
 
 

@@ -103,3 +103,10 @@ def test_a_card_that_is_gone_has_no_budget() -> None:
     budget.refresh(())
 
     assert budget.bytes.keys() == {"host"}
+
+
+def test_a_room_knows_that_a_setting_bounds_it() -> None:
+    reading = {"host": DeviceReading(64 * GIB, 60 * GIB, 0)}
+
+    assert _budget(reading, budget={"host": Bytes(GIB)}).rooms["host"].bounded
+    assert not _budget(reading).rooms["host"].bounded
