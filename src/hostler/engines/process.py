@@ -32,6 +32,8 @@ from hostler.hardware.process import process_start_time
 
 # After the process is gone: how long its last lines may take (a grandchild can hold the pipe open).
 LAST_LINES_S = 0.5
+# What is read without waiting after that: more than a pipe holds, for those that are larger than usual.
+REST_READS = 16
 # After an engine that failed to answer: how long its death may take to show.
 DEATH_S = 1.0
 LOADING_POLL_S = 0.1
@@ -116,6 +118,7 @@ class _Watch:
         self._log = log
         self._report = report
         self._kept: deque[str] = deque(maxlen=KEPT_LINES)
+        self._lines = Lines()
         self._kills = memory_kills()
         self._stage = "starting"
         self._told = _Told()
@@ -140,6 +143,8 @@ class _Watch:
                 with anyio.move_on_after(LAST_LINES_S):
                     await self._drained.wait()
             tasks.cancel_scope.cancel()
+        if self._exited.is_set() and not self._drained.is_set():
+            self._read_rest(output)
         return self._failure(refusal)
 
     async def _become_ready(self) -> EngineError | None:
@@ -212,11 +217,17 @@ class _Watch:
             self._loading.cancel()
 
     async def _read_output(self, output: int) -> None:
-        lines = Lines()
         while data := await _read(output):
-            self._take(lines.feed(data))
-        self._take(lines.end())
+            self._take(self._lines.feed(data))
+        self._take(self._lines.end())
         self._drained.set()
+
+    def _read_rest(self, output: int) -> None:
+        """What the pipe still holds: on a busy machine its reader may have had no turn, and the last lines say why."""
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(REST_READS):
+                self._take(self._lines.feed(os.read(output, _CHUNK)))
+        self._take(self._lines.end())
 
     def _take(self, lines: Iterable[str]) -> None:
         # Once requests run, the log may quote them.
