@@ -52,6 +52,10 @@ class Seen:
         await self._pilot.press(*keys)
         await self._pilot.pause()
 
+    async def click(self, name: str, column: int, line: int) -> None:
+        await self._pilot.click(f"#{name}", offset=(column, line))
+        await self._pilot.pause()
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until it is so."""
         with anyio.fail_after(PATIENCE_S):
@@ -132,6 +136,16 @@ async def test_u_unloads_and_c_cancels_what_is_selected(gateway: FakeGateway) ->
         await seen.until(lambda: seen.line("notice") == "req-9 is cancelled.")
         await seen.press("tab", "tab", "down", "c")
         await seen.until(lambda: seen.line("notice") == "No request that waits or runs is selected.")
+
+
+async def test_a_click_selects(gateway: FakeGateway) -> None:
+    gateway.instances = [INSTANCE, msgspec.structs.replace(INSTANCE, id="other-2", profile="gemma3-270m")]
+    async with known(gateway) as seen:
+        await seen.until(lambda: "gemma3-270m" in seen.panel("instances"))
+        await seen.click("instances", 5, 3)
+        assert seen.window("instances").selected == "other-2"
+        await seen.click("instances", 5, 0)
+        assert seen.window("instances").selected == "other-2", "the title is no row"
 
 
 async def test_the_selection_stays_while_lines_move(gateway: FakeGateway) -> None:

@@ -35,7 +35,7 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 class Panel(Protocol):
-    """One part of the window; add one as a file in this folder and to the list in `app.py`.
+    """One part of the window; add one as a file in this folder, to the list in `frame.py` and to `heights.py`.
 
     ``id`` is its name in the layout. ``selects``: its rows can be chosen. ``tail``: the newest row is the
     last, and is the one to see.
