@@ -177,8 +177,9 @@ def test_other_machines(shape_of: Callable[..., ModelShape]) -> None:
 
 SHAPES = (mixture(6), mixture(10, experts_mib=300, dense_first=1), dense(8, mib=400))
 FIXED = {"context": 8 * K, "engine": {"ubatch": 512, "batch": 512}}
-#: The search refines a grid: what it finds may be this much slower than the best.
-NEARLY = 1.01
+#: The search refines a grid, and whether weights are mapped is decided for the layout that it found: by so much may
+#: another have been quicker.
+NEARLY = 1.04
 
 
 @st.composite
