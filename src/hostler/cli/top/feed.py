@@ -57,15 +57,16 @@ async def snapshot(client: Client, events: int = PAST_EVENTS) -> Snapshot:
 
 
 async def past_events(client: Client, status: GatewayStatus, count: int) -> tuple[AnyEvent, ...]:
-    """The last ``count`` events up to the one that ``status`` knows."""
+    """The last ``count`` events up to the one that ``status`` knows; fewer when the gateway ends meanwhile."""
     seen: list[AnyEvent] = []
     if status.last_event == 0:
         return ()
-    async with aclosing(client.events(max(0, status.last_event - count))) as arriving:
-        async for event in arriving:
-            seen.append(event)
-            if event.id >= status.last_event:
-                break
+    with anyio.move_on_after(PATIENCE_S):
+        async with aclosing(client.events(max(0, status.last_event - count))) as arriving:
+            async for event in arriving:
+                seen.append(event)
+                if event.id >= status.last_event:
+                    break
     return tuple(seen)
 
 
