@@ -29,15 +29,15 @@ from hostler.engines.llamacpp import LlamaCpp
 from hostler.engines.protocol import RunnerSettings
 from hostler.errors import HostlerError
 from hostler.events import Bus, GatewayDraining, GatewayStarted
-from hostler.fleet.catalogue import ProfileCatalogue
-from hostler.fleet.conditions import conditions
-from hostler.fleet.experience import Experience
+from hostler.fleet.learning.conditions import conditions
+from hostler.fleet.learning.experience import Experience
+from hostler.fleet.learning.teaching import Teaching
+from hostler.fleet.learning.watch import Eyes
 from hostler.fleet.memory import Budget
 from hostler.fleet.owner import FleetOwner
-from hostler.fleet.planning import World
 from hostler.fleet.preparer import Preparer
-from hostler.fleet.teaching import Teaching
-from hostler.fleet.watch import Eyes
+from hostler.fleet.profiles.catalogue import ProfileCatalogue
+from hostler.fleet.profiles.planning import World
 from hostler.gateway.front import ASGIApp, Front, FrontParts, LateApp
 from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.openai import Models

@@ -13,8 +13,8 @@ from hostler.config.settings import Config, Home
 from hostler.config.watch import watch
 from hostler.errors import ConfigError
 from hostler.events import Bus, ConfigRejected, ConfigReloaded
-from hostler.fleet.catalogue import ProfileCatalogue
 from hostler.fleet.owner import FleetOwner
+from hostler.fleet.profiles.catalogue import ProfileCatalogue
 from hostler.wire.management import ConfigValue, Reloaded
 
 

@@ -131,7 +131,7 @@ def outlook(variant: Variant, found: Mapping[str, RemoteModel], where: Where, im
     ``images`` is the size of its projector in bytes.
     """
     from hostler.cli.plan_subject import remote
-    from hostler.fleet.planning import wished
+    from hostler.fleet.profiles.planning import wished
     from hostler.placement.planner import plan_beside
 
     own = found.get(variant.label)

@@ -54,7 +54,7 @@ def this(config: Config, config_file: Path | None, build: str | None = None, pro
     """This machine now. ``build`` is the one that the profile names; ``profile`` itself makes room for itself."""
     from hostler.config import paths
     from hostler.engines.efficiencies import learnt
-    from hostler.fleet.experience import Experience
+    from hostler.fleet.learning.experience import Experience
     from hostler.hardware.inspection import inspect
 
     home = paths.home(os.environ, config_file)

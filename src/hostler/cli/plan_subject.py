@@ -11,7 +11,7 @@ from hostler.config.settings import Config, Profile
 from hostler.errors import HostlerError, ModelError, UnknownProfile
 
 if TYPE_CHECKING:
-    from hostler.fleet.planning import Asked
+    from hostler.fleet.profiles.planning import Asked
     from hostler.models.facts import GgufFacts, Model
     from hostler.models.hub import Reference
     from hostler.models.remote import RemoteModel
@@ -70,8 +70,8 @@ def _local(name: str, profile: Profile, config_file: Path | None) -> Asked:
 
 
 def _asked(name: str, profile: Profile, model: Model, facts: GgufFacts, shape: ModelShape) -> Asked:
-    from hostler.fleet.catalogue import task_of
-    from hostler.fleet.planning import Asked
+    from hostler.fleet.profiles.catalogue import task_of
+    from hostler.fleet.profiles.planning import Asked
 
     return Asked(
         name=name,

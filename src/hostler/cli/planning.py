@@ -14,7 +14,7 @@ from hostler.errors import HostlerError, NeverFits
 
 if TYPE_CHECKING:
     from hostler.cli.plan_site import Where
-    from hostler.fleet.planning import Asked
+    from hostler.fleet.profiles.planning import Asked
     from hostler.wire.comparison import Compared
     from hostler.wire.plan import PlanReport
 
@@ -164,7 +164,7 @@ def _report(session: Session, asked: Asked, machine: str, config: Config) -> Pla
 def _planned(asked: Asked, where: Where) -> PlanReport:
     """The plan as it is shown. Raises NeverFits, and FlagConflict or ConfigError for placing flags."""
     from hostler.engines import placing
-    from hostler.fleet.planning import ground_of, wished
+    from hostler.fleet.profiles.planning import ground_of, wished
     from hostler.placement.alternatives import alternatives
     from hostler.placement.planner import plan_beside
     from hostler.placement.report import Subject, report

@@ -20,18 +20,18 @@ from hostler.engines.protocol import LoadSpec, Runner
 from hostler.engines.state import Ready
 from hostler.errors import Draining, HostlerError, RequestCancelled
 from hostler.events import Bus, InstanceChanged, InstanceState, LeaseEnded, LeaseGranted, RequestQueued, Swap
-from hostler.fleet import messages as m
-from hostler.fleet.experience import Experience
+from hostler.fleet.learning.experience import Experience
+from hostler.fleet.learning.watch import Eyes, Watch
 from hostler.fleet.leases import Asked, HeldLease, ImmediateTicket, QueuedTicket
 from hostler.fleet.memory import Budget
 from hostler.fleet.preparer import Preparer
 from hostler.fleet.preparing import Preparing
 from hostler.fleet.protocol import Abandoned, Timing
-from hostler.fleet.retries import Around
+from hostler.fleet.recovery.retries import Around
 from hostler.fleet.runs import Runs, Yard
-from hostler.fleet.scheduler import live, next_wake, step
+from hostler.fleet.scheduling import messages as m
+from hostler.fleet.scheduling.scheduler import live, next_wake, step
 from hostler.fleet.shown import Shown
-from hostler.fleet.watch import Eyes, Watch
 
 TEND_S = 5.0  # between measurements of residents and readings of the budget
 

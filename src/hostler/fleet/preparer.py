@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from hostler.engines.protocol import LoadSpec
-from hostler.fleet.ladder import Changes
-from hostler.fleet.messages import Want
+from hostler.fleet.recovery.ladder import Changes
+from hostler.fleet.scheduling.messages import Want
 
 
 async def nothing_to_probe(_: str) -> None:

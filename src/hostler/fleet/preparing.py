@@ -8,15 +8,15 @@ from msgspec.structs import replace
 from hostler.engines.protocol import LoadSpec, Runner
 from hostler.errors import CapacityError
 from hostler.events import Bus
-from hostler.fleet.experience import Experience
-from hostler.fleet.messages import Want
+from hostler.fleet.learning.experience import Experience
 from hostler.fleet.preparer import Preparer
-from hostler.fleet.retries import retried
+from hostler.fleet.recovery.retries import retried
+from hostler.fleet.scheduling.messages import Want
 from hostler.placement.wish import Room
 
 
 class Preparing:
-    """Prepares profiles: as they ask, or otherwise after they ran out of memory (:mod:`hostler.fleet.ladder`)."""
+    """Prepares profiles: as they ask, or otherwise after they ran out of memory (`fleet/recovery/`)."""
 
     def __init__(self, runner: Runner, experience: Experience, bus: Bus) -> None:
         self._runner = runner

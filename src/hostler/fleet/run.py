@@ -6,9 +6,9 @@ import anyio
 
 from hostler.clock import Clock
 from hostler.engines.protocol import Endpoint, LoadSpec
-from hostler.fleet.ladder import Changes
-from hostler.fleet.pace import Condition, Pace
-from hostler.fleet.reported import Reported
+from hostler.fleet.learning.pace import Condition, Pace
+from hostler.fleet.learning.reported import Reported
+from hostler.fleet.recovery.ladder import Changes
 from hostler.fleet.slots import SlotWatch
 
 ALMOST = 0.97

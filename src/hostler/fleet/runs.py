@@ -25,13 +25,13 @@ from hostler.engines.protocol import (
 )
 from hostler.errors import EngineLost, HostlerError, LoadFailed
 from hostler.events import Bus, EngineMemory, EngineMessage, InstanceChanged, LoadProgress
-from hostler.fleet import messages as m
-from hostler.fleet.experience import Experience
-from hostler.fleet.measurements import Measurement
+from hostler.fleet.learning.experience import Experience
+from hostler.fleet.learning.measurements import Measurement
+from hostler.fleet.learning.watch import Watch
 from hostler.fleet.protocol import Abandoned, Timing
-from hostler.fleet.retries import Around, retried
+from hostler.fleet.recovery.retries import Around, retried
 from hostler.fleet.run import Run
-from hostler.fleet.watch import Watch
+from hostler.fleet.scheduling import messages as m
 from hostler.hardware.facts import Kind
 
 PROGRESS_S = 0.5

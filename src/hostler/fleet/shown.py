@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hostler.clock import Clock
-from hostler.fleet import messages as m
 from hostler.fleet import views
 from hostler.fleet.leases import HeldLease, QueuedTicket
 from hostler.fleet.memory import Budget
-from hostler.fleet.planning import Resident
 from hostler.fleet.preparer import Preparer
+from hostler.fleet.profiles.planning import Resident
 from hostler.fleet.protocol import ProfileStanding, Standing
 from hostler.fleet.runs import Runs
-from hostler.fleet.scheduler import live
-from hostler.fleet.turn import idle, stays, total
+from hostler.fleet.scheduling import messages as m
+from hostler.fleet.scheduling.scheduler import live
+from hostler.fleet.scheduling.turn import idle, stays, total
 from hostler.hardware.facts import HOST, Kind
 from hostler.placement.wish import Room
 from hostler.wire.management import Instance, RequestInFlight

@@ -6,11 +6,11 @@ import msgspec
 
 from hostler.engines.state import Draining, Failure, Ready, Starting
 from hostler.events import InstanceState
-from hostler.fleet import messages as m
+from hostler.fleet.learning.measurements import Measurement
 from hostler.fleet.leases import Asked, HeldLease
-from hostler.fleet.measurements import Measurement
 from hostler.fleet.protocol import ProfileStanding
 from hostler.fleet.run import Run
+from hostler.fleet.scheduling import messages as m
 from hostler.wire.management import Instance, RequestInFlight
 
 

@@ -16,12 +16,12 @@ from hostler.engines.builds import Builds
 from hostler.engines.llamacpp import LlamaCpp
 from hostler.engines.protocol import RunnerSettings
 from hostler.events import Bus, Swap
-from hostler.fleet.catalogue import ProfileCatalogue
-from hostler.fleet.experience import Experience
+from hostler.fleet.learning.experience import Experience
 from hostler.fleet.memory import Budget, DeviceReading
 from hostler.fleet.owner import FleetOwner
-from hostler.fleet.planning import World
 from hostler.fleet.preparer import Preparer
+from hostler.fleet.profiles.catalogue import ProfileCatalogue
+from hostler.fleet.profiles.planning import World
 from hostler.hardware import machines
 from hostler.models.library import Library
 from hostler.testing.builds import write_build

@@ -16,15 +16,15 @@ from hostler.config.settings import EngineSettings, LimitSettings, MemorySetting
 from hostler.engines.protocol import Buffer, Endpoint, LoadSpec, Ready, Report, Stage, Started
 from hostler.errors import HostlerError, ModelError, NeverFits, OutOfMemory, Shortage
 from hostler.events import AnyEvent, Bus
-from hostler.fleet.experience import Experience
-from hostler.fleet.ladder import Changes
+from hostler.fleet.learning.experience import Experience
+from hostler.fleet.learning.pace import Condition
+from hostler.fleet.learning.watch import Eyes
 from hostler.fleet.memory import Budget, DeviceReading
-from hostler.fleet.messages import Want
 from hostler.fleet.owner import FleetOwner
-from hostler.fleet.pace import Condition
 from hostler.fleet.preparer import Preparer
 from hostler.fleet.protocol import Timing
-from hostler.fleet.watch import Eyes
+from hostler.fleet.recovery.ladder import Changes
+from hostler.fleet.scheduling.messages import Want
 from hostler.placement.wish import wish_of
 from hostler.testing.specs import SHAPE, SPEC, on_host
 

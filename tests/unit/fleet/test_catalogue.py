@@ -11,7 +11,7 @@ import pytest
 from hostler.clock import SystemClock
 from hostler.config.settings import Config, EngineSettings, GatewaySettings, Profile
 from hostler.errors import ConfigError, FlagConflict, ModelError, UnknownProfile
-from hostler.fleet.catalogue import ProfileCatalogue
+from hostler.fleet.profiles.catalogue import ProfileCatalogue
 from hostler.models.facts import GgufFacts, Model
 from hostler.models.library import FactsCache, Library
 from hostler.testing.gguf_files import write_tiny_gguf

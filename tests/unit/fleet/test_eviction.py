@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostler.fleet.eviction import Candidate, choose, cost
+from hostler.fleet.scheduling.eviction import Candidate, choose, cost
 
 sizes = st.dictionaries(st.sampled_from(["host", "gpu0", "gpu1"]), st.integers(0, 50), max_size=3)
 candidates = st.lists(st.tuples(sizes, st.floats(0, 1e5), st.floats(0, 100)), max_size=14).map(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from hostler.config.settings import EngineSettings, Profile, Rung
-from hostler.fleet.ladder import LEAST_CONTEXT, LEAST_UBATCH, NONE, TIMES, TRIES, Changes, Tried, next_changes
+from hostler.fleet.recovery.ladder import LEAST_CONTEXT, LEAST_UBATCH, NONE, TIMES, TRIES, Changes, Tried, next_changes
 from hostler.placement.bytes import Classes
 from hostler.placement.wish import Room
 

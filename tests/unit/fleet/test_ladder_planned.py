@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from hostler.config.settings import EngineSettings, Placement, Profile
 from hostler.engines.builds import Build
-from hostler.fleet.ladder import NONE, Changes, Step
-from hostler.fleet.planning import Asked, Planning, Resident, World
+from hostler.fleet.profiles.planning import Asked, Planning, Resident, World
+from hostler.fleet.recovery.ladder import NONE, Changes, Step
 from hostler.hardware import machines
 from hostler.models.facts import Model
 from hostler.placement.plan import Plan

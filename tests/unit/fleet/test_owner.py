@@ -12,7 +12,7 @@ from fleet_world import GIB, world
 from hostler.config.settings import LimitSettings
 from hostler.errors import Draining, EngineLost, LoadFailed, ModelError, RequestCancelled
 from hostler.events import InstanceChanged, LeaseEnded, LeaseGranted, LoadProgress, Swap
-from hostler.fleet.measurements import Measurements
+from hostler.fleet.learning.measurements import Measurements
 
 pytestmark = pytest.mark.anyio
 

@@ -10,11 +10,11 @@ from fleet_world import GIB, World, world
 
 from hostler.engines.protocol import Buffer
 from hostler.events import PlacementMeasured, SlowerThanPredicted
-from hostler.fleet.experience import Experience
-from hostler.fleet.ladder import NONE as NONE_CHANGED
+from hostler.fleet.learning.experience import Experience
+from hostler.fleet.learning.pace import Condition
 from hostler.fleet.leases import HeldLease
-from hostler.fleet.pace import Condition
 from hostler.fleet.protocol import Timing
+from hostler.fleet.recovery.ladder import NONE as NONE_CHANGED
 from hostler.placement.corrections import NONE
 from hostler.testing.specs import SHAPE
 

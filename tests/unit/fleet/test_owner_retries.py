@@ -9,7 +9,7 @@ from fleet_world import GIB, World, ran_out, world
 
 from hostler.errors import EngineLost, LoadFailed, NeverFits, OutOfMemory, Shortage
 from hostler.events import InstanceChanged, LoadRetried
-from hostler.fleet.experience import Experience
+from hostler.fleet.learning.experience import Experience
 
 pytestmark = pytest.mark.anyio
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from hostler.fleet.conditions import conditions
+from hostler.fleet.learning.conditions import conditions
+from hostler.fleet.learning.pace import Circumstances, Condition, Pace, likely_cause
 from hostler.fleet.memory import DeviceReading
-from hostler.fleet.pace import Circumstances, Condition, Pace, likely_cause
 from hostler.fleet.protocol import Timing
 from hostler.placement.bytes import Classes
 from hostler.placement.layout import whole

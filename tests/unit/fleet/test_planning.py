@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from hostler.config.settings import EngineSettings, Profile
 from hostler.engines.builds import Build
 from hostler.errors import ConfigError, NeverFits
-from hostler.fleet.ladder import NONE, Changes
-from hostler.fleet.planning import RIPPLE, Asked, Planning, Resident, World, less
+from hostler.fleet.profiles.planning import RIPPLE, Asked, Planning, Resident, World, less
+from hostler.fleet.recovery.ladder import NONE, Changes
 from hostler.hardware import machines
 from hostler.hardware.facts import Machine
 from hostler.models.facts import Model

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hostler.fleet.remembered import LARGEST_FILE, Remembered
+from hostler.fleet.learning.remembered import LARGEST_FILE, Remembered
 
 
 def _table(file: Path, kept: int = 3) -> Remembered[int]:

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from hostler.engines.protocol import Buffer
 from hostler.events import Sizes
-from hostler.fleet.reported import Reported, device_id
-from hostler.fleet.residuals import Residuals
+from hostler.fleet.learning.reported import Reported, device_id
+from hostler.fleet.learning.residuals import Residuals
 from hostler.hardware.facts import Kind
 from hostler.placement.bytes import Classes
 from hostler.placement.corrections import NONE, Learnt

@@ -17,8 +17,8 @@ from hostler.errors import (
     OutOfMemory,
     QueueFull,
 )
-from hostler.fleet import messages as m
-from hostler.fleet.scheduler import next_wake, step
+from hostler.fleet.scheduling import messages as m
+from hostler.fleet.scheduling.scheduler import next_wake, step
 
 GIB = 2**30
 RULES = m.Rules(queue=4, starvation_s=30.0, load_tries=3, backoff_s=2.0)

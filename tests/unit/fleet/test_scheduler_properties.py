@@ -8,8 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from hostler.engines.state import Ready, Starting, Stopping
 from hostler.errors import EngineLost, LoadFailed
-from hostler.fleet import messages as m
-from hostler.fleet.scheduler import next_wake, step
+from hostler.fleet.scheduling import messages as m
+from hostler.fleet.scheduling.scheduler import next_wake, step
 
 NEEDS = {"a": 3, "b": 4, "c": 6, "d": 9, "huge": 11}
 BUDGET = 10

@@ -7,8 +7,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from hostler.engines.efficiencies import keep, learnt
+from hostler.fleet.learning.teaching import Teaching
 from hostler.fleet.protocol import Timing
-from hostler.fleet.teaching import Teaching
 from hostler.placement.efficiency import PRIORS, Fitted, key_of
 from hostler.testing.specs import MACHINE, SHAPE, SPEC
 

@@ -14,7 +14,7 @@ from documents import ROOT, SOURCE, code_in, fences, pages, rows, section, text,
 from hostler.cli.reference import commands
 from hostler.config.load import parse
 from hostler.engines import state
-from hostler.fleet import scheduler
+from hostler.fleet.scheduling import scheduler
 from hostler.testing.fake_engine.switches import Switches
 
 ARCHITECTURE = "docs/developer/index.md"

@@ -1,0 +1,32 @@
+"""All that earlier loads taught, in the state folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hostler.fleet.learning.measurements import Measurements
+from hostler.fleet.learning.residuals import Residuals
+from hostler.fleet.recovery.retries import Retries
+
+
+class Experience:
+    """What was measured of loads, how their bytes compared with the plan, and which ran out of memory.
+
+    A file that is broken is as one that is missing: estimates begin anew.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.measurements = Measurements(folder / "measurements.json")
+        self.residuals = Residuals(folder / "residuals.json")
+        self.retries = Retries(folder / "ladders.json")
+
+    def save(self) -> None:
+        """Write everything. Blocking; raises the last OSError after having tried every file."""
+        failed: OSError | None = None
+        for table in (self.measurements, self.residuals, self.retries):
+            try:
+                table.save()
+            except OSError as error:
+                failed = error
+        if failed is not None:
+            raise failed

@@ -1,0 +1,275 @@
+"""What the fleet's owner is told, what it decides, and the state in between: frozen data only.
+
+Times are seconds of the monotonic clock; sizes are bytes per device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from hostler.engines.state import Failure, InstanceState
+from hostler.errors import HostlerError
+
+
+class Want(msgspec.Struct, frozen=True, kw_only=True):
+    """What it takes to run a profile: found by preparing it, before anything is evicted for it.
+
+    Idle residents leave the devices in ``clears`` before the load, whether there is room or not. ``made`` is when it
+    was prepared: what was found then may place it where there is no room any more.
+    """
+
+    key: str
+    need: Mapping[str, int]
+    slots: int
+    pin: bool
+    ttl_s: float | None
+    clears: tuple[str, ...] = ()
+    made: float = 0.0
+
+
+class Instance(msgspec.Struct, frozen=True, kw_only=True):
+    """One engine process as the scheduler sees it.
+
+    ``holds`` is the predicted need until the process is ready, then what it was measured to hold.
+    ``closed_for`` names a starving profile that waits for this instance's room: no new leases meanwhile.
+    ``served`` counts ended leases since the load.
+    """
+
+    id: str
+    profile: str
+    key: str
+    state: InstanceState
+    holds: Mapping[str, int]
+    slots: int
+    pin: bool
+    ttl_s: float | None
+    leases: int = 0
+    served: int = 0
+    last_used: float = 0.0
+    closed_for: str | None = None
+
+
+class Waiter(msgspec.Struct, frozen=True, kw_only=True):
+    """A request, or an operator's load (``lease`` False), that waits for a profile.
+
+    ``urgent`` waiters do not wait for the starvation bound.
+    """
+
+    ticket: int
+    profile: str
+    since: float
+    lease: bool = True
+    urgent: bool = False
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the scheduler knows. ``wants`` and ``preparing`` are by profile."""
+
+    instances: Mapping[str, Instance] = msgspec.field(default_factory=dict)
+    waiting: tuple[Waiter, ...] = ()
+    failures: Mapping[str, Failure] = msgspec.field(default_factory=dict)
+    wants: Mapping[str, Want] = msgspec.field(default_factory=dict)
+    preparing: frozenset[str] = frozenset()
+    load_s: Mapping[str, float] = msgspec.field(default_factory=dict)
+    next_instance: int = 1
+    draining: bool = False
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits the scheduler keeps."""
+
+    queue: int
+    starvation_s: float
+    load_tries: int
+    backoff_s: float
+
+
+class Situation(msgspec.Struct, frozen=True, kw_only=True):
+    """What is outside the state: the time, and what all engines together may hold per device.
+
+    Idle instances have to leave when engines hold more than that and ``slack``.
+    """
+
+    now: float
+    budget: Mapping[str, int]
+    rules: Rules
+    slack: Mapping[str, int] = {}
+
+
+# --- told ---------------------------------------------------------------------------------------------
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """A new waiter. ``forgive`` clears the profile's failure first."""
+
+    waiter: Waiter
+    forgive: bool = False
+
+
+class Leave(msgspec.Struct, frozen=True):
+    """The waiter is gone."""
+
+    ticket: int
+
+
+class Release(msgspec.Struct, frozen=True):
+    """A lease ended. ``healthy``: the engine answered to its last byte."""
+
+    instance: str
+    healthy: bool
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """The profile can be loaded as ``want`` says."""
+
+    profile: str
+    want: Want
+
+
+class PrepareFailed(msgspec.Struct, frozen=True):
+    """The profile cannot be loaded: missing or broken model, flag conflict, no build."""
+
+    profile: str
+    error: HostlerError
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """The instance is ready and holds ``holds``."""
+
+    instance: str
+    holds: Mapping[str, int]
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """The instance was seen to hold ``holds``."""
+
+    instance: str
+    holds: Mapping[str, int]
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """The process is reaped and its memory returned. ``error`` is None when it was stopped.
+
+    ``again``: its load is tried once more in another way, and did not fail yet.
+    """
+
+    instance: str
+    error: HostlerError | None
+    again: bool = False
+
+
+class Unload(msgspec.Struct, frozen=True):
+    """Drain the profile's instance; ``now`` stops it without waiting for its leases."""
+
+    profile: str
+    now: bool
+    reason: str
+
+
+class UnloadOthers(msgspec.Struct, frozen=True):
+    """Drain every unpinned instance of other profiles."""
+
+    profile: str
+    reason: str
+
+
+class Retire(msgspec.Struct, frozen=True):
+    """Drain this instance (a stuck slot, say); a later request starts a new one."""
+
+    instance: str
+    reason: str
+
+
+class Configured(msgspec.Struct, frozen=True):
+    """The configuration changed: key, pin and TTL by profile, for those that exist now."""
+
+    profiles: Mapping[str, tuple[str, bool, float | None]]
+
+
+class Drain(msgspec.Struct, frozen=True):
+    """Take no new work."""
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """Time has passed, or the budget changed."""
+
+
+Message = (
+    Ask
+    | Leave
+    | Release
+    | Prepared
+    | PrepareFailed
+    | Loaded
+    | Measured
+    | Gone
+    | Unload
+    | UnloadOthers
+    | Retire
+    | Configured
+    | Drain
+    | Tick
+)
+
+
+# --- decided ------------------------------------------------------------------------------------------
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """The waiter has the instance."""
+
+    ticket: int
+    instance: str
+
+
+class Refuse(msgspec.Struct, frozen=True):
+    """The waiter gets ``error``."""
+
+    ticket: int
+    error: HostlerError
+
+
+class Prepare(msgspec.Struct, frozen=True):
+    """Find out what the profile needs, and every error that can be found without starting it."""
+
+    profile: str
+
+
+class Start(msgspec.Struct, frozen=True):
+    """Start an engine for the profile."""
+
+    instance: str
+    profile: str
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """End the instance's process."""
+
+    instance: str
+    reason: str
+
+
+class Close(msgspec.Struct, frozen=True):
+    """The instance drains: shown, nothing to do."""
+
+    instance: str
+    reason: str
+
+
+class Evict(msgspec.Struct, frozen=True):
+    """Tell that ``victims`` (profiles) leave for ``profile``; their Stop effects follow."""
+
+    profile: str
+    victims: tuple[str, ...]
+
+
+class Fail(msgspec.Struct, frozen=True):
+    """Tell that the profile failed."""
+
+    profile: str
+    error: HostlerError
+
+
+Effect = Grant | Refuse | Prepare | Start | Stop | Close | Evict | Fail

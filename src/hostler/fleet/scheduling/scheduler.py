@@ -1,0 +1,192 @@
+"""Who gets which instance, and when: pure.
+
+:func:`step` takes the state, one message and the situation, and returns the new state with what is to be done.
+It reads no clock, does no I/O and does not log, so every rule below is a property with a test:
+
+1. A busy instance is never stopped to make room.
+2. A load in flight is joined, never duplicated: one live instance per profile.
+3. Requests for a resident profile go first, until another has waited for its starvation bound (the larger of
+   ``starvation_s`` and three measured loads); then the instances whose room it needs take no new leases.
+4. A waiter who left never causes a load, and nothing is evicted before the load has been prepared (header read,
+   flags checked, build found).
+5. An instance that was just loaded answers at least one request before it may be evicted.
+6. Nothing above the budget is ever started; what can never fit is refused with the numbers.
+7. Failures pause a profile (:func:`hostler.engines.state.after_failure`); a load that fails refuses its waiters. One
+   that ran out of memory and is tried again in another way (:mod:`hostler.fleet.recovery.ladder`) has not failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from hostler.engines.state import Ready, Starting, Stopping
+from hostler.errors import Conflict, HostlerError, NeverFits, QueueFull
+from hostler.errors import Draining as GatewayDraining
+from hostler.fleet.scheduling import messages as m
+from hostler.fleet.scheduling.decisions import Decisions
+from hostler.fleet.scheduling.turn import again, expiry, is_open, live, starvation, without
+
+__all__ = ["live", "next_wake", "step"]
+
+
+def step(state: m.State, message: m.Message, at: m.Situation) -> tuple[m.State, list[m.Effect]]:
+    """The state after ``message``, and the effects in the order in which they are to be carried out."""
+    turn = _Turn(state, at)
+    turn.take(message)
+    turn.advance()
+    return turn.state, turn.effects
+
+
+def next_wake(state: m.State, rules: m.Rules, after: float) -> float | None:
+    """When a Tick is needed next if nothing else happens; None when never.
+
+    ``after`` is the time of the last step: what was due by then has been seen to, and if it is still due it
+    waits for something else than time.
+    """
+    times = [expiry(i) for i in state.instances.values()]
+    blocked = {w.profile for w in state.waiting}
+    times += [f.until for profile, f in state.failures.items() if profile in blocked]
+    times += [w.since + starvation(state, w.profile, rules) for w in state.waiting]
+    return min((t for t in times if t is not None and t > after), default=None)
+
+
+class _Turn(Decisions):
+    """Takes messages; decisions follow."""
+
+    def take(self, message: m.Message) -> None:
+        """Apply what happened; decisions follow in :meth:`advance`."""
+        _HANDLERS[type(message)](self, message)
+
+    def _ask(self, message: m.Ask) -> None:
+        waiter = message.waiter
+        if message.forgive:
+            self.state = replace(self.state, failures=without(self.state.failures, waiter.profile))
+        if refusal := self._refusal(waiter):
+            self.effects.append(m.Refuse(waiter.ticket, refusal))
+            return
+        self.state = replace(self.state, waiting=(*self.state.waiting, waiter))
+
+    def _refusal(self, waiter: m.Waiter) -> HostlerError | None:
+        if self.state.draining:
+            return GatewayDraining("The gateway is stopping.")
+        if failure := self._failing(waiter.profile):
+            return again(failure, self.at.now)
+        if waiter.lease and len(self.state.waiting) >= self.at.rules.queue and not self._grantable(waiter):
+            patience = self.state.load_s.get(waiter.profile, 5.0)
+            return QueueFull(f"{len(self.state.waiting)} requests already wait.", retry_after_s=max(1.0, patience))
+        return None
+
+    def _grantable(self, waiter: m.Waiter) -> bool:
+        instance = live(self.state, waiter.profile)
+        return instance is not None and is_open(instance) and instance.leases < instance.slots
+
+    def _leave(self, message: m.Leave) -> None:
+        self.state = replace(self.state, waiting=tuple(w for w in self.state.waiting if w.ticket != message.ticket))
+        for profile in self.state.wants.keys() - {w.profile for w in self.state.waiting}:
+            self._forget(profile)
+
+    def _release(self, message: m.Release) -> None:
+        instance = self.state.instances.get(message.instance)
+        if instance is None:
+            return
+        served = instance.served + 1
+        self._put(replace(instance, leases=instance.leases - 1, served=served, last_used=self.at.now))
+        if message.healthy and instance.profile in self.state.failures:
+            self.state = replace(self.state, failures=without(self.state.failures, instance.profile))
+
+    def _prepared(self, message: m.Prepared) -> None:
+        self.state = replace(self.state, preparing=self.state.preparing - {message.profile})
+        if any(w.profile == message.profile for w in self.state.waiting):
+            want = replace(message.want, made=self.at.now)
+            self.state = replace(self.state, wants={**self.state.wants, message.profile: want})
+
+    def _prepare_failed(self, message: m.PrepareFailed) -> None:
+        self.state = replace(self.state, preparing=self.state.preparing - {message.profile})
+        if isinstance(message.error, NeverFits):  # no failure: the next request may find more room
+            self._refuse_all(message.profile, message.error)
+        else:
+            self._fail(message.profile, message.error, loading=True)
+
+    def _loaded(self, message: m.Loaded) -> None:
+        instance = self.state.instances.get(message.instance)
+        if instance is None or not isinstance(instance.state, Starting):
+            return
+        took = self.at.now - instance.state.since
+        self._put(replace(instance, state=Ready(self.at.now, took), holds=message.holds, last_used=self.at.now))
+        self.state = replace(self.state, load_s={**self.state.load_s, instance.profile: took})
+
+    def _measured(self, message: m.Measured) -> None:
+        if instance := self.state.instances.get(message.instance):
+            self._put(replace(instance, holds=message.holds))
+            self._relieve()
+
+    def _gone(self, message: m.Gone) -> None:
+        instance = self.state.instances.get(message.instance)
+        if instance is None:
+            return
+        self.state = replace(self.state, instances=without(self.state.instances, instance.id))
+        loading = isinstance(instance.state, Starting)
+        if message.error is None or isinstance(instance.state, Stopping) or (loading and message.again):
+            return
+        self._fail(instance.profile, message.error, loading=loading)
+
+    def _unload(self, message: m.Unload) -> None:
+        for instance in self._of(message.profile):
+            starting = isinstance(instance.state, Starting)
+            if message.now or starting:
+                self._stop(instance, message.reason)
+            else:
+                self._drain_instance(instance, message.reason)
+            if starting:
+                self._refuse_loads(message.profile)
+
+    def _refuse_loads(self, profile: str) -> None:
+        error = Conflict(f"Loading {profile!r} was ended by an unload.")
+        self._refuse_where(lambda w: w.profile == profile and not w.lease, error)
+
+    def _unload_others(self, message: m.UnloadOthers) -> None:
+        for instance in list(self.state.instances.values()):
+            if instance.profile != message.profile and not instance.pin:
+                self._drain_instance(instance, message.reason)
+
+    def _retire(self, message: m.Retire) -> None:
+        if instance := self.state.instances.get(message.instance):
+            self._drain_instance(instance, message.reason)
+
+    def _configured(self, message: m.Configured) -> None:
+        for instance in list(self.state.instances.values()):
+            now = message.profiles.get(instance.profile)
+            if now is None:
+                self._drain_instance(instance, "its profile was removed")
+            elif now[0] != instance.key:
+                self._drain_instance(instance, "its settings changed")
+            else:
+                self._put(replace(instance, pin=now[1], ttl_s=now[2]))
+        # A want is as old as the configuration it was made from, and a failure may be mended.
+        self.state = replace(self.state, wants={}, failures={})
+
+    def _drain(self, _: m.Drain) -> None:
+        self.state = replace(self.state, draining=True)
+
+    def _tick(self, _: m.Tick) -> None:
+        self._relieve()
+
+
+_HANDLERS: dict[type, Callable[..., None]] = {
+    m.Ask: _Turn._ask,
+    m.Leave: _Turn._leave,
+    m.Release: _Turn._release,
+    m.Prepared: _Turn._prepared,
+    m.PrepareFailed: _Turn._prepare_failed,
+    m.Loaded: _Turn._loaded,
+    m.Measured: _Turn._measured,
+    m.Gone: _Turn._gone,
+    m.Unload: _Turn._unload,
+    m.UnloadOthers: _Turn._unload_others,
+    m.Retire: _Turn._retire,
+    m.Configured: _Turn._configured,
+    m.Drain: _Turn._drain,
+    m.Tick: _Turn._tick,
+}

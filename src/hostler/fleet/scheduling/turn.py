@@ -1,0 +1,130 @@
+"""A scheduler's step in the making: the state so far, the effects so far, and the small moves both grow by.
+
+Pure. What the moves are for is decided in :mod:`hostler.fleet.scheduling.decisions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from hostler.engines.state import Draining, Failure, Ready, Starting, Stopping, after_failure
+from hostler.errors import HostlerError
+from hostler.fleet.scheduling import messages as m
+
+V = TypeVar("V")
+
+
+class Moves:
+    """The state so far and the effects so far."""
+
+    def __init__(self, state: m.State, at: m.Situation) -> None:
+        self.state = state
+        self.at = at
+        self.effects: list[m.Effect] = []
+
+    def _put(self, instance: m.Instance) -> None:
+        self.state = replace(self.state, instances={**self.state.instances, instance.id: instance})
+
+    def _of(self, profile: str) -> list[m.Instance]:
+        return [i for i in self.state.instances.values() if i.profile == profile]
+
+    def _stop(self, instance: m.Instance, reason: str) -> None:
+        if not isinstance(instance.state, Stopping):
+            self._put(replace(instance, state=Stopping(self.at.now, reason)))
+            self.effects.append(m.Stop(instance.id, reason))
+
+    def _drain_instance(self, instance: m.Instance, reason: str) -> None:
+        if isinstance(instance.state, Starting):
+            self._stop(instance, reason)
+        elif isinstance(instance.state, Ready):
+            self._put(replace(instance, state=Draining(self.at.now, reason)))
+            self.effects.append(m.Close(instance.id, reason))
+
+    def _failing(self, profile: str) -> Failure | None:
+        """The failure that still refuses requests."""
+        failure = self.state.failures.get(profile)
+        if failure is None or (failure.until is not None and self.at.now >= failure.until):
+            return None
+        return failure
+
+    def _fail(self, profile: str, error: HostlerError, *, loading: bool) -> None:
+        rules = self.at.rules
+        failure = after_failure(
+            self.state.failures.get(profile),
+            error,
+            self.at.now,
+            tries=rules.load_tries,
+            backoff_s=rules.backoff_s,
+            loading=loading,
+        )
+        self.state = replace(self.state, failures={**self.state.failures, profile: failure})
+        self.effects.append(m.Fail(profile, error))
+        if loading:
+            self._refuse_all(profile, error)
+
+    def _refuse_all(self, profile: str, error: HostlerError) -> None:
+        self._refuse_where(lambda w: w.profile == profile, error)
+
+    def _refuse_where(self, chosen: Callable[[m.Waiter], bool], error: HostlerError) -> None:
+        refused = [w for w in self.state.waiting if chosen(w)]
+        self.effects.extend(m.Refuse(w.ticket, error) for w in refused)
+        self.state = replace(self.state, waiting=tuple(w for w in self.state.waiting if not chosen(w)))
+
+
+def live(state: m.State, profile: str) -> m.Instance | None:
+    """The profile's instance that is starting or ready."""
+    for instance in state.instances.values():
+        if instance.profile == profile and isinstance(instance.state, (Starting, Ready)):
+            return instance
+    return None
+
+
+def expiry(instance: m.Instance) -> float | None:
+    """When its TTL ends; None while it is busy, pinned or without one."""
+    if instance.ttl_s is None or instance.pin or instance.leases or not isinstance(instance.state, Ready):
+        return None
+    return max(instance.last_used, instance.state.since) + instance.ttl_s
+
+
+def starvation(state: m.State, profile: str, rules: m.Rules) -> float:
+    return max(rules.starvation_s, 3 * state.load_s.get(profile, 0.0))
+
+
+def again(failure: Failure, now: float) -> HostlerError:
+    """The failure's error, told again to somebody who asks during the pause."""
+    error = type(failure.error)(failure.error.message, hint=failure.error.hint)
+    error.retry_after_s = None if failure.until is None else max(1.0, failure.until - now)
+    return error
+
+
+def is_open(instance: m.Instance) -> bool:
+    """Takes new leases: ready, and not closed for a starving profile unless it has yet to answer anything."""
+    return isinstance(instance.state, Ready) and (instance.closed_for is None or not instance.served)
+
+
+def idle(instance: m.Instance) -> bool:
+    """Nobody uses it and it may leave."""
+    return not instance.pin and not instance.leases and isinstance(instance.state, Ready)
+
+
+def stays(instance: m.Instance) -> bool:
+    return isinstance(instance.state, (Starting, Ready))
+
+
+def without(table: Mapping[str, V], key: str) -> dict[str, V]:
+    return {k: v for k, v in table.items() if k != key}
+
+
+def total(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in parts:
+        for device, size in part.items():
+            total[device] = total.get(device, 0) + size
+    return total
+
+
+def less(budget: Mapping[str, int], used: Mapping[str, int]) -> dict[str, int]:
+    return {device: size - used.get(device, 0) for device, size in budget.items()}
