@@ -23,7 +23,9 @@ def _header(board: Board, now: float, width: int) -> Text:
         return line.append(hint) if line.cell_len + len(hint) <= width else line
     if board.snapshot is None:
         return Text(f"connecting to {board.url}", style=DIM)
-    return _known(board.snapshot, board.url)
+    line = _known(board.snapshot, board.url)
+    default = f"  default {board.snapshot.status.default}" if board.snapshot.status.default else ""
+    return line.append(default, style=DIM) if line.cell_len + len(default) <= width else line
 
 
 def _known(snapshot: Snapshot, url: str) -> Text:
@@ -35,7 +37,4 @@ def _known(snapshot: Snapshot, url: str) -> Text:
     if status.config_error:
         line.append(f"  config: {status.config_error}", style=BAD)
     line.append(f"  {status.running} running", style="" if status.running else DIM)
-    line.append(f"  {status.queued} waiting", style=WARN if status.queued else DIM)
-    if status.default:
-        line.append(f"  default {status.default}", style=DIM)
-    return line
+    return line.append(f"  {status.queued} waiting", style=WARN if status.queued else DIM)
