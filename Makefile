@@ -50,6 +50,7 @@ bench-hangup: $(VENV)/.dev ## Measure what a client that hangs up costs the next
 
 bench-placement: $(VENV)/.dev ## Compare predicted bytes and speed with what the engine says and does
 	$(BIN)/python -m hostler.bench.placement_bytes
+	$(BIN)/python -m hostler.bench.placement_plans
 	$(BIN)/python -m hostler.bench.placement_speed
 
 clean: ## Remove the environment and caches; models and state stay

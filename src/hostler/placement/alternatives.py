@@ -111,7 +111,9 @@ def _other_quantisation(shape: ModelShape, wish: Wish, site: Site, made: Plan) -
     names = list(BITS)
     at = names.index(shape.quantisation)
     fixed = replace(wish, context=made.run.context)
-    for name in names[at + 1 :]:
+    # Below four bits answers get worse visibly: told only where the model does not fit otherwise.
+    coarser = [name for name in names[at + 1 :] if spills(made) or BITS[name] >= BITS["Q4_K_M"]]
+    for name in coarser:
         other = _try(as_quantised(shape, name), fixed, site)
         if other is not None and _decode(other) >= WORTH_QUANT * _decode(made):
             yield _compared(name, made, other, {})
