@@ -20,6 +20,8 @@ from hostler.hardware import apple, known
 from hostler.hardware.facts import HOST, Cpu, Device, Figure, Kind, Machine, NumaNode, PcieLink, Price, RateType
 
 _LARGEST_FILE = 2**20
+_LARGEST_RATE = 1e9  # far beyond any device, in the units of the file; finite, so that figures stay numbers
+_LARGEST_CLOCK = 100.0
 
 
 class _Size(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,20 +128,40 @@ def _problem(described: _Described) -> str:
     kinds = [device.kind for device in described.devices]
     if kinds.count(HOST) != 1:
         return 'a machine has exactly one device of kind "host"'
-    for device in described.devices:
-        if device.memory.value == 0:
-            return f"the memory of {device.name or device.kind} must be more than 0"
-        if device.held is not None and device.held.value > device.memory.value:
-            return f"{device.name or device.kind} cannot hold more than its memory"
-        if device.limit is not None and not 0 < device.limit.value <= device.memory.value:
-            return f"the limit of {device.name or device.kind} is within its memory"
-        figures = (device.bandwidth_gb_s, device.f32_tflops, device.f16_tflops, device.int8_tops)
-        if any(figure is not None and not 0 < figure.value < 1e9 for figure in figures):
-            return f"bandwidth and rates of {device.name or device.kind} must be more than 0"
+    shown = (
+        described.name,
+        described.description,
+        *(text for each in described.devices for text in (each.name, each.id)),
+    )
+    if not described.name.strip() or not all(text.isprintable() for text in shown):
+        return "a machine has a name, and its texts are one printable line each"
+    if described.disk_gb_s is not None and not 0 < described.disk_gb_s.value < _LARGEST_RATE:
+        return "disk_gb_s must be more than 0"
+    if described.price is not None and not 0 <= described.price.amount < _LARGEST_RATE:
+        return "a price is 0 or more"
     ids = [_identity(device, number) for number, device in enumerate(_gpus_first(described))]
     if len(set(ids)) != len(ids):
         return "two devices have the same id"
-    return _problem_of_cpu(described.cpu)
+    problems = (*map(_problem_of_device, described.devices), _problem_of_cpu(described.cpu))
+    return next(filter(None, problems), "")
+
+
+def _problem_of_device(device: _DescribedDevice) -> str:
+    name = device.name or device.kind
+    if device.memory.value == 0:
+        return f"the memory of {name} must be more than 0"
+    if device.held is not None and device.held.value > device.memory.value:
+        return f"{name} cannot hold more than its memory"
+    if device.limit is not None and not 0 < device.limit.value <= device.memory.value:
+        return f"the limit of {name} is within its memory"
+    figures = (device.bandwidth_gb_s, device.f32_tflops, device.f16_tflops, device.int8_tops)
+    if any(figure is not None and not 0 < figure.value < _LARGEST_RATE for figure in figures):
+        return f"bandwidth and rates of {name} must be more than 0"
+    if device.pcie is not None and not (0 < device.pcie.generation < 10 and 0 < device.pcie.width <= 32):
+        return f"PCIe of {name} has a generation from 1 to 9, and 1 to 32 lanes"
+    if device.cores is not None and device.cores < 1:
+        return f"{name} has at least one core"
+    return ""
 
 
 def _problem_of_cpu(cpu: _DescribedCpu) -> str:
@@ -149,6 +171,8 @@ def _problem_of_cpu(cpu: _DescribedCpu) -> str:
         return "a processor has at least one thread"
     if not 0 <= cpu.efficiency_cores < cpu.cores:
         return "at least one core is no efficiency core"
+    if cpu.clock_ghz is not None and not 0 < cpu.clock_ghz.value < _LARGEST_CLOCK:
+        return "clock_ghz must be more than 0, and is in GHz"
     return ""
 
 

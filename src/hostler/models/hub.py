@@ -73,7 +73,10 @@ def _client() -> ModuleType:
 
 
 def _by_address(text: str) -> Reference | None:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:  # half an IPv6 address
+        raise InvalidRequest(f"The address leads nowhere: {error}.", hint="Correct the address.") from None
     own = {urlsplit(_client().constants.ENDPOINT).netloc, "huggingface.co", "hf.co"}
     if parts.netloc not in own:
         return None

@@ -10,7 +10,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 import anyio
 import msgspec
@@ -109,7 +109,7 @@ def _file_size(header: Header) -> int:
 def _parts(url: str) -> tuple[str, ...]:
     """The addresses of all parts, by the name of one."""
     try:
-        sane(url)
+        urlsplit(sane(url)).port  # noqa: B018 - it is checked when it is asked for
     except ValueError as error:
         raise DownloadFailed(f"The address leads nowhere: {error}.", hint="Correct the address.") from None
     path, mark, query = url.partition("?")
@@ -190,7 +190,9 @@ class _Look:
                 raise DownloadFailed(f"{sane(self._url)} {lost}.", hint=lost.hint) from lost
             return lost.wait_s or 0.0
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
-            raise DownloadFailed(f"{sane(self._url)} leads nowhere: {error}.", hint="Correct the address.") from error
+            raise DownloadFailed(
+                f"{sane(self._url)} leads nowhere: {str(error).rstrip(chr(46))}.", hint="Correct the address."
+            ) from error
         except httpx.HTTPError as error:
             if last:
                 why = str(error) or type(error).__name__

@@ -248,10 +248,19 @@ class _Planner:
             speeds=tuple(speed_of(self._costed(run, depth), found.layout) for depth in depths),
             flags=flags_of(self.shape, run, found.layout, self.site, self.wish),
             env=environment(found.layout, self.site),
-            notes=(*self.shape.guesses, *(notes_of(self.wish.manual) if self.wish.manual else ())),
+            notes=(*self.shape.guesses, *self._beyond(run), *(notes_of(self.wish.manual) if self.wish.manual else ())),
             placement=self.wish.placement,
             shared=tuple(device.id for device in self.site.machine.devices if device.unified),
             request_s=found.seconds,
+        )
+
+    def _beyond(self, run: Run) -> tuple[str, ...]:
+        """That more context than the model was trained for is of no use: the engine cuts each slot to that."""
+        if run.context <= self.shape.context:
+            return ()
+        return (
+            f"Trained for {self.shape.context} tokens: llama.cpp refuses longer requests, so a context of {run.context}"
+            ' only takes room. `context = "max"` takes what can be used.',
         )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from hostler.config.quantities import format_bytes
 from hostler.errors import NeverFits
 from hostler.hardware.facts import Kind
@@ -12,6 +14,8 @@ from hostler.placement.bytes import Classes, bytes_of
 from hostler.placement.layout import HOST, Run, whole
 from hostler.placement.manual import layout_of
 from hostler.placement.wish import Room, Site, Wish
+
+SHORTEST = 256  # tokens; llama.cpp rounds up to so many
 
 
 def refusal(shape: ModelShape, wish: Wish, site: Site, run: Run) -> NeverFits:
@@ -27,7 +31,7 @@ def refusal(shape: ModelShape, wish: Wish, site: Site, run: Run) -> NeverFits:
     told = ", ".join(f"{format_bytes(size)} {name}" for name, size in parts.items() if size)
     return NeverFits(
         f"It needs about {format_bytes(held.total)} ({told}), and there is {_there(rooms)}.",
-        hint=_hint(wish, held.kv, held.total, _most(site, rooms)),
+        hint=_hint(wish, _least(shape, run, site, kinds), _most(site, rooms)),
     )
 
 
@@ -65,9 +69,17 @@ def _most(site: Site, rooms: list[Room]) -> int:
     return sum(room.available for room in rooms if room.device not in shared)
 
 
-def _hint(wish: Wish, cache: int, total: int, most: int) -> str:
-    if total - cache > most:
+def _least(shape: ModelShape, run: Run, site: Site, kinds: Mapping[str, Kind]) -> int:
+    """What it would need with next to no context, which takes scratch memory beside the cache."""
+    short = replace(run, context=min(run.context, SHORTEST), slots=1)
+    return bytes_of(shape, short, whole(shape, HOST), kinds, site.corrections)[HOST].total
+
+
+def _hint(wish: Wish, least: int, most: int) -> str:
+    if least > most:
         return "Take a smaller quantisation or a smaller model; no context is small enough."
-    if not wish.open_cache and wish.cache_k == "f16":
-        return 'Set `kv = "auto"` or a smaller `context`, or `context = "max"` for what fits.'
-    return 'Set a smaller `context`, or `context = "max"` for what fits.'
+    fewer = "fewer `slots`, " if wish.slots > 1 else ""
+    coarser = '`kv = "auto"` or ' if not wish.open_cache and wish.cache_k == "f16" else ""
+    if wish.context == "max":
+        return f'Set {fewer}{coarser}a `context` below {wish.least_context}; "max" takes no less.'
+    return f'Set {fewer}{coarser}a smaller `context`, or `context = "max"` for what fits.'

@@ -210,7 +210,14 @@ async def test_a_server_that_says_nothing(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:1/x.gguf", "ftp://127.0.0.1/x.gguf", "http://[half/x.gguf", "x.gguf"]
+    "url",
+    [
+        "http://127.0.0.1:1/x.gguf",
+        "http://127.0.0.1:99999/x.gguf",
+        "ftp://127.0.0.1/x.gguf",
+        "http://[half/x.gguf",
+        "x.gguf",
+    ],
 )
 async def test_addresses_that_lead_nowhere(url: str) -> None:
     with pytest.raises(DownloadFailed, match=r"cannot be read|leads nowhere"):

@@ -60,6 +60,7 @@ def test_an_address(hub: Hub, home: Path, hostler: Run) -> None:
         ({"html": True}, REPO, "did not answer as a Hugging Face hub"),
         ({}, "nonsense", "No model is called 'nonsense'"),
         ({}, "./org/none", "does not exist"),
+        ({}, "http://[half/x.gguf", "leads nowhere"),
     ],
 )
 def test_what_goes_wrong_is_told(

@@ -100,6 +100,15 @@ def test_a_missing_key_is_named(change: str, said: str) -> None:
         '[[devices]]\nkind = "nvidia"\nid = "host"\nmemory = { value = "1 GiB", source = "s" }',
         '[[devices]]\nkind = "nvidia"\nmemory = { value = 0, source = "s" }',
         'limit = { value = "9 GiB", source = "s" }',
+        'pcie = { generation = 0, width = 16, source = "s" }',
+        'pcie = { generation = 4, width = -4, source = "s" }',
+        "cores = -1",
+        'id = "\\u001b[31m"',
+        'name = "two\\nlines"',
+        '[disk_gb_s]\nvalue = nan\nsource = "s"',
+        '[disk_gb_s]\nvalue = -5\nsource = "s"',
+        '[price]\namount = -1\ncurrency = "USD"\nsource = "s"',
+        '[price]\namount = nan\ncurrency = "USD"\nsource = "s"',
         "= broken",
     ],
 )
@@ -112,6 +121,19 @@ def test_contradictions_are_refused(added: str) -> None:
 def test_a_processor_that_cannot_be(cpu: str) -> None:
     with pytest.raises(ConfigError, match="at least one"):
         machines.parse(SMALLEST.replace("cores = 2", cpu), "mine.toml")
+
+
+@pytest.mark.parametrize("clock", ["nan", "inf", "0", "-1", "2600"])
+def test_a_clock_that_would_make_every_speed_nonsense(clock: str) -> None:
+    cpu = f'cores = 2\nclock_ghz = {{ value = {clock}, source = "s" }}'
+    with pytest.raises(ConfigError, match="clock_ghz"):
+        machines.parse(SMALLEST.replace("cores = 2", cpu), "mine.toml")
+
+
+@pytest.mark.parametrize("name", ["", " ", "\\u001b[31mred"])
+def test_a_name_that_cannot_be_shown(name: str) -> None:
+    with pytest.raises(ConfigError, match="name"):
+        machines.parse(SMALLEST.replace('"x"', f'"{name}"'), "mine.toml")
 
 
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:

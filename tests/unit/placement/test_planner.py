@@ -174,6 +174,27 @@ def test_what_cannot_fit_is_refused_with_numbers() -> None:
     assert "no context is small enough" in hopeless.value.hint
 
 
+def test_a_context_that_is_absurd_is_not_blamed_on_the_model() -> None:
+    # Scratch memory grows with the context too: without the cache alone it would still not have fitted.
+    with pytest.raises(NeverFits) as refused:
+        plan(dense(), wish(dense(), context=10**9), site(machine(gpu(0, 24))))
+    assert "a smaller `context`" in refused.value.hint
+    with pytest.raises(NeverFits) as crowded:
+        plan(dense(), wish(dense(), context=8192, slots=1024), site(machine(gpu(0, 24))))
+    assert "fewer `slots`" in crowded.value.hint
+    with pytest.raises(NeverFits) as narrow:
+        plan(dense(), wish(dense(), context="max", slots=64), site(machine(host_gib=12)))
+    assert "below 8192" in narrow.value.hint
+
+
+def test_more_context_than_the_model_was_trained_for_is_of_no_use() -> None:
+    # A request of 9001 tokens was refused by an engine with 16384, of a model that was trained for 8192.
+    shape = replace(dense(), context=8192)
+    over = plan(shape, wish(shape, context=16384), site(machine(gpu(0, 24))))
+    assert any("Trained for 8192" in note for note in over.notes)
+    assert not plan(shape, wish(shape, context=8192), site(machine(gpu(0, 24)))).notes
+
+
 def test_experts_are_named_by_block() -> None:
     shape, where = mixture(30), site(machine(gpu(0, 12), gpu(1, 8)))
     made = plan(shape, wish(shape, context=8192), where)
