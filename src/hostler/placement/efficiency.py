@@ -5,6 +5,8 @@ different speed that ran the same model give both. All for Llama 2 7B Q4_0 (3.83
 
 - NVIDIA (ggml-org/llama.cpp discussion 15013): RTX 4060 Ti 64, 3060 76, 3090 158, 4090 189, 5090 289; prompts of 512
   tokens 5,000 (3090) and 13,000 (4090), which is 0.9 of the f16 rate with f32 sums.
+  At depth (pull request 17505, 32,768 tokens of Llama 3 8B Q4_0): 98 to 103 one by one on a 4090, 1,450 to 1,470 in
+  prompts of 512 on a 3090; hence the shares of cache and attention.
 - Apple (discussion 4167): M2 22, M1 Pro 36, M2 Max 66, M4 Max 83; prompts 671 (M2 Max) and 886 (M4 Max).
 - AMD (discussion 15021): RX 7900 XTX about 120; prompts about 3,500.
 - Host: measured on two processors of two cores, SmolLM2-135M Q4_1 and Gemma 3 270M Q4_K_M: weights are passed at 0.15
@@ -78,7 +80,7 @@ def key_of(shape: ModelShape) -> str:
 PRIORS: Final = Efficiencies(
     priors={
         "nvidia": Efficiency(
-            decode=0.88, cache=0.7, vector=1.0, attend=0.15, prefill=0.9, attention=0.4, crowd=128.0, launch=35e-6,
+            decode=0.88, cache=0.9, vector=1.0, attend=0.15, prefill=0.9, attention=0.5, crowd=128.0, launch=35e-6,
             error=0.25, prefill_error=0.4, source="prior: published runs of llama.cpp on NVIDIA cards",
         ),
         "amd": Efficiency(

@@ -26,7 +26,7 @@ Phase = Literal["decode", "prefill"]
 LEAST_PROMPT: Final = 64
 LEAST_ANSWER: Final = 8
 #: No interval is narrower: the same run twice differs by that much.
-LEAST_ERROR: Final = 0.05
+LEAST_ERROR: Final = 0.1
 # Of the device that the others are measured with: below it, the time says too little of the device.
 _MOST = 0.7
 # Depths that are nearer than this (of the deeper one, and in tokens) are one.
