@@ -23,9 +23,11 @@ from hostler.config.load import Loaded
 from hostler.config.paths import expand
 from hostler.config.settings import Config, Home
 from hostler.engines.builds import Build, Builds
+from hostler.engines.drivers import Drivers
 from hostler.engines.efficiencies import learnt
 from hostler.engines.installed import FOLDER as BUILDS
 from hostler.engines.llamacpp import LlamaCpp
+from hostler.engines.program import Program
 from hostler.engines.protocol import RunnerSettings
 from hostler.errors import HostlerError
 from hostler.events import Bus, GatewayDraining, GatewayStarted
@@ -68,7 +70,8 @@ class Gateway:
         self.builds = self._builds()
         self.experience = Experience(folders.state)
         self.facts = FactsCache()
-        self.runner = LlamaCpp(_runner_settings(folders, config), self.builds, self.devices.held_by)
+        settings = _runner_settings(folders, config)
+        self.runner = LlamaCpp(settings, self.builds, self.devices.held_by)
         self.catalogue = ProfileCatalogue(
             config,
             self._library,
@@ -79,7 +82,7 @@ class Gateway:
             resident=lambda profile: self.fleet.context(profile),
         )
         self.fleet = FleetOwner(
-            runner=self.runner,
+            runner=Drivers(self.runner, Program(settings, self.devices.held_by)),
             preparer=Preparer(self.catalogue.spec, self.catalogue.wanted, self.catalogue.key, self._probe),
             budget=Budget(config.memory, self.devices.read),
             experience=self.experience,
@@ -148,7 +151,8 @@ class Gateway:
             return None
 
     async def _probe(self, profile: str) -> None:
-        await self.builds.get(self.catalogue.build(profile))
+        if self.catalogue.has_build(profile):
+            await self.builds.get(self.catalogue.build(profile))
 
     def _library(self, config: Config) -> Library:
         roots = [expand(root, os.environ) for root in config.library.roots]

@@ -14,6 +14,7 @@ import msgspec
 
 from hostler.config.layers import Given, Problem, Reading, Source, ask, nearest
 from hostler.config.names import Names
+from hostler.config.programs import wrong_with
 from hostler.config.settings import Config
 from hostler.config.shape import EXTENDS, KeyPath
 from hostler.errors import UnknownProfile
@@ -125,6 +126,8 @@ def contradictions(config: Config) -> Iterable[tuple[KeyPath, str]]:
             yield at, f"{engine.ubatch} is wrong: expected at most `batch`, {engine.batch}"
         if profile.embeddings and profile.task == "rerank":
             yield ("profiles", name, "embeddings"), 'a profile with task = "rerank" gives no embeddings'
+        for path, wrong in wrong_with(profile):
+            yield ("profiles", name, *path), wrong
 
 
 def unknown_references(config: Config, known_names: Iterable[str]) -> list[Reference]:

@@ -57,6 +57,7 @@ _SHOWN = {
     "devices": '["gpu0"]',
     "memory.margin": '{ gpu0 = "512 MiB" }',
     "engine.extra_args": '["--swa-full"]',
+    "engine.memory": '{ host = "4 GiB" }',
     "engine.env": '{ OMP_NUM_THREADS = "4" }',
 }
 _EXAMPLE_HEAD = """\

@@ -146,7 +146,10 @@ class SamplingSettings(Settings, frozen=True, kw_only=True):
 class EngineSettings(Settings, frozen=True, kw_only=True):
     """Which engine runs the profile, and how."""
 
-    kind: Annotated[Literal["llamacpp"], Meta(description="The kind of engine.")] = "llamacpp"
+    kind: Annotated[
+        Literal["llamacpp", "command"],
+        Meta(description="llama.cpp's server (`llamacpp`), or any program that `argv` starts (`command`)."),
+    ] = "llamacpp"
     build: Annotated[
         str | None,
         Meta(description="A build that `hostler engine ls` lists, or a `llama-server`; default: `default_build`."),
@@ -165,6 +168,21 @@ class EngineSettings(Settings, frozen=True, kw_only=True):
         tuple[str, ...], Meta(description="Passed as they are; a conflict with what Hostler sets is an error.")
     ] = ()
     env: Annotated[dict[str, str], Meta(description="Added to the engine's environment.")] = {}
+    argv: Annotated[
+        tuple[str, ...],
+        Meta(description="The program of a `command` and its arguments; `${PORT}` is where it has to listen."),
+    ] = ()
+    stop: Annotated[
+        tuple[str, ...],
+        Meta(description="Run before a `command` is ended, such as `docker stop`; default: it gets SIGTERM."),
+    ] = ()
+    health: Annotated[
+        str, Meta(description="Path that a `command` answers with 2xx when it is ready; `none`: when it listens.")
+    ] = "/health"
+    memory: Annotated[
+        dict[str, Bytes],
+        Meta(description="What a `command` holds per device (`host`, `gpu0`); default: what it was seen to hold."),
+    ] = {}
 
 
 class EnginesSettings(Settings, frozen=True, kw_only=True):

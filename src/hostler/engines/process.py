@@ -11,14 +11,14 @@ import contextlib
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 import anyio
 import anyio.abc
 import msgspec
 
-from hostler.config.settings import LimitSettings
+from hostler.config.settings import LimitSettings, Task
 from hostler.engines.failures import Ending, after_ready, at_load, could_not_bind
 from hostler.engines.group import Descriptor, end, spawn
 from hostler.engines.loglines import Listening, complaint, meaning, without_prompts
@@ -47,7 +47,13 @@ class PortTaken(LoadFailed):
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
-    """A process to run. ``build`` is how messages call the engine; ``key`` never goes into ``argv``."""
+    """A process to run. ``build`` is how messages call the engine; ``key`` never goes into ``argv``.
+
+    ``address`` is for a program that does not say where it
+    listens. ``prove`` makes it work once (tokens/s or None; StillLoading: ask again, EngineLost: it never will),
+    ``proving`` is that stage in words. ``before_end`` is called, shielded, with the pid before the process is ended;
+    what it does must be bounded.
+    """
 
     spec: LoadSpec
     argv: tuple[str, ...]
@@ -58,6 +64,10 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     log: Path
     log_max_bytes: int
     log_keep: int
+    address: Listening | None = None
+    prove: Callable[[Endpoint, Task], Awaitable[float | None]] = work
+    proving: str = "generating a first token"
+    before_end: Callable[[int], Awaitable[None]] | None = None
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -90,6 +100,8 @@ async def run(launch: Launch, records: Records, report: Callable[[Report], None]
             failure = await watch.until_end(status, output)
         finally:
             with anyio.CancelScope(shield=True):
+                if launch.before_end is not None and child.returncode is None:
+                    await launch.before_end(child.pid)
                 gone = await end(child, launch.limits)
             if gone:
                 records.remove(launch.spec.instance)
@@ -132,6 +144,8 @@ class _Watch:
     async def until_end(self, status: socket.socket, output: int) -> EngineError:
         """Wait for the end; the error that says why."""
         refusal: EngineError | None = None
+        if self._launch.address is not None:
+            self._heard(self._launch.address)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._read_output, output)
             tasks.start_soon(self._read_status, status)
@@ -153,7 +167,7 @@ class _Watch:
             with self._loading, anyio.fail_after(self._launch.limits.load_s):
                 await self._listening.wait()
                 endpoint = self._endpoint()
-                self._reached("generating a first token")
+                self._reached(self._launch.proving)
                 speed = await self._first_work(endpoint)
                 self._ready = True
                 self._report(Ready(endpoint=endpoint, tokens_per_s=speed))
@@ -166,7 +180,7 @@ class _Watch:
     async def _first_work(self, endpoint: Endpoint) -> float | None:
         while True:
             try:
-                return await work(endpoint, self._launch.spec.task)
+                return await self._launch.prove(endpoint, self._launch.spec.task)
             except StillLoading:
                 await anyio.sleep(LOADING_POLL_S)
 
@@ -175,8 +189,11 @@ class _Watch:
         return Endpoint(self._address.host, self._address.port, self._launch.key)
 
     def _too_slow(self) -> LoadTimeout:
-        limit = self._launch.limits.load_s
-        return LoadTimeout(f"`{self._launch.spec.profile}` was not ready within {limit} ({self._stage}).")
+        limit, stages = self._launch.limits.load_s, [self._stage]
+        if self._launch.address is not None:
+            stages.append(self._launch.proving)  # its log may have told of other stages meanwhile
+        told = "; ".join(dict.fromkeys(stages))
+        return LoadTimeout(f"`{self._launch.spec.profile}` was not ready within {limit} ({told}).")
 
     async def _unanswered(self, error: EngineLost) -> LoadFailed | None:
         """The process may just be dying, and its death tells more than the broken connection."""

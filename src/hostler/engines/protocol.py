@@ -18,7 +18,8 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     ``context`` is tokens for one request; the engine gets ``context * slots``. ``bytes`` is the predicted
     need per device, ``plan`` how it is placed and sized. ``build`` is what the plan was made for, "" when
-    that is not known; ``rungs`` are what a further try may change after running out of memory.
+    that is not known; ``rungs`` are what a further try may change after running out of memory. Without ``proves`` no
+    work is asked of it to see that it is ready.
     """
 
     instance: str
@@ -34,6 +35,7 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     build: str = ""
     rungs: tuple[Rung, ...] = ()
+    proves: bool = True
 
 
 class Endpoint(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from hostler.config.settings import Home
 from hostler.errors import ConfigError
 
 FILE = Path("hostler.toml")
+COMMAND = '[profiles.a]\nmodel = "m"\n[profiles.a.engine]\nkind = "command"\n'
 
 
 def problems(text: str, environ: dict[str, str] | None = None, flags: dict[str, object] | None = None) -> list[str]:
@@ -51,6 +52,29 @@ def problems(text: str, environ: dict[str, str] | None = None, flags: dict[str, 
         (
             "[limits]\nload_s = 'never'",
             'hostler.toml:2: limits.load_s: "never" is wrong: expected a duration: seconds, or text such as "10m"',
+        ),
+        (
+            COMMAND,
+            "default: profiles.a.engine.argv: it is empty; a `command` needs a program and its arguments, such as "
+            '["vllm", "--port", "${PORT}"]',
+        ),
+        (
+            COMMAND + 'argv = ["serve", "--port", "80"]',
+            "hostler.toml:5: profiles.a.engine.argv: ${PORT} is in none of its arguments, nor in `env`: the program "
+            "cannot know where to listen",
+        ),
+        (
+            COMMAND + 'argv = ["serve", "${PORT}"]\nhealth = "up"',
+            'hostler.toml:6: profiles.a.engine.health: "up" is wrong: expected a path such as "/health", or "none"',
+        ),
+        (
+            COMMAND + 'argv = ["serve", "${PORT}"]\nthreads = 4',
+            "hostler.toml:6: profiles.a.engine.threads: a `command` does not take it: write it into `argv` as its "
+            "program wants it",
+        ),
+        (
+            '[profiles.a]\nmodel = "m"\nengine.argv = ["serve", "${PORT}"]',
+            'hostler.toml:3: profiles.a.engine.argv: only a profile with `kind = "command"` has it',
         ),
         ("[limits]\nload_s = 0", "hostler.toml:2: limits.load_s: 0 would refuse everything; it must be above 0"),
         (

@@ -149,7 +149,8 @@ def values(leaf: Leaf) -> st.SearchStrategy[object]:
         str: st.text(st.characters(codec="utf-8"), min_size=1, max_size=8),
     }[leaf.base]
     if leaf.choices:
-        one = st.sampled_from(leaf.choices)
+        # A `command` is right only with an `argv`.
+        one = st.sampled_from([choice for choice in leaf.choices if choice != "command"])
     return st.just(()) if leaf.many else one
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hostler.clock import SystemClock
+from hostler.config.quantities import Bytes
 from hostler.config.settings import Config, EngineSettings, GatewaySettings, Profile
 from hostler.errors import ConfigError, FlagConflict, ModelError, UnknownProfile
 from hostler.fleet.profiles.catalogue import ProfileCatalogue
@@ -172,3 +173,35 @@ async def test_a_model_that_drafts_is_counted_and_must_be_there(tmp_path: Path) 
     assert spec.plan.bytes["host"].draft > 0
     with pytest.raises(ModelError, match=r"lost\.gguf"):
         shelf.catalogue.spec("broken")
+
+
+def command(**engine: object) -> EngineSettings:
+    return EngineSettings(kind="command", argv=("serve", "${PORT}"), **engine)  # type: ignore[arg-type]
+
+
+async def test_of_a_program_no_header_is_needed(tmp_path: Path) -> None:
+    """`model` is what the program takes it for: the name of something on a hub, or nothing at all."""
+    shelf = Shelf(tmp_path, Config(profiles={"other": Profile(model="org/model", engine=command(), pin=True)}))
+    await shelf.catalogue.refresh()
+    entry = shelf.catalogue.entries()[0]
+    assert (entry.problem, entry.need, entry.task, entry.context) == (None, {}, None, None)
+    spec, want = shelf.catalogue.spec("other")
+    assert str(spec.model.path) == "org/model"
+    assert not spec.proves
+    assert want.pin
+    assert set(want.need.values()) == {0}  # on every device: what it is seen to hold counts from then on
+    assert not shelf.catalogue.has_build("other")
+    with pytest.raises(ModelError, match="nothing to plan"):
+        shelf.catalogue.plan("other")
+
+
+async def test_what_a_program_declares_is_what_it_needs(tmp_path: Path) -> None:
+    engine = command(memory={"host": Bytes(2**30)})
+    shelf = Shelf(tmp_path, Config(profiles={"other": Profile(model="tiny.gguf", engine=engine, task="chat")}))
+    tiny = shelf.put("tiny.gguf")
+    await shelf.catalogue.refresh()
+    assert shelf.catalogue.entries()[0].need == {"host": 2**30}
+    spec, want = shelf.catalogue.spec("other")
+    assert (spec.bytes, want.need, spec.plan.need) == ({"host": 2**30},) * 3
+    assert spec.model.path == tiny
+    assert spec.proves

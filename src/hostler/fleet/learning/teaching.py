@@ -37,6 +37,8 @@ class Teaching:
         """Learn from ``timings`` of ``spec``. Blocking; raises ModelError when the model has gone meanwhile."""
         from hostler.placement.fitting import fit, observe
 
+        if not spec.plan.speeds:
+            return  # nothing was predicted: a program of which nobody knows how it computes
         shape, machine = self._shape(spec.model), self._machine()
         known = learnt(self._cache, machine.fingerprint, spec.build)
         requests = _requests(timings, enough_prompt(spec.plan))

@@ -19,6 +19,7 @@ from hostler.engines.placing import draft_of
 from hostler.engines.protocol import LoadSpec
 from hostler.errors import ConfigError, HostlerError, ModelError, UnknownProfile
 from hostler.fleet.profiles.planning import Alone, Asked, Planning, World, this_machine
+from hostler.fleet.profiles.programs import is_program, need_of, spec_of
 from hostler.fleet.profiles.shelf import Item, view
 from hostler.fleet.protocol import Entry, Served
 from hostler.fleet.recovery.ladder import NONE as UNCHANGED
@@ -161,9 +162,11 @@ class ProfileCatalogue:
         model = None
         try:
             model = self._library(self._view.config).find(profile.model, self._view.scan)
+            if is_program(profile):
+                return _Looked(model)
             return _Looked(model, self._facts.facts(model), self._facts.shape(model), self._draft(profile))
         except HostlerError as error:
-            return _Looked(model, problem=error)
+            return _Looked(model, problem=None if is_program(profile) else error)
 
     def _draft(self, profile: Profile) -> ModelShape | None:
         """The model that drafts for it, if its arguments name one. Raises ModelError."""
@@ -222,7 +225,7 @@ class ProfileCatalogue:
             facts=facts,
             task=profile.task or (task_of(facts) if facts else None),
             context=self._context(name, profile, looked) if known else None,
-            need={} if alone is None else alone.need,
+            need=need_of(profile) if alone is None else alone.need,
             problem=looked.problem,
         )
 
@@ -239,6 +242,8 @@ class ProfileCatalogue:
         looked = self._look(profile)
         if looked.problem is not None:
             raise looked.problem
+        if is_program(profile):
+            return spec_of(name, profile, looked.model, self._planning.rooms())
         asked = self._asked(name, profile, looked)
         if asked is None or looked.facts is None:
             raise ModelError(f"{profile.model} says nothing about itself.")
@@ -278,6 +283,11 @@ class ProfileCatalogue:
         item = self._view.items.get(name)
         if item is None:
             raise UnknownProfile(f"Profile {name!r} was removed.")
+        if is_program(item.profile):
+            raise ModelError(
+                f"Profile {name!r} runs a program of its own: there is nothing to plan.",
+                hint=f"`memory` in [profiles.{name}.engine] declares what it holds.",
+            )
         looked = self._look(item.profile)
         if looked.problem is not None:
             raise looked.problem
@@ -294,6 +304,11 @@ class ProfileCatalogue:
         """The build that a profile names; None for the default one, and when there is no such profile."""
         item = self._view.items.get(name)
         return None if item is None else item.profile.engine.build
+
+    def has_build(self, name: str) -> bool:
+        """Whether one of our builds runs it."""
+        item = self._view.items.get(name)
+        return item is None or not is_program(item.profile)
 
     def key(self, name: str) -> str:
         """The instance key of a profile; empty when there is no such profile."""

@@ -159,6 +159,10 @@ class Planning:
             raise NeverFits(f"Profile {asked.name!r} fits nowhere: {told}", hint=error.hint) from None
         return Load(plan=made, clears=changes.cleared, build=_key(self._world.build(asked.profile.engine.build)))
 
+    def rooms(self) -> Mapping[str, Room]:
+        """The room on each device as if nothing of ours were loaded."""
+        return self._world.rooms(False)
+
     def told(self, asked: Asked) -> PlanReport:
         """How ``asked`` would be loaded now, and what else could be done. Blocking; raises as :meth:`load` does."""
         from hostler.placement.alternatives import alternatives
