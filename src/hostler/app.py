@@ -17,11 +17,11 @@ import anyio
 import anyio.abc
 
 from hostler import __version__, log
-from hostler.accounts.keys import FILE_NAME, Keyring
+from hostler.accounts.keys import FILE_NAME, LOCAL, Keyring
 from hostler.clock import SystemClock
 from hostler.config.load import Loaded
 from hostler.config.paths import expand
-from hostler.config.settings import Config, Home
+from hostler.config.settings import Config, Home, KvSettings
 from hostler.engines.builds import Build, Builds
 from hostler.engines.drivers import Drivers
 from hostler.engines.efficiencies import learnt
@@ -40,6 +40,8 @@ from hostler.fleet.owner import FleetOwner
 from hostler.fleet.preparer import Preparer
 from hostler.fleet.profiles.catalogue import ProfileCatalogue
 from hostler.fleet.profiles.planning import World
+from hostler.fleet.prompts.keeper import Keeper
+from hostler.fleet.prompts.tenants import Tenancy
 from hostler.gateway.front import ASGIApp, Front, FrontParts, LateApp
 from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.openai import Models
@@ -68,7 +70,8 @@ class Gateway:
         self.url = url_of(self._listener)
         self.devices = devices(folders.cache)
         self.builds = self._builds()
-        self.experience = Experience(folders.state)
+        self.prompts = Keeper(folders.state, self._kv, Tenancy(self._tenant, self._only_tenant), self.bus, clock)
+        self.experience = Experience(folders.state, self.prompts)
         self.facts = FactsCache()
         settings = _runner_settings(folders, config)
         self.runner = LlamaCpp(settings, self.builds, self.devices.held_by)
@@ -119,6 +122,16 @@ class Gateway:
             )
         )
         self._server = Server(front, self.inference, self._listener, self.inference.client_limits)
+
+    def _kv(self) -> KvSettings:
+        return self.running_config.config.kv
+
+    def _tenant(self, principal: str) -> str:
+        """Whose saved prompts these are: a key that is made anew with an old name is somebody else."""
+        return next((f"{key.name} {key.sha256[:16]}" for key in self.keys.stored if key.name == principal), principal)
+
+    def _only_tenant(self) -> str | None:
+        return LOCAL.name if self.keys.empty else None
 
     def _builds(self) -> Builds:
         made = self.folders.state / BUILDS
@@ -186,6 +199,7 @@ class Gateway:
         group.start_soon(self.catalogue.refresh)
         group.start_soon(self.running_config.follow, self.catalogue, self.fleet)
         group.start_soon(self.keys.follow)
+        group.start_soon(self.prompts.tend)
         group.start_soon(self.telemetry.run)
         wanted = dict.fromkeys([*self.running_config.config.gateway.preload, *([first] if first else [])])
         for name in wanted:

@@ -215,6 +215,35 @@ class LedgerDropped(Event, frozen=True, kw_only=True, tag="ledger.dropped"):
     reason: str
 
 
+class PromptCache(Event, frozen=True, kw_only=True, tag="prompts.cache"):
+    """Prompts of an instance were ``saved`` before its end, ``restored`` after its start, or ``used`` by a request.
+
+    ``tokens`` and ``bytes`` of all ``slots``; ``seconds`` that it took, or of computing that it spared when used.
+    """
+
+    action: Literal["saved", "restored", "used"]
+    instance: str
+    profile: str
+    slots: int
+    tokens: int
+    bytes: int
+    seconds: float
+
+
+class PromptCacheProblem(Event, frozen=True, kw_only=True, tag="prompts.problem"):
+    """Saved prompts were ``dropped``; or none can be saved now (``unavailable``), or by that engine (``unsupported``)."""
+
+    what: Literal["dropped", "unavailable", "unsupported"]
+    reason: str
+    profile: str = ""
+    files: int = 0
+
+    @property
+    def level(self) -> Literal["warning"]:
+        """How it is logged."""
+        return "warning"
+
+
 class DeviceThrottling(Event, frozen=True, kw_only=True, tag="device.throttling"):
     """A device runs slower than it could, for ``reasons``; or, when not ``active``, it does no longer."""
 
@@ -260,6 +289,8 @@ AnyEvent = (
     | LeaseGranted
     | LeaseEnded
     | LedgerDropped
+    | PromptCache
+    | PromptCacheProblem
     | DeviceThrottling
     | DeviceLost
     | DeviceFound

@@ -110,6 +110,19 @@ class LimitSettings(Settings, frozen=True, kw_only=True):
     )
 
 
+class KvSettings(Settings, frozen=True, kw_only=True):
+    """Prompts that survive their engine: what it computed is saved when it is stopped, and restored."""
+
+    persist: Annotated[bool, Meta(description="Save and restore; when false, what was saved is removed.")] = True
+    budget: Annotated[
+        Bytes | None,
+        Meta(description="Disk space for saved prompts; default: 30 GiB, at most a quarter of what is free."),
+    ] = None
+    age: Annotated[Seconds, Meta(description="Saved prompts that were not used for this long are removed.")] = Seconds(
+        604800
+    )
+
+
 class LogSettings(Settings, frozen=True, kw_only=True):
     """Hostler's own log."""
 
@@ -257,6 +270,7 @@ class Config(Settings, frozen=True, kw_only=True):
     library: LibrarySettings = LibrarySettings()
     engines: EnginesSettings = EnginesSettings()
     limits: LimitSettings = LimitSettings()
+    kv: KvSettings = KvSettings()
     log: LogSettings = LogSettings()
     profiles: dict[str, Profile] = {}
 

@@ -12,6 +12,7 @@ from hostler.fleet.protocol import Abandoned, Standing, Timing
 
 if TYPE_CHECKING:
     from hostler.fleet.owner import FleetOwner
+    from hostler.fleet.prompts.seat import Seat
 
 
 class HeldLease:
@@ -33,6 +34,7 @@ class HeldLease:
         "profile",
         "queue_ms",
         "request",
+        "seat",
     )
 
     def __init__(
@@ -41,6 +43,7 @@ class HeldLease:
         self._fleet = fleet
         self._callback: Callable[[], None] | None = None
         self._lost = False
+        self.seat: Seat | None = None
         self.ended = False
         self.cancelled = False
         self.request = asked.request
@@ -76,6 +79,10 @@ class HeldLease:
     def measured(self, tokens_per_s: float, timing: Timing | None = None) -> None:
         if not self.ended:
             self._fleet.note_speed(self, tokens_per_s, timing)
+
+    def timed(self, timing: Timing) -> None:
+        if not self.ended and self.seat is not None:
+            self.seat.finished(self.principal, timing)
 
     def end(self, status: int, *, abandoned: Abandoned | None = None) -> None:
         if not self.ended:

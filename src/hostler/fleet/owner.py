@@ -67,7 +67,7 @@ class FleetOwner(Shown):
         self._specs: dict[str, LoadSpec] = {}
         around = Around(self._free_on, self._idle_on)
         watch = Watch(eyes or Eyes(), bus, lambda: bool(self._held))
-        yard = Yard(tell=self._tell, around=around, kinds=self._kinds, watch=watch)
+        yard = Yard(self._tell, around, self._kinds, watch, self._waiting_for)
         self._runs = Runs(runner, experience, bus, clock, yard)
         self._preparing = Preparing(runner, experience, bus)
         self.budget = budget
@@ -230,6 +230,7 @@ class FleetOwner(Shown):
             return lease
         self._recent = asked.profile
         self._held[asked.request] = lease
+        lease.seat = run.enter(asked.principal)
         if len(self._held) > 1:
             self._crowded = now
         waited_s = now - asked.since

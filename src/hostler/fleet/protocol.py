@@ -82,6 +82,10 @@ class Lease(Protocol):
         """Tell the generation speed that the engine reported for this request, and all of its timing if it did."""
         ...
 
+    def timed(self, timing: Timing) -> None:
+        """Tell what the engine said of this request, however short it was."""
+        ...
+
     def end(self, status: int, *, abandoned: Abandoned | None = None) -> None:
         """Give the instance back; later calls do nothing.
 

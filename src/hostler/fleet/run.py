@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import anyio
+import anyio.abc
 
 from hostler.clock import Clock
 from hostler.engines.protocol import Endpoint, LoadSpec
 from hostler.fleet.learning.pace import Condition, Pace
 from hostler.fleet.learning.reported import Reported
+from hostler.fleet.prompts.seat import Seat
 from hostler.fleet.recovery.ladder import Changes
 from hostler.fleet.slots import SlotWatch
 
@@ -18,6 +20,7 @@ class Run:
     """As its task keeps it up to date.
 
     ``changes`` is how it differs from what its profile asks, ``before`` how its devices were when it became ready.
+    ``seat`` keeps its prompts, ``tasks`` end with it; it is ``leaving`` while its prompts are saved.
     """
 
     def __init__(self, spec: LoadSpec, key: str, clock: Clock, expected_s: float | None, changes: Changes) -> None:
@@ -33,12 +36,22 @@ class Run:
         self.reported = Reported(spec.plan)
         self.pace = Pace(spec.plan)
         self.before: dict[str, Condition] = {}
+        self.seat: Seat | None = None
+        self.tasks: anyio.abc.TaskGroup | None = None
+        self.leaving = False
+        self.restoring_s = 0.0
         self.stage = "starting"
         self.pid: int | None = None
         self.argv: tuple[str, ...] = ()
         self.endpoint: Endpoint | None = None
         self.load_s: float | None = None
         self.tokens_per_s: float | None = None
+
+    def enter(self, principal: str) -> Seat | None:
+        """A request of that principal gets a lease; what is to be told of its answer."""
+        if self.seat is not None:
+            self.seat.entered(principal)
+        return self.seat
 
     def progress(self, now: float) -> tuple[str, float | None]:
         """The stage, and the fraction estimated from the last measured load (None without one)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import TypeVar
 
 import anyio
@@ -28,6 +29,7 @@ from hostler.events import Bus, EngineMemory, EngineMessage, InstanceChanged, Lo
 from hostler.fleet.learning.experience import Experience
 from hostler.fleet.learning.measurements import Measurement
 from hostler.fleet.learning.watch import Watch
+from hostler.fleet.prompts.seat import Seat
 from hostler.fleet.protocol import Abandoned, Timing
 from hostler.fleet.recovery.retries import Around, retried
 from hostler.fleet.run import Run
@@ -39,13 +41,17 @@ PROGRESS_S = 0.5
 E = TypeVar("E", bound=Exception)
 
 
-class Yard(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs know of the fleet around them: how to tell it something, its devices, their kinds, who watches."""
+class Yard(msgspec.Struct, frozen=True):
+    """What runs know of the fleet around them: how to tell it something, its devices, their kinds, who watches.
+
+    ``waiting`` names the principals who wait for a profile.
+    """
 
     tell: Callable[[m.Message], None]
     around: Around
     kinds: Callable[[], Mapping[str, Kind]]
     watch: Watch
+    waiting: Callable[[str], Collection[str]] = lambda profile: ()
 
 
 class Runs:
@@ -77,14 +83,29 @@ class Runs:
         run = Run(spec, key, self._clock, known.load_s if known else None, self._retries.of(key))
         if known is not None:
             run.tokens_per_s = known.tokens_per_s
+        if self._experience.prompts is not None:
+            run.seat = Seat(self._experience.prompts, self._bus, spec)
         self._runs[spec.instance] = run
         if self.group is None:
             raise RuntimeError("the fleet is not running")
         self.group.start_soon(self._live, run)
 
     def stop(self, instance: str) -> None:
-        """End the instance's task; Gone is told when the process is reaped."""
-        if run := self._runs.get(instance):
+        """End the instance's task, once its prompts are saved; Gone is told when the process is reaped."""
+        run = self._runs.get(instance)
+        if run is None or run.leaving:
+            return
+        if run.seat is not None and run.endpoint is not None and run.tasks is not None and run.seat.worth_saving:
+            run.leaving = True
+            run.tasks.start_soon(self._save_prompts, run, run.seat, run.endpoint)
+        else:
+            run.scope.cancel()
+
+    async def _save_prompts(self, run: Run, seat: Seat, endpoint: Endpoint) -> None:
+        """Bounded by the seat; the run ends whatever becomes of it."""
+        try:
+            await seat.save(endpoint)
+        finally:
             run.scope.cancel()
 
     async def _live(self, run: Run) -> None:
@@ -92,6 +113,7 @@ class Runs:
         try:
             with run.scope:
                 async with anyio.create_task_group() as group:
+                    run.tasks = group
                     group.start_soon(self._show_progress, run)
                     await self._run(run)
                     group.cancel_scope.cancel()
@@ -111,7 +133,7 @@ class Runs:
         raise ended(f"The engine of {run.spec.profile!r} ended by itself.")
 
     def _gone(self, run: Run, error: HostlerError | None) -> None:
-        spec, stopped = run.spec, error is None or run.scope.cancel_called
+        spec, stopped = run.spec, error is None or run.leaving or run.scope.cancel_called
         step = None
         if error is not None and not stopped:
             tried = (spec, run.changes, run.reported)
@@ -145,7 +167,18 @@ class Runs:
             case Complaint(level, text):
                 self._bus.publish(EngineMessage(instance=spec.instance, profile=spec.profile, level=level, text=text))
             case Ready(endpoint, tokens_per_s):
-                self._ready(run, endpoint, tokens_per_s)
+                ready = partial(self._ready, run, endpoint, tokens_per_s)
+                if run.seat is None or run.tasks is None:
+                    ready()
+                else:
+                    run.tasks.start_soon(self._restore_prompts, run, run.seat, endpoint, ready)
+
+    async def _restore_prompts(self, run: Run, seat: Seat, endpoint: Endpoint, ready: Callable[[], None]) -> None:
+        """Before the first lease; bounded by the seat."""
+        began = self._clock.monotonic()
+        await seat.restore(endpoint, run.argv, self._yard.waiting(run.spec.profile))
+        run.restoring_s = self._clock.monotonic() - began
+        ready()
 
     def _compare_splits(self, spec: LoadSpec, found: int) -> None:
         """Every cut costs time: one that was not planned means that something lies where it should not."""
@@ -157,7 +190,7 @@ class Runs:
     def _ready(self, run: Run, endpoint: Endpoint, tokens_per_s: float | None) -> None:
         run.endpoint = endpoint
         run.ready_at = self._clock.monotonic()
-        run.load_s = run.ready_at - run.began
+        run.load_s = run.ready_at - run.began - run.restoring_s
         if run.tokens_per_s is None:
             run.tokens_per_s = tokens_per_s
         held = self._resident(run)

@@ -69,6 +69,11 @@ class Shown:
     def recent(self) -> str | None:
         return self._recent
 
+    def _waiting_for(self, profile: str) -> set[str]:
+        """The principals whose requests wait for that profile."""
+        asked = [ticket.asked for ticket in self._tickets.values()]
+        return {each.principal for each in asked if each.api and each.profile == profile}
+
     # --- for those who decide ---------------------------------------------------------------------------
 
     def look(self) -> dict[str, Room]:

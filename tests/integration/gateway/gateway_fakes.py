@@ -14,7 +14,7 @@ from hostler.clock import SystemClock
 from hostler.config.settings import LimitSettings, Profile, SamplingSettings, Task
 from hostler.engines.protocol import Endpoint
 from hostler.errors import HostlerError, QueueFull, UnknownProfile
-from hostler.fleet.protocol import Abandoned, Entry, Lease, ProfileStanding, Served, Standing, Ticket
+from hostler.fleet.protocol import Abandoned, Entry, Lease, ProfileStanding, Served, Standing, Ticket, Timing
 from hostler.gateway.front import Front, FrontParts, LateApp
 from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.openai import Models
@@ -33,6 +33,7 @@ class FakeLease:
         self.load_ms = 0.0
         self.cancelled = False
         self.ends: list[tuple[int, bool]] = []
+        self.timings: list[Timing] = []
         self._fleet = fleet
         self._callback: Callable[[], None] = lambda: None
 
@@ -40,6 +41,9 @@ class FakeLease:
         self._callback = callback
         if self.cancelled:
             callback()
+
+    def timed(self, timing: Timing) -> None:
+        self.timings.append(timing)
 
     def end(self, status: int, *, abandoned: Abandoned | None = None) -> None:
         self.ends.append((status, abandoned is not None))

@@ -6,16 +6,19 @@ from pathlib import Path
 
 from hostler.fleet.learning.measurements import Measurements
 from hostler.fleet.learning.residuals import Residuals
+from hostler.fleet.prompts.keeper import Keeper
 from hostler.fleet.recovery.retries import Retries
 
 
 class Experience:
     """What was measured of loads, how their bytes compared with the plan, and which ran out of memory.
 
-    A file that is broken is as one that is missing: estimates begin anew.
+    A file that is broken is as one that is missing: estimates begin anew. ``prompts`` keeps what engines computed; it
+    writes its own files.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, prompts: Keeper | None = None) -> None:
+        self.prompts = prompts
         self.measurements = Measurements(folder / "measurements.json")
         self.residuals = Residuals(folder / "residuals.json")
         self.retries = Retries(folder / "ladders.json")

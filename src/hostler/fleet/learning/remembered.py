@@ -32,6 +32,10 @@ class Remembered(Generic[T]):
         """What is known of ``key``."""
         return self._known.get(key)
 
+    def names(self) -> list[str]:
+        """What is known of anything, the least recently put first."""
+        return list(self._known)
+
     def put(self, key: str, value: T) -> None:
         """Remember, most recent last; the oldest beyond the bound are forgotten."""
         self._known.pop(key, None)

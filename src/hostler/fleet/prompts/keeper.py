@@ -1,0 +1,240 @@
+"""Prompts that survive their engine: the shelf of saved slots, its bounds, and what is told of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from hostler.clock import Clock
+from hostler.config.settings import KvSettings
+from hostler.engines.protocol import LoadSpec
+from hostler.events import Bus, PromptCacheProblem
+from hostler.fleet.prompts.entries import Entry
+from hostler.fleet.prompts.figures import Figures
+from hostler.fleet.prompts.shelf import Draft, Shelf
+from hostler.fleet.prompts.tenants import Tenancy
+from hostler.fleet.prompts.worth import LEAST_TOKENS, leaving
+from hostler.wire.caching import CacheCleared, CacheSettings, CacheStatus, SavedPrompt
+
+T = TypeVar("T")
+
+FOLDER = "prompts"
+SLOTS = "slots"  # where engines write, a folder for each instance; see hostler.engines.llamacpp
+
+LARGEST = 30 * 2**30
+SHARE = 4  # of what is free
+
+SWEEP_S = 3600.0
+
+
+class Keeper:
+    """Everything that is shared by the instances. All methods are called on the event loop's thread.
+
+    A folder that cannot be read or written stops nothing: nothing is saved, which is told once.
+    """
+
+    def __init__(
+        self, state: Path, settings: Callable[[], KvSettings], tenancy: Tenancy, bus: Bus, clock: Clock
+    ) -> None:
+        self._shelf = Shelf(state / FOLDER)
+        self._slots = state / SLOTS
+        self._settings = settings
+        self._bus = bus
+        self._disk = anyio.Lock()
+        self._jobs: deque[Callable[[], Awaitable[None]]] = deque()
+        self._nudge = anyio.Event()
+        self._settled: anyio.Event | None = None  # while a job is pending
+        self._opened = False
+        self.problem = ""
+        self.tenancy = tenancy
+        self.clock = clock
+        self.figures = Figures(state)
+
+    @property
+    def on(self) -> bool:
+        """Whether anything is saved or restored."""
+        return self._settings().persist
+
+    def slot_folder(self, spec: LoadSpec) -> Path:
+        """Where the engine of ``spec`` reads and writes slots."""
+        return self._slots / spec.instance
+
+    async def tend(self) -> None:
+        """Do what can be done later, and keep the bounds now and every hour, until cancelled."""
+        while True:
+            await self.sweep()
+            with anyio.move_on_after(SWEEP_S):
+                while True:
+                    await self._work_off()
+                    await self._nudge.wait()
+
+    async def _work_off(self) -> None:
+        while self._jobs:
+            await self._jobs[0]()
+            self._jobs.popleft()
+        self._nudge = anyio.Event()
+        if self._settled is not None:
+            self._settled.set()
+            self._settled = None
+
+    def later(self, job: Callable[[], Awaitable[None]]) -> None:
+        """Let :meth:`tend` do ``job`` after those before it."""
+        self._jobs.append(job)
+        self._settled = self._settled or anyio.Event()
+        self._nudge.set()
+
+    async def settled(self) -> None:
+        """Return when every job is done. Unbounded: the caller bounds it."""
+        if self._settled is not None:
+            await self._settled.wait()
+
+    async def on_disk(self, call: Callable[[Shelf], T]) -> T | None:
+        """``call`` with the open shelf, in a thread, one at a time; None when the disk did not let it."""
+        async with self._disk:
+            try:
+                if not self._opened:
+                    broken = await anyio.to_thread.run_sync(self._shelf.open)
+                    self._opened = True
+                    self.dropped(broken, "their description or file was broken")
+                done = await anyio.to_thread.run_sync(call, self._shelf)
+            except OSError as error:
+                self.unavailable(f"{self._shelf.folder}: {error.strerror or error}")
+                return None
+        self.problem = ""
+        return done
+
+    async def budget(self) -> int:
+        """Bytes that may be kept; 0 when the folder cannot be used."""
+        return await self.on_disk(self._budget) or 0
+
+    def _budget(self, shelf: Shelf) -> int:
+        wanted = self._settings().budget
+        return wanted if wanted is not None else min(LARGEST, (shelf.free() + shelf.total) // SHARE)
+
+    async def seal(self, drafts: Sequence[Draft]) -> list[Entry]:
+        """Describe what was just written, and let the least useful go for it."""
+        sealed = [entry for draft in drafts if (entry := await self.on_disk(lambda shelf, d=draft: shelf.seal(d)))]  # type: ignore[misc]
+        self.figures.add("saved", len(sealed))
+        await self.sweep()
+        await self.remember()
+        return sealed
+
+    async def sweep(self) -> None:
+        """Remove what is too old, and the least useful of what is too much; everything when nothing is kept."""
+
+        def swept(shelf: Shelf) -> None:
+            settings = self._settings()
+            age_s = settings.age if settings.persist else -1.0
+            shelf.drop(leaving(shelf.entries, self.clock.wall(), self._budget(shelf), age_s))
+
+        await self.on_disk(swept)
+
+    async def drop(self, entry: Entry, reason: str) -> None:
+        """Remove a file that is of no use, and tell."""
+        await self.on_disk(lambda shelf: shelf.drop([entry]))
+        self.dropped(1, reason, entry.profile)
+
+    async def used(self, name: str, spared_s: float) -> None:
+        """A request went on from what was restored."""
+        now = self.clock.wall()
+
+        def noted(shelf: Shelf) -> None:
+            if entry := shelf.get(name):
+                hits, saved_s = entry.hits + 1, entry.saved_s + spared_s
+                shelf.put(msgspec.structs.replace(entry, used_at=now, hits=hits, saved_s=saved_s))
+
+        await self.on_disk(noted)
+        await self.remember()
+
+    async def remember(self) -> None:
+        """Write the figures."""
+        try:
+            await anyio.to_thread.run_sync(self.figures.save)
+        except OSError as error:
+            self.unavailable(str(error.strerror or error))
+
+    def dropped(self, files: int, reason: str, profile: str = "") -> None:
+        if files:
+            self._bus.publish(PromptCacheProblem(what="dropped", reason=reason, profile=profile, files=files))
+
+    def unavailable(self, reason: str) -> None:
+        """Nothing can be saved; told when it begins."""
+        if not self.problem:
+            self._bus.publish(PromptCacheProblem(what="unavailable", reason=reason))
+        self.problem = reason
+
+    def unsupported(self, engine: str, profile: str, reason: str) -> None:
+        """That engine will never do it; told once."""
+        if not self.figures.support(engine).abandoned:
+            self.given_up(profile, reason)
+        self.figures.refused(engine, reason)
+
+    def given_up(self, profile: str, reason: str) -> None:
+        """Nothing more is saved with the engine of that profile."""
+        self._bus.publish(PromptCacheProblem(what="unsupported", reason=reason, profile=profile))
+
+    async def status(self) -> CacheStatus:
+        """What is kept and what it brought, the most recently used first."""
+        await self.sweep()
+        budget = await self.budget()
+        entries = sorted(self._shelf.entries, key=lambda entry: entry.used_at, reverse=True)
+        figures, rates = self.figures, self.figures.rates
+        return CacheStatus(
+            persist=self.on,
+            bytes=sum(entry.bytes for entry in entries),
+            budget=budget,
+            prompts=tuple(_shown(entry) for entry in entries),
+            saved=round(figures.total("saved")),
+            restored=round(figures.total("restored")),
+            used=round(figures.total("used")),
+            saved_s=figures.total("saved_s"),
+            save_bytes_per_s=rates.save,
+            restore_bytes_per_s=rates.restore,
+            problem=self.problem,
+            abandoned=figures.abandoned(),
+        )
+
+    async def clear(self, profile: str | None = None) -> CacheCleared:
+        """Remove all, or what one profile saved; engines that were given up are tried again."""
+
+        def cleared(shelf: Shelf) -> CacheCleared:
+            gone = [entry for entry in shelf.entries if profile in (None, entry.profile)]
+            shelf.drop(gone)
+            return CacheCleared(prompts=len(gone), bytes=sum(entry.bytes for entry in gone))
+
+        done = await self.on_disk(cleared)
+        if profile is None:
+            self.figures.forget_support()
+            await self.remember()
+        return done or CacheCleared(prompts=0, bytes=0)
+
+    async def settings(self) -> CacheSettings:
+        """What is in force."""
+        return CacheSettings(
+            persist=self.on,
+            budget=await self.budget(),
+            age_s=self._settings().age,
+            least_tokens=LEAST_TOKENS,
+            folder=str(self._shelf.folder),
+        )
+
+
+def _shown(entry: Entry) -> SavedPrompt:
+    return SavedPrompt(
+        id=entry.id,
+        profile=entry.profile,
+        tenant=entry.tenant.partition(" ")[0],
+        tokens=entry.tokens,
+        bytes=entry.bytes,
+        saved_at=entry.saved_at,
+        used_at=entry.used_at,
+        computing_s=entry.computing_s,
+        hits=entry.hits,
+        saved_s=entry.saved_s,
+    )

@@ -1,0 +1,254 @@
+"""One instance's part: what it was used for, saving its slots before it stops, restoring them when it is ready."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from hostler.engines import slotfiles
+from hostler.engines.protocol import Endpoint, LoadSpec
+from hostler.engines.slotfiles import SlotRefused, SlotState
+from hostler.events import Bus, PromptCache
+from hostler.fleet.prompts.entries import Entry, resumes
+from hostler.fleet.prompts.keeper import Keeper
+from hostler.fleet.prompts.keys import engine_of, key_of
+from hostler.fleet.prompts.shelf import Draft
+from hostler.fleet.prompts.tenants import Users
+from hostler.fleet.prompts.worth import LEAST_TOKENS, computing_s, pays, saving_s
+from hostler.fleet.protocol import Timing
+
+#: A switch waits at most this long for prompts to be written, and a first request for them to be read.
+SAVE_S = 2.0
+RESTORE_S = 10.0
+
+#: Bytes of one token's keys and values where nothing was saved yet; only for deciding whether there is time.
+GUESS = 64 * 1024
+
+_ENOUGH = 64  # prompt tokens that tell how quick an engine reads
+
+
+class Seat:
+    """See the module. A failure of any kind costs the prompts, never the instance; all waits are bounded here."""
+
+    def __init__(self, keeper: Keeper, bus: Bus, spec: LoadSpec) -> None:
+        self._keeper = keeper
+        self._bus = bus
+        self._spec = spec
+        self._engine = engine_of(spec)
+        self._users = Users(spec.slots)
+        self._key = ""
+        self._deepest = 0
+        self._missed = False
+        self._waiting: dict[str, Entry] = {}  # restored, and not yet seen to be used
+
+    # --- while it runs ----------------------------------------------------------------------------------
+
+    def entered(self, principal: str) -> None:
+        """A request of that principal was let in."""
+        self._users.entered(self._keeper.tenancy.of(principal))
+
+    def finished(self, principal: str, timing: Timing) -> None:
+        """The engine told what a request took; whether it went on from what was restored shows here."""
+        self._users.finished(self._keeper.tenancy.of(principal))
+        self._deepest = max(self._deepest, timing.cached + timing.prompt + timing.generated)
+        if timing.prompt >= _ENOUGH and timing.prefill and self._key:
+            self._keeper.figures.read(self._key, timing.prefill)
+        served = self._served(timing.cached)
+        if served is None:
+            self._missed = self._missed or bool(self._waiting)
+            return
+        del self._waiting[served.id]
+        spared_s = self._spared(served, timing)
+        self._keeper.later(lambda: self._keeper.used(served.id, spared_s))
+
+    def _served(self, cached: int) -> Entry | None:
+        fitting = [entry for entry in self._waiting.values() if 2 * cached >= entry.tokens]
+        return min(fitting, key=lambda entry: abs(entry.tokens - cached), default=None)
+
+    def _spared(self, served: Entry, timing: Timing) -> float:
+        spared_s = computing_s(timing.cached, served.tokens / served.computing_s if served.computing_s else None)
+        figures = self._keeper.figures
+        figures.add("used", 1)
+        figures.add("saved_s", spared_s)
+        figures.worked(self._engine)
+        self._tell("used", [served.tokens], timing.cached, served.bytes, spared_s)
+        return spared_s
+
+    def _tell(self, action: str, slots: Sequence[int], tokens: int, size: int, seconds: float) -> None:
+        spec = self._spec
+        self._bus.publish(
+            PromptCache(
+                action=action,  # type: ignore[arg-type]
+                instance=spec.instance,
+                profile=spec.profile,
+                slots=len(slots),
+                tokens=tokens,
+                bytes=size,
+                seconds=seconds,
+            )
+        )
+
+    # --- before it stops --------------------------------------------------------------------------------
+
+    @property
+    def worth_saving(self) -> bool:
+        """Whether there may be something to save; costs nothing."""
+        able = self._keeper.on and bool(self._key) and not self._keeper.figures.support(self._engine).abandoned
+        return able and self._deepest >= LEAST_TOKENS and self._users.only() is not None
+
+    async def save(self, endpoint: Endpoint) -> None:
+        """Write the slots that are worth it, in at most :data:`SAVE_S`; the rest is done when the engine is gone."""
+        drafts: list[Draft] = []
+        began = self._keeper.clock.monotonic()
+        with anyio.move_on_after(SAVE_S):
+            try:
+                for slot in await self._worth(endpoint):
+                    left_s = SAVE_S - (self._keeper.clock.monotonic() - began)
+                    if (draft := await self._write(endpoint, slot, left_s)) is not None:
+                        drafts.append(draft)
+            except SlotRefused as error:
+                self._refused(error, "save")
+            except OSError as error:
+                self._keeper.unavailable(str(error))
+        if drafts:
+            took_s = self._keeper.clock.monotonic() - began
+            self._tell("saved", [d.tokens for d in drafts], sum(d.tokens for d in drafts), _total(drafts), took_s)
+            self._keeper.later(lambda: self._seal(drafts))
+
+    async def _worth(self, endpoint: Endpoint) -> list[SlotState]:
+        """Idle slots with enough in them, the fullest first."""
+        found = [
+            slot
+            for slot in await slotfiles.states(endpoint)
+            if slot.n_prompt_tokens >= LEAST_TOKENS and not slot.is_processing
+        ]
+        return sorted(found, key=lambda slot: slot.n_prompt_tokens, reverse=True)
+
+    async def _write(self, endpoint: Endpoint, slot: SlotState, left_s: float) -> Draft | None:
+        keeper, figures, tenant = self._keeper, self._keeper.figures, self._users.only()
+        size = figures.size(self._key, slot.n_prompt_tokens, GUESS)
+        if tenant is None or saving_s(size, figures.rates) > left_s or size > await keeper.budget():
+            return None
+        began, name = keeper.clock.monotonic(), f"{slot.id}.save"
+        written = await slotfiles.save(endpoint, slot.id, name)
+        took_s = keeper.clock.monotonic() - began
+        file = await keeper.on_disk(lambda shelf: shelf.adopt(keeper.slot_folder(self._spec) / name))
+        if file is None:
+            return None
+        if written.n_saved < LEAST_TOKENS or file.stat().st_size != written.n_written:
+            file.unlink(missing_ok=True)
+            return None
+        figures.moved("save", written.n_written, took_s)
+        figures.sized(self._key, written.n_written, written.n_saved)
+        return self._draft(file, tenant, written)
+
+    def _draft(self, file: Path, tenant: str, written: slotfiles.Written) -> Draft:
+        return Draft(
+            file=file,
+            key=self._key,
+            tenant=tenant,
+            profile=self._spec.profile,
+            tokens=written.n_saved,
+            bytes=written.n_written,
+            saved_at=self._keeper.clock.wall(),
+            computing_s=computing_s(written.n_saved, self._keeper.figures.prefill(self._key)),
+        )
+
+    async def _seal(self, drafts: Sequence[Draft]) -> None:
+        sealed = await self._keeper.seal(drafts)
+        for missed in self._waiting.values():
+            if self._missed and any(resumes(entry, missed) for entry in sealed):
+                self._failed()
+        await self._keeper.remember()
+
+    def _failed(self) -> None:
+        """A conversation went on, the engine had been given what it needed for that, and did not use it."""
+        figures = self._keeper.figures
+        before = figures.support(self._engine).abandoned
+        figures.failed(self._engine)
+        now = figures.support(self._engine).abandoned
+        if now and not before:
+            self._keeper.given_up(self._spec.profile, now)
+
+    def _refused(self, error: SlotRefused, what: str) -> None:
+        if error.unsupported:
+            self._keeper.unsupported(self._engine, self._spec.profile, str(error))
+        elif what == "save":
+            self._keeper.unavailable(f"the engine could not write: {error}")
+
+    # --- when it is ready -------------------------------------------------------------------------------
+
+    async def restore(self, endpoint: Endpoint, argv: Sequence[str], waiting: Collection[str]) -> None:
+        """Give the engine back what its slots held, for the one tenant who waits (or the only one there is).
+
+        Does nothing for several: nobody's prompt is put where another one's request comes next.
+        """
+        try:
+            self._key = await anyio.to_thread.run_sync(key_of, self._spec, argv)
+        except OSError:
+            return
+        tenant = self._tenant(waiting)
+        usable = self._spec.task in ("chat", "completion") and self._keeper.on and bool(self._key)
+        if tenant is None or not usable or self._keeper.figures.support(self._engine).abandoned:
+            return
+        with anyio.move_on_after(RESTORE_S):
+            await self._keeper.settled()
+            try:
+                await self._restore_for(endpoint, tenant)
+            except OSError as error:
+                self._keeper.unavailable(str(error))
+
+    def _tenant(self, waiting: Collection[str]) -> str | None:
+        tenants = {self._keeper.tenancy.of(principal) for principal in waiting}
+        if not tenants:
+            return self._keeper.tenancy.only()
+        return next(iter(tenants)) if len(tenants) == 1 else None
+
+    async def _restore_for(self, endpoint: Endpoint, tenant: str) -> None:
+        keeper, began = self._keeper, self._keeper.clock.monotonic()
+        found = await keeper.on_disk(lambda shelf: shelf.find(self._key, tenant)) or []
+        paying = [entry for entry in found if pays(entry, keeper.figures.rates)]
+        for slot, entry in enumerate(paying[: self._spec.slots]):
+            # Before anything can be in a slot: an answer that never comes must not make it nobody's.
+            self._users.entered(tenant)
+            try:
+                if await self._read(endpoint, slot, entry):
+                    self._waiting[entry.id] = entry
+            except SlotRefused as error:
+                self._refused(error, "restore")
+                await keeper.drop(entry, f"the engine did not take it: {error}")
+        if entries := list(self._waiting.values()):
+            keeper.figures.add("restored", len(entries))
+            took_s = keeper.clock.monotonic() - began
+            self._tell("restored", [e.tokens for e in entries], sum(e.tokens for e in entries), _size(entries), took_s)
+
+    async def _read(self, endpoint: Endpoint, slot: int, entry: Entry) -> bool:
+        """Whether the slot holds it now. Raises SlotRefused."""
+        keeper, name = self._keeper, f"{slot}.restore"
+        if not await keeper.on_disk(lambda shelf: shelf.intact(entry)):
+            await keeper.drop(entry, "its checksum is wrong")
+            return False
+        target = keeper.slot_folder(self._spec) / name
+        await keeper.on_disk(lambda shelf: shelf.lend(entry, target))
+        try:
+            began = keeper.clock.monotonic()
+            read = await slotfiles.restore(endpoint, slot, name)
+            keeper.figures.moved("restore", entry.bytes, keeper.clock.monotonic() - began)
+        finally:
+            target.unlink(missing_ok=True)
+        if read.n_restored == entry.tokens:
+            return True
+        await slotfiles.erase(endpoint, slot)
+        await keeper.drop(entry, f"the engine took {read.n_restored} of {entry.tokens} tokens")
+        return False
+
+
+def _total(drafts: Sequence[Draft]) -> int:
+    return sum(draft.bytes for draft in drafts)
+
+
+def _size(entries: Sequence[Entry]) -> int:
+    return sum(entry.bytes for entry in entries)
