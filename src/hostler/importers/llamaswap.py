@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
 from hostler.config.quantities import Seconds, exact_seconds
@@ -38,6 +38,7 @@ _MODEL = {
     "timeouts": "see `[limits]`",
 }
 _NONE = "no counterpart"
+_PORT = "${PORT}"
 _SERVER = re.compile(r"(llama-server.*|server)(\.exe)?", re.IGNORECASE)
 # Values that a note must not show.
 _SECRET = re.compile(r"api_?key|token$|secret|password", re.IGNORECASE)
@@ -58,7 +59,7 @@ class LlamaSwap:
         self._environ = environ
 
     def read(self, text: str, path: Path) -> Imported:
-        """One profile for each model whose command is `llama-server`."""
+        """One profile for each model: what `llama-server` runs becomes ours to run, the rest a `command`."""
         return _File(path, load(text, path), self._environ).imported(comments(text))
 
 
@@ -89,7 +90,7 @@ class _File:
         self._notes.append(Note(file=self._path.name, line=line, what=what, why=why))
 
     def _model(self, name: str, item: Item) -> Draft | None:
-        """The draft of one model; None, noted, when something else than `llama-server` runs it."""
+        """The draft of one model; None, noted, when it cannot be run here."""
         table = item.table
         macros = self._macros.with_model(name).extended(table.get("macros", EMPTY))
         draft = self._drafts[name] = Draft(name, self._path.name, item.line, self._path.absolute().parent)
@@ -98,6 +99,8 @@ class _File:
         if command is None or not command.text.strip():
             raise ConfigError(f"{self._path}:{item.line}: model `{name}` has no `cmd`")
         runs = self._command(draft, command)
+        if runs == "command":
+            self._checks(draft, filled)
         self._unused(table.get("macros", EMPTY), name)
         draft.describe(filled.pop("name", EMPTY).text, filled.pop("description", EMPTY).text)
         for key, value in filled.items():
@@ -106,8 +109,8 @@ class _File:
             self._idle(draft, self._ttl)
         return draft if runs else None
 
-    def _command(self, draft: Draft, command: Item) -> bool:
-        """Read ``cmd``; whether it runs `llama-server`."""
+    def _command(self, draft: Draft, command: Item) -> str:
+        """Read ``cmd``; the kind of engine that it becomes, "" when it cannot."""
         lines = [line for line in command.text.splitlines() if not line.lstrip().startswith("#")]
         for said in command.text.splitlines():
             if said not in lines and said.strip("# \t"):
@@ -115,9 +118,7 @@ class _File:
         argv = words(re.sub(r"\\\s*\n", " ", "\n".join(lines)), self._path, command.line)
         program = argv[0] if argv else ""
         if not _SERVER.fullmatch(PurePath(program.replace("\\", "/")).name):
-            shown = _GIVEN_SECRET.sub(r"\1...", " ".join(argv))
-            draft.note(f"model run by `{shown}`", "left out: Hostler runs llama.cpp's `llama-server`")
-            return False
+            return self._program(draft, argv, command.line)
         here = Option(self._path.name, command.line, program, (), None)
         if Path(program).is_absolute() and Path(program).is_file():
             draft.put("engine", "build", program, here)
@@ -125,7 +126,33 @@ class _File:
             draft.note(f"`{program}`", "Hostler runs its own build; `engine.build` names another", command.line)
         for option in from_command(argv[1:], self._path.name, command.line):
             draft.apply(option)
-        return True
+        return "llamacpp"
+
+    def _program(self, draft: Draft, argv: Sequence[str], line: int) -> str:
+        """Any other program: it is run as it stands."""
+        if not any(_PORT in word for word in argv[1:]):
+            shown = _GIVEN_SECRET.sub(r"\1...", " ".join(argv))
+            why = "left out: no `${PORT}` in its arguments says where it listens; write it and import again"
+            draft.note(f"model run by `{shown}`", why)
+            return ""
+        here = Option(self._path.name, line, "cmd", (), None)
+        draft.put("", "model", draft.name, here)
+        draft.put("engine", "kind", "command", here)
+        draft.put("engine", "argv", tuple(argv), here)
+        what = f"model run by `{PurePath(argv[0]).name}`"
+        why = 'a `command` here; set `task = "chat"` if it generates text, and `engine.memory` to what it holds'
+        draft.note(what, why, line, sort="changed")
+        return "command"
+
+    def _checks(self, draft: Draft, filled: dict[str, Item]) -> None:
+        """What only a `command` has: how it is stopped, and how it tells that it is ready."""
+        if (stop := filled.pop("cmdStop", EMPTY)).text.strip():
+            argv = words(stop.text, self._path, stop.line)
+            draft.put("engine", "stop", tuple(argv), Option(self._path.name, stop.line, "cmdStop", (), None))
+        if (path := filled.pop("checkEndpoint", EMPTY)).text:
+            here = Option(self._path.name, path.line, "checkEndpoint", (path.text,), None)
+            health = path.text if path.text == "none" else f"/{path.text.lstrip('/')}"
+            draft.put("engine", "health", health, here)
 
     def _key(self, draft: Draft, key: str, item: Item) -> None:
         """One key of a model besides its command."""

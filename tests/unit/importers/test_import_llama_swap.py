@@ -66,6 +66,7 @@ def test_groups_become_headings_and_residents_are_pinned(config: Config) -> None
         ("big", False),
         ("resident", True),
         ("resident", True),
+        ("", False),
     ]
 
 
@@ -78,11 +79,30 @@ def test_set_parameters_become_defaults_and_it_is_said(imported: Imported, confi
 
 
 def test_other_programs_and_global_keys_are_listed(imported: Imported) -> None:
-    assert notes(imported, "whisper-server")
+    assert notes(imported, 'set `task = "chat"` if it generates text')
     assert notes(imported, 'preload = ["embed"]')
     assert notes(imported, "macro spare")
     assert notes(imported, "the weights")
     assert notes(imported, "attic")
+
+
+def test_other_programs_become_commands(config: Config, written: object) -> None:
+    voice = config.profiles["voice"]
+    assert voice.engine.kind == "command"
+    assert voice.engine.argv == ("whisper-server", "--port", "${PORT}", "-m", "/srv/weights/whisper.bin")
+    assert (voice.model, voice.task, voice.engine.health) == ("voice", None, "/health")
+
+    assert callable(written)
+    run = "docker run --rm --name ${MODEL_ID} -p ${PORT}:8000 server"
+    keys = "cmdStop: 'docker stop ${MODEL_ID}', checkEndpoint: v1/up, env: [A=b], ttl: 60"
+    other = written(swap(f"models:\n  m: {{cmd: '{run}', {keys}}}\n")).profiles["m"]
+    assert other.engine.argv == ("docker", "run", "--rm", "--name", "m", "-p", "${PORT}:8000", "server")
+    assert (other.engine.stop, other.engine.health) == (("docker", "stop", "m"), "/v1/up")
+    assert (other.engine.env, other.ttl) == ({"A": "b"}, 60)
+
+    portless = swap("models:\n  m: {cmd: vllm serve, proxy: 'http://127.0.0.1:8000'}\n")
+    assert portless.profiles == ()
+    assert notes(portless, "no `${PORT}` in its arguments")
 
 
 def test_no_note_shows_a_key(imported: Imported) -> None:
