@@ -118,7 +118,7 @@ class Home:
         head = f"[profiles.{json.dumps(name)}]\nmodel = {json.dumps(str(model))}\n{context}{settings}\n"
         return f"{head}[profiles.{json.dumps(name)}.engine]\nthreads = 1\n{engine}\n"
 
-    def cli(self, *words: str, input: str = "") -> Command:
+    def cli(self, *words: str, input: str = "", within_s: float = PATIENCE_S) -> Command:
         """Run `hostler` with ``words`` to its end."""
         done = subprocess.run(
             [str(HOSTLER), *words],
@@ -126,7 +126,7 @@ class Home:
             input=input,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=within_s,
             check=False,
         )
         return Command(done.returncode, done.stdout, done.stderr)
