@@ -86,7 +86,9 @@ class Gateway:
         )
         self.fleet = FleetOwner(
             runner=Drivers(self.runner, Program(settings, self.devices.held_by)),
-            preparer=Preparer(self.catalogue.spec, self.catalogue.wanted, self.catalogue.key, self._probe),
+            preparer=Preparer(
+                self.catalogue.spec, self.catalogue.wanted, self.catalogue.key, self._probe, self.catalogue.terms
+            ),
             budget=Budget(config.memory, self.devices.read),
             experience=self.experience,
             limits=config.limits,

@@ -140,12 +140,19 @@ class _Builder:
                 values[name] = node.value
             elif here == ("profiles",):
                 values[name] = dict(self._profiles(field.shape, node if isinstance(node, dict) else {}))
+            elif isinstance(field.shape, Map) and isinstance(field.shape.item, Table):
+                values[name] = self._entries(field.shape.item, here, node if isinstance(node, dict) else {})
             elif isinstance(field.shape, Table):
                 inner = self._values(field.shape, here, node if isinstance(node, dict) else {})
                 values[name] = field.shape.struct(**inner)
             elif isinstance(node, dict):
                 values[name] = {key: item.value for key, item in node.items()}
         return values
+
+    def _entries(self, table: Table, path: KeyPath, tree: dict[str, object]) -> dict[str, Settings]:
+        """The tables whose names the user chooses; what they leave out has defaults."""
+        nodes = {name: node if isinstance(node, dict) else {} for name, node in tree.items()}
+        return {name: table.struct(**self._values(table, (*path, name), node)) for name, node in nodes.items()}
 
     def _profiles(self, shape: object, tree: dict[str, object]) -> Iterator[tuple[str, Settings]]:
         assert isinstance(shape, Map)

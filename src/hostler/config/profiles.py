@@ -119,6 +119,7 @@ def contradictions(config: Config) -> Iterable[tuple[KeyPath, str]]:
     for key in _ABOVE_ZERO:
         if getattr(config.limits, key) == 0:
             yield ("limits", key), "0 would refuse everything; it must be above 0"
+    yield from _group_contradictions(config)
     for name, profile in config.profiles.items():
         engine = profile.engine
         if engine.batch is not None and engine.ubatch is not None and engine.ubatch > engine.batch:
@@ -128,6 +129,22 @@ def contradictions(config: Config) -> Iterable[tuple[KeyPath, str]]:
             yield ("profiles", name, "embeddings"), 'a profile with task = "rerank" gives no embeddings'
         for path, wrong in wrong_with(profile):
             yield ("profiles", name, *path), wrong
+
+
+def _group_contradictions(config: Config) -> Iterable[tuple[KeyPath, str]]:
+    """Groups that nobody is in, or that ask for two things at once."""
+    for name, group in config.groups.items():
+        members = {profile: each for profile, each in config.profiles.items() if each.group == name}
+        key: KeyPath = ("groups", name, "exclusive" if group.exclusive else "together")
+        if not members and (group.exclusive or group.together):
+            groups = [each.group for each in config.profiles.values() if each.group]
+            yield key, f'no profile has `group = "{name}"`{ask(nearest(name, groups))}'
+        if group.exclusive and group.together:
+            yield ("groups", name, "together"), "a group cannot be `exclusive` and `together`"
+        pinned = [profile for profile, each in members.items() if each.pin]
+        if group.exclusive and len(pinned) > 1:
+            both = " and ".join(f'"{profile}"' for profile in pinned)
+            yield ("profiles", pinned[1], "pin"), f'{both} are pinned, but at most one of group "{name}" may be loaded'
 
 
 def unknown_references(config: Config, known_names: Iterable[str]) -> list[Reference]:

@@ -38,6 +38,8 @@ _SHOWN = {
     "context": "8192",
     "extends": '"another-profile"',
     "group": '"bench"',
+    "kv.budget": '"30 GiB"',
+    "priority": '"batch"',
     "sampling.temperature": "0.2",
     "sampling.top_p": "0.9",
     "sampling.top_k": "40",
@@ -187,7 +189,10 @@ def example() -> str:
     for name, field in profile.fields.items():
         if isinstance(field.shape, Table):
             parts.append(_block(field.shape, ("profiles", "smollm2", name), f"{name}."))
-    return "\n".join([*parts, _EXAMPLE_TAIL])
+    groups = root().fields["groups"].shape
+    assert isinstance(groups, Map)
+    assert isinstance(groups.item, Table)
+    return "\n".join([*parts, _EXAMPLE_TAIL, _block(groups.item, ("groups", "bench"), "groups.")])
 
 
 def _block(section: Table, path: KeyPath, prefix: str) -> str:

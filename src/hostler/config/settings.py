@@ -22,6 +22,7 @@ CacheType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_
 KvType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1", "auto"]
 Placement = Literal["auto", "engine", "manual"]
 Rung = Literal["ubatch", "kv", "host", "context", "evict"]
+Priority = Literal["interactive", "batch"]
 
 # Bounds stand inside the union: msgspec takes none on `int | None` itself.
 Natural = Annotated[int, Meta(ge=0)]
@@ -99,6 +100,10 @@ class LimitSettings(Settings, frozen=True, kw_only=True):
     starvation_s: Annotated[
         Seconds, Meta(description="After this wait a request goes before new ones for other profiles.")
     ] = Seconds(30)
+    residency: Annotated[
+        int,
+        Meta(ge=1, description="Requests that a loaded profile answers, while any wait for it, before it makes room."),
+    ] = 1
     drain_s: Annotated[Seconds, Meta(description="Running requests may take this long when the gateway stops.")] = (
         Seconds(30)
     )
@@ -256,10 +261,28 @@ class Profile(Settings, frozen=True, kw_only=True):
         Seconds | None, Meta(description="Unload after this idle time; `never` keeps it until memory is needed.")
     ] = None
     pin: Annotated[bool, Meta(description="Never evicted.")] = False
-    group: Annotated[str, Meta(description="Heading in lists.")] = ""
+    group: Annotated[
+        str, Meta(description="Heading in lists; `[groups.NAME]` says what else holds for its profiles.")
+    ] = ""
+    priority: Annotated[
+        Priority,
+        Meta(
+            description="`batch` requests let all others go first until they have waited for `starvation_s`; the "
+            "header `X-Hostler-Priority` says otherwise for one request."
+        ),
+    ] = "interactive"
     hidden: Annotated[bool, Meta(description="Left out of lists; still callable.")] = False
     sampling: SamplingSettings = SamplingSettings()
     engine: EngineSettings = EngineSettings()
+
+
+class GroupSettings(Settings, frozen=True, kw_only=True):
+    """What holds for the profiles that name this group in `group`."""
+
+    exclusive: Annotated[bool, Meta(description="At most one of its profiles is loaded at a time.")] = False
+    together: Annotated[
+        bool, Meta(description="Its profiles are loaded together, where there is room, and leave together.")
+    ] = False
 
 
 class Config(Settings, frozen=True, kw_only=True):
@@ -272,6 +295,7 @@ class Config(Settings, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     kv: KvSettings = KvSettings()
     log: LogSettings = LogSettings()
+    groups: dict[str, GroupSettings] = {}
     profiles: dict[str, Profile] = {}
 
 

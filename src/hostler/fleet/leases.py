@@ -33,6 +33,7 @@ class HeldLease:
         "principal",
         "profile",
         "queue_ms",
+        "redo_s",
         "request",
         "seat",
     )
@@ -44,6 +45,7 @@ class HeldLease:
         self._callback: Callable[[], None] | None = None
         self._lost = False
         self.seat: Seat | None = None
+        self.redo_s: float | None = None
         self.ended = False
         self.cancelled = False
         self.request = asked.request
@@ -78,6 +80,7 @@ class HeldLease:
 
     def measured(self, tokens_per_s: float, timing: Timing | None = None) -> None:
         if not self.ended:
+            self.redo_s = None if timing is None else timing.redo_s
             self._fleet.note_speed(self, tokens_per_s, timing)
 
     def timed(self, timing: Timing) -> None:
@@ -92,9 +95,9 @@ class HeldLease:
 
 
 class Asked:
-    """Who asks for what, since when (monotonic seconds)."""
+    """Who asks for what, since when (monotonic seconds); ``batch``: after those who do not."""
 
-    __slots__ = ("api", "principal", "profile", "request", "since")
+    __slots__ = ("api", "batch", "principal", "profile", "request", "since")
 
     def __init__(self, profile: str, request: str, principal: str, api: str, since: float) -> None:
         self.profile = profile
@@ -102,6 +105,7 @@ class Asked:
         self.principal = principal
         self.api = api
         self.since = since
+        self.batch = False
 
 
 class QueuedTicket:

@@ -8,22 +8,22 @@ lives in a task of the fleet's task group and tells its result by a message.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 
 import anyio
 import anyio.abc
 import msgspec
 
 from hostler.clock import Clock
-from hostler.config.settings import LimitSettings
+from hostler.config.settings import LimitSettings, Priority
 from hostler.engines.protocol import LoadSpec, Runner
 from hostler.engines.state import Ready
-from hostler.errors import Draining, HostlerError, RequestCancelled
+from hostler.errors import Draining, HostlerError
 from hostler.events import Bus, InstanceChanged, InstanceState, LeaseEnded, LeaseGranted, RequestQueued, Swap
 from hostler.fleet.learning.experience import Experience
 from hostler.fleet.learning.watch import Eyes, Watch
 from hostler.fleet.leases import Asked, HeldLease, ImmediateTicket, QueuedTicket
 from hostler.fleet.memory import Budget
+from hostler.fleet.operated import Operated
 from hostler.fleet.preparer import Preparer
 from hostler.fleet.preparing import Preparing
 from hostler.fleet.protocol import Abandoned, Timing
@@ -31,12 +31,11 @@ from hostler.fleet.recovery.retries import Around
 from hostler.fleet.runs import Runs, Yard
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.scheduler import live, next_wake, step
-from hostler.fleet.shown import Shown
 
 TEND_S = 5.0  # between measurements of residents and readings of the budget
 
 
-class FleetOwner(Shown):
+class FleetOwner(Operated):
     """See :class:`hostler.fleet.protocol.Fleet`. Use :meth:`run` first; it lives as long as the fleet."""
 
     def __init__(
@@ -84,6 +83,8 @@ class FleetOwner(Shown):
             starvation_s=limits.starvation_s,
             load_tries=limits.load_tries,
             backoff_s=limits.backoff_s,
+            residency=limits.residency,
+            terms=self._preparer.terms(),
         )
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -172,6 +173,8 @@ class FleetOwner(Shown):
                 self._runs.stop(instance)
             case m.Close(instance, reason):
                 self._show(instance, "draining", reason)
+            case m.Bring(profile):
+                self._enter(Asked(profile, "", "", "", self._clock.monotonic()), lease=False, mate=True)
             case m.Evict(profile, victims):
                 self._bus.publish(Swap(profile=profile, evicted=victims, reason="room"))
             case m.Fail(profile, error):
@@ -257,8 +260,11 @@ class FleetOwner(Shown):
         self._tell(m.Ask(waiter=m.Waiter(ticket=number, profile=profile, since=asked.since)))
         return granted.take()
 
-    def ask(self, profile: str, request: str, principal: str, api: str) -> QueuedTicket:
+    def ask(
+        self, profile: str, request: str, principal: str, api: str, *, priority: Priority | None = None
+    ) -> QueuedTicket:
         asked = Asked(profile, request, principal, api, self._clock.monotonic())
+        asked.batch = self._rules.of(profile).batch if priority is None else priority == "batch"
         ticket = self._enter(asked, lease=True)
         if (error := ticket.refusal()) is not None:
             raise error
@@ -267,12 +273,21 @@ class FleetOwner(Shown):
             self._bus.publish(RequestQueued(request=request, profile=profile, position=place))
         return ticket
 
-    def _enter(self, asked: Asked, *, lease: bool, urgent: bool = False) -> QueuedTicket:
+    def _enter(self, asked: Asked, *, lease: bool, urgent: bool = False, mate: bool = False) -> QueuedTicket:
         self._last_ticket = number = self._last_ticket + 1
         ticket = QueuedTicket(self, number, asked)
         self._tickets[number] = ticket
-        waiter = m.Waiter(ticket=number, profile=asked.profile, since=asked.since, lease=lease, urgent=urgent)
-        self._tell(m.Ask(waiter=waiter, forgive=not lease))
+        waiter = m.Waiter(
+            ticket=number,
+            profile=asked.profile,
+            since=asked.since,
+            lease=lease,
+            urgent=urgent,
+            batch=asked.batch,
+            principal=asked.principal,
+            mate=mate,
+        )
+        self._tell(m.Ask(waiter=waiter, forgive=not lease and not mate))
         return ticket
 
     def leave(self, ticket: QueuedTicket) -> None:
@@ -296,7 +311,7 @@ class FleetOwner(Shown):
         if abandoned is not None and self._group is not None:
             self._group.start_soon(self._release_when_free, lease.instance, abandoned)
         else:
-            self._tell(m.Release(lease.instance, healthy=status < 500))
+            self._tell(m.Release(lease.instance, healthy=status < 500, redo_s=lease.redo_s))
 
     async def _release_when_free(self, instance: str, abandoned: Abandoned) -> None:
         freed = await self._runs.slot_freed(instance, abandoned, lambda: self._busy_leases(instance))
@@ -316,54 +331,12 @@ class FleetOwner(Shown):
         if timing is not None and self._crowded < lease.granted:
             self._runs.note_timing(lease.instance, timing)
 
-    # --- operators --------------------------------------------------------------------------------------
-
-    async def load(self, profile: str, *, urgent: bool = False) -> None:
-        asked = Asked(profile, "", "", "", self._clock.monotonic())
-        ticket = self._enter(asked, lease=False, urgent=urgent)
-        await ticket.wait()
-
-    async def unload(self, profile: str, *, now: bool = False) -> bool:
-        targets = {i.id for i in self._state.instances.values() if i.profile == profile}
-        for lease in [held for held in self._held.values() if now and held.profile == profile]:
-            lease.cancel()
-        self._tell(m.Unload(profile, now, "unloaded on request"))
-        await self._until(lambda: not targets & self._state.instances.keys())
-        return bool(targets)
-
-    async def switch(self, profile: str, *, keep: bool = False) -> tuple[str, ...]:
-        before = {i.id: i.profile for i in self._state.instances.values() if i.profile != profile}
-        await self.load(profile, urgent=True)
-        if not keep:
-            self._tell(m.UnloadOthers(profile, f"switched to {profile!r}"))
-            pinned = {i.id for i in self._state.instances.values() if i.pin}
-            leaving = before.keys() - pinned
-            await self._until(lambda: not leaving & self._state.instances.keys())
-        gone = [p for i, p in before.items() if i not in self._state.instances]
-        return tuple(dict.fromkeys(gone))
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        self._watchers += 1
-        try:
-            while not condition():
-                await self._changed.wait()
-        finally:
-            self._watchers -= 1
-
-    def cancel(self, request: str) -> bool:
-        for ticket in list(self._tickets.values()):
-            if ticket.asked.request == request and ticket.asked.api:
-                self._tell(m.Leave(ticket.number))
-                ticket.refuse(RequestCancelled("An operator cancelled this request."))
-                return True
-        if lease := self._held.get(request):
-            lease.cancel()
-            return True
-        return False
+    # --- the configuration and the end ------------------------------------------------------------------
 
     def reconfigured(self) -> None:
         """Profiles changed: instances of those that differ drain, the others stay."""
         self._configured += 1
+        self._rules = msgspec.structs.replace(self._rules, terms=self._preparer.terms())
         wanted = self._preparer.wanted()
         self._runs.forget_others({key for key, _, _ in wanted.values()})
         self._tell(m.Configured(wanted))

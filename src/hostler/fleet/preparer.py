@@ -8,7 +8,7 @@ import msgspec
 
 from hostler.engines.protocol import LoadSpec
 from hostler.fleet.recovery.ladder import Changes
-from hostler.fleet.scheduling.messages import Want
+from hostler.fleet.scheduling.messages import Terms, Want
 
 
 async def nothing_to_probe(_: str) -> None:
@@ -20,11 +20,12 @@ class Preparer(msgspec.Struct, frozen=True):
 
     ``spec`` blocks (it reads headers and plans) and raises why the profile cannot be loaded; it is also told what
     changes since the profile ran out of memory. ``wanted`` gives key, pin and TTL of every profile there is; ``key``
-    that of one, "" when there is none. ``probe`` asks its build, before ``spec``, what it can use; raises
-    BuildUnusable.
+    that of one, "" when there is none; ``terms`` what holds between profiles. ``probe`` asks its build, before
+    ``spec``, what it can use; raises BuildUnusable.
     """
 
     spec: Callable[[str, Changes], tuple[LoadSpec, Want]]
     wanted: Callable[[], dict[str, tuple[str, bool, float | None]]]
     key: Callable[[str], str]
     probe: Callable[[str], Awaitable[None]] = nothing_to_probe
+    terms: Callable[[], dict[str, Terms]] = dict

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
-from hostler.config.settings import Profile, SamplingSettings, Task
+from hostler.config.settings import Priority, Profile, SamplingSettings, Task
 from hostler.engines.protocol import Endpoint
 from hostler.errors import HostlerError, UnknownProfile
 from hostler.events import InstanceState
@@ -41,6 +41,12 @@ class Timing(NamedTuple):
     def prefill(self) -> float | None:
         """Prompt tokens per second; None for a prompt that came from the cache."""
         return 1e3 * self.prompt / self.prompt_ms if self.prompt > 1 and self.prompt_ms > 0 else None
+
+    @property
+    def redo_s(self) -> float | None:
+        """Seconds that reading the whole conversation again would take; None when nothing was read now."""
+        speed = self.prefill
+        return None if speed is None else (self.cached + self.prompt + self.generated) / speed
 
     @property
     def decode_depth(self) -> int:
@@ -192,8 +198,8 @@ class Fleet(Protocol):
         """The fast path: a lease if a ready instance has room and nobody waits before; else None."""
         ...
 
-    def ask(self, profile: str, request: str, principal: str, api: str) -> Ticket:
-        """Join the line for ``profile``. Raises QueueFull or Draining at once."""
+    def ask(self, profile: str, request: str, principal: str, api: str, *, priority: Priority | None = None) -> Ticket:
+        """Join the line for ``profile``, with its own priority or another. Raises QueueFull or Draining at once."""
         ...
 
     async def load(self, profile: str) -> None:

@@ -24,6 +24,7 @@ class Shown:
     """The views of a :class:`hostler.fleet.owner.FleetOwner`, which keeps what they read."""
 
     _state: m.State
+    _rules: m.Rules
     _runs: Runs
     _tickets: dict[int, QueuedTicket]
     _held: dict[str, HeldLease]
@@ -85,10 +86,14 @@ class Shown:
     def residents(self) -> list[Resident]:
         """What is loaded and stays unless it is asked to leave. May be called in any thread."""
         return [
-            Resident(profile=i.profile, bytes=i.holds, pinned=i.pin, idle=idle(i))
+            Resident(profile=i.profile, bytes=i.holds, pinned=i.pin, idle=idle(i), apart=self._apart(i.profile))
             for i in self._state.instances.values()
             if stays(i)
         ]
+
+    def _apart(self, profile: str) -> str:
+        terms = self._rules.of(profile)
+        return terms.group if terms.exclusive else ""
 
     def context(self, profile: str) -> int | None:
         """Tokens for one request of the profile's instance; None when it has none."""

@@ -11,7 +11,7 @@ import msgspec
 from litestar.types import ASGIApp
 
 from hostler.accounts.keys import Keyring
-from hostler.config.settings import Profile, SamplingSettings
+from hostler.config.settings import Priority, Profile, SamplingSettings
 from hostler.errors import ConfigError, ModelError, OutOfMemory, UnknownProfile
 from hostler.events import Bus
 from hostler.fleet.protocol import Entry, Lease, ProfileStanding, Served, Ticket
@@ -36,7 +36,7 @@ class FakeFleet:
     def lease_now(self, profile: str, request: str, principal: str, api: str) -> Lease | None:
         raise NotImplementedError
 
-    def ask(self, profile: str, request: str, principal: str, api: str) -> Ticket:
+    def ask(self, profile: str, request: str, principal: str, api: str, *, priority: Priority | None = None) -> Ticket:
         raise NotImplementedError
 
     async def load(self, profile: str) -> None:

@@ -11,7 +11,7 @@ import anyio
 
 from hostler.accounts.keys import Keyring
 from hostler.clock import SystemClock
-from hostler.config.settings import LimitSettings, Profile, SamplingSettings, Task
+from hostler.config.settings import LimitSettings, Priority, Profile, SamplingSettings, Task
 from hostler.engines.protocol import Endpoint
 from hostler.errors import HostlerError, QueueFull, UnknownProfile
 from hostler.fleet.protocol import Abandoned, Entry, Lease, ProfileStanding, Served, Standing, Ticket, Timing
@@ -102,7 +102,7 @@ class FakeFleet:
     def lease_now(self, profile: str, request: str, principal: str, api: str) -> Lease | None:
         return self.make_lease(profile, request) if self.ready else None
 
-    def ask(self, profile: str, request: str, principal: str, api: str) -> Ticket:
+    def ask(self, profile: str, request: str, principal: str, api: str, *, priority: Priority | None = None) -> Ticket:
         if self.full:
             raise QueueFull("512 requests wait already.", retry_after_s=3.2)
         ticket = FakeTicket(self, profile, request)

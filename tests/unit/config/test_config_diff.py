@@ -30,6 +30,7 @@ APPLIED: list[dict[str, object]] = [
     {"pin": True},
     {"sampling": SamplingSettings(seed=1)},
     {"group": "x"},
+    {"priority": "batch"},
     {"hidden": True},
     {"rungs": ("evict",)},
 ]

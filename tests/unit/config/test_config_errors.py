@@ -34,6 +34,19 @@ def problems(text: str, environ: dict[str, str] | None = None, flags: dict[str, 
             "[gateway]\nqqq = 1",
             "hostler.toml:2: gateway.qqq: unknown key; known here: host, port, default, preload",
         ),
+        (
+            '[profiles.a]\nmodel = "m"\ngroup = "bench"\n[groups.bnch]\nexclusive = true',
+            'hostler.toml:5: groups.bnch.exclusive: no profile has `group = "bnch"`; did you mean "bench"?',
+        ),
+        (
+            '[profiles.a]\nmodel = "m"\ngroup = "g"\n[groups.g]\nexclusive = true\ntogether = true',
+            "hostler.toml:6: groups.g.together: a group cannot be `exclusive` and `together`",
+        ),
+        (
+            '[groups.g]\nexclusive = true\n[profiles.a]\nmodel = "m"\ngroup = "g"\npin = true\n'
+            '[profiles.b]\nmodel = "m"\ngroup = "g"\npin = true',
+            'hostler.toml:10: profiles.b.pin: "a" and "b" are pinned, but at most one of group "g" may be loaded',
+        ),
         ("[gateway]\nport = 'x'", 'hostler.toml:2: gateway.port: "x" is wrong: expected an integer from 0 to 65535'),
         (
             "[gateway]\nport = 99999",

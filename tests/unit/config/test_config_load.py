@@ -166,6 +166,8 @@ def test_the_later_layer_wins_for_every_key(drawn: tuple[tuple[KeyPath, Leaf], t
     (path, _leaf), given_values, layers = drawn
     own_model = path == ("profiles", "p1", "model")
     text = "" if own_model else '[profiles.p1]\nmodel = "m"\n'
+    if path[0] == "groups":
+        text += 'group = "p1"\n'
     environ, flags, expected = {}, {}, None
     if layers & 1 or own_model:
         line = f"{dotted(path)} = {toml_text(given_values[0])}\n"

@@ -11,9 +11,15 @@ from hostler.errors import EngineLost, LoadFailed
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.scheduler import next_wake, step
 
-NEEDS = {"a": 3, "b": 4, "c": 6, "d": 9, "huge": 11}
+NEEDS = {"a": 3, "b": 4, "c": 6, "d": 9, "e": 1, "huge": 11}
 BUDGET = 10
-RULES = m.Rules(queue=8, starvation_s=30.0, load_tries=3, backoff_s=2.0)
+TERMS = {
+    "a": m.Terms(group="pair", together=True),
+    "b": m.Terms(group="pair", together=True, batch=True),
+    "c": m.Terms(group="either", exclusive=True),
+    "e": m.Terms(group="either", exclusive=True, batch=True),
+}
+RULES = m.Rules(queue=8, starvation_s=30.0, load_tries=3, backoff_s=2.0, residency=2, terms=TERMS)
 profiles = st.sampled_from(sorted(NEEDS))
 
 
@@ -26,6 +32,7 @@ class FleetMachine(RuleBasedStateMachine):
         self.open: dict[int, m.Waiter] = {}
         self.leases: dict[int, str] = {}
         self.to_prepare: list[str] = []
+        self.brought: list[m.Ask] = []
         self.slots = 2
 
     def tell(self, message: m.Message) -> None:
@@ -34,6 +41,8 @@ class FleetMachine(RuleBasedStateMachine):
         self.state, effects = step(self.state, message, at)
         for effect in effects:
             self.carry_out(effect, before, message)
+        while self.brought:
+            self.tell(self.brought.pop(0))
 
     def carry_out(self, effect: m.Effect, before: m.State, message: m.Message) -> None:
         match effect:
@@ -53,14 +62,35 @@ class FleetMachine(RuleBasedStateMachine):
                 told = isinstance(message, m.Unload) and message.now
                 assert told or instance not in self.leases.values()
                 assert instance in before.instances
+            case m.Bring(profile):
+                self.bring(profile)
             case _:
                 pass
 
-    @rule(profile=profiles, lease=st.booleans(), urgent=st.booleans(), forgive=st.booleans())
-    def ask(self, profile: str, lease: bool, urgent: bool, forgive: bool) -> None:
+    def bring(self, profile: str) -> None:
+        """As the owner does: told once the message is handled."""
+        self.tickets += 1
+        waiter = m.Waiter(ticket=self.tickets, profile=profile, since=self.now, lease=False, mate=True)
+        self.open[self.tickets] = waiter
+        self.brought.append(m.Ask(waiter=waiter))
+
+    @rule(
+        profile=profiles,
+        lease=st.booleans(),
+        urgent=st.booleans(),
+        forgive=st.booleans(),
+        key=st.sampled_from(["anna", "ben"]),
+    )
+    def ask(self, profile: str, lease: bool, urgent: bool, forgive: bool, key: str) -> None:
         self.tickets += 1
         waiter = m.Waiter(
-            ticket=self.tickets, profile=profile, since=self.now, lease=lease, urgent=urgent and not lease
+            ticket=self.tickets,
+            profile=profile,
+            since=self.now,
+            lease=lease,
+            urgent=urgent and not lease,
+            batch=RULES.of(profile).batch and lease,
+            principal=key,
         )
         self.open[self.tickets] = waiter
         self.tell(m.Ask(waiter=waiter, forgive=forgive and not lease))
@@ -124,6 +154,10 @@ class FleetMachine(RuleBasedStateMachine):
     def one_live_instance_per_profile(self) -> None:
         live = [i.profile for i in self.state.instances.values() if isinstance(i.state, (Starting, Ready))]
         assert len(live) == len(set(live))
+
+    @invariant()
+    def what_excludes_each_other_is_never_loaded_at_once(self) -> None:
+        assert not {"c", "e"} <= {i.profile for i in self.state.instances.values()}
 
     @invariant()
     def the_scheduler_knows_every_lease(self) -> None:

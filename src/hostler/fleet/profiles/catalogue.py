@@ -14,7 +14,7 @@ import msgspec
 
 from hostler.clock import Clock
 from hostler.config.diff import instance_key
-from hostler.config.settings import Config, Profile, Task
+from hostler.config.settings import Config, GroupSettings, Profile, Task
 from hostler.engines.placing import draft_of
 from hostler.engines.protocol import LoadSpec
 from hostler.errors import ConfigError, HostlerError, ModelError, UnknownProfile
@@ -24,7 +24,7 @@ from hostler.fleet.profiles.shelf import Item, view
 from hostler.fleet.protocol import Entry, Served
 from hostler.fleet.recovery.ladder import NONE as UNCHANGED
 from hostler.fleet.recovery.ladder import Changes
-from hostler.fleet.scheduling.messages import Want
+from hostler.fleet.scheduling.messages import Terms, Want
 from hostler.models.facts import GgufFacts, Model
 from hostler.models.library import FactsCache, Library, Scan
 from hostler.models.shape import ModelShape
@@ -300,6 +300,10 @@ class ProfileCatalogue:
         """Key, pin and TTL of every profile there is."""
         return {n: (instance_key(i.profile), i.profile.pin, i.profile.ttl) for n, i in self._view.items.items()}
 
+    def terms(self) -> dict[str, Terms]:
+        """What the configuration says of each profile and the others, for those of which it says something."""
+        return terms_of(self._view.config)
+
     def build(self, name: str) -> str | None:
         """The build that a profile names; None for the default one, and when there is no such profile."""
         item = self._view.items.get(name)
@@ -314,6 +318,17 @@ class ProfileCatalogue:
         """The instance key of a profile; empty when there is no such profile."""
         item = self._view.items.get(name)
         return "" if item is None else instance_key(item.profile)
+
+
+def terms_of(config: Config) -> dict[str, Terms]:
+    """The terms of every configured profile that is not as all others are."""
+    terms: dict[str, Terms] = {}
+    for name, profile in config.profiles.items():
+        rule = config.groups.get(profile.group, GroupSettings())
+        batch = profile.priority == "batch"
+        if rule.exclusive or rule.together or batch:
+            terms[name] = Terms(group=profile.group, exclusive=rule.exclusive, together=rule.together, batch=batch)
+    return terms
 
 
 def task_of(facts: GgufFacts) -> Task:

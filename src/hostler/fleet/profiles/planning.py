@@ -50,12 +50,16 @@ _ENDLESS_HOST = Site(
 
 
 class Resident(msgspec.Struct, frozen=True, kw_only=True):
-    """An instance that is or becomes ready: what it holds per device, and whether it may leave (now, or later)."""
+    """An instance that is or becomes ready: what it holds per device, and whether it may leave (now, or later).
+
+    ``apart`` is its group where that is exclusive: it leaves before another of the group is loaded.
+    """
 
     profile: str
     bytes: Mapping[str, int]
     pinned: bool = False
     idle: bool = True
+    apart: str = ""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,6 +182,7 @@ class Planning:
         """Everything that a load now is planned from. Raises FlagConflict or ConfigError for placing flags."""
         machine, rooms = self._world.machine(), self._world.rooms(True)
         others = [each for each in self._world.residents() if each.profile != asked.name]
+        others = [each for each in others if not each.apart or each.pinned or each.apart != asked.profile.group]
         wish = wished(asked, changes)
         site = self._site(asked, wish, machine, rooms)
         wish = replace(wish, manual=self._check(asked, site))

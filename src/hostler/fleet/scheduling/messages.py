@@ -34,7 +34,9 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
 
     ``holds`` is the predicted need until the process is ready, then what it was measured to hold.
     ``closed_for`` names a starving profile that waits for this instance's room: no new leases meanwhile.
-    ``served`` counts ended leases since the load.
+    ``served`` counts ended leases since the load. ``heat`` is how often it was come back to
+    (:func:`hostler.fleet.scheduling.eviction.warmer`), as of ``last_used``; ``redo_s`` what it would take to read its
+    latest conversation again.
     """
 
     id: str
@@ -49,12 +51,16 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     served: int = 0
     last_used: float = 0.0
     closed_for: str | None = None
+    heat: float = 1.0
+    redo_s: float = 0.0
 
 
 class Waiter(msgspec.Struct, frozen=True, kw_only=True):
     """A request, or an operator's load (``lease`` False), that waits for a profile.
 
-    ``urgent`` waiters do not wait for the starvation bound.
+    ``urgent`` waiters do not wait for the starvation bound, ``batch`` ones let all others go first until it.
+    ``principal`` is whose key it came with; ``turn`` is its turn among the keys that wait for the profile, set when it
+    joins. A ``mate`` is loaded because its group is, where there is room beside it.
     """
 
     ticket: int
@@ -62,10 +68,23 @@ class Waiter(msgspec.Struct, frozen=True, kw_only=True):
     since: float
     lease: bool = True
     urgent: bool = False
+    batch: bool = False
+    principal: str = ""
+    turn: int = 0
+    mate: bool = False
+
+
+class Heat(msgspec.Struct, frozen=True):
+    """How often a profile was come back to, as of ``at``; decays as :func:`hostler.fleet.scheduling.eviction.warmer`
+    says."""
+
+    value: float
+    at: float
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the scheduler knows. ``wants`` and ``preparing`` are by profile."""
+    """All that the scheduler knows. ``wants`` and ``preparing`` are by profile; ``turns`` are the latest that each key
+    was given, by profile and whether batch."""
 
     instances: Mapping[str, Instance] = msgspec.field(default_factory=dict)
     waiting: tuple[Waiter, ...] = ()
@@ -73,17 +92,51 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     wants: Mapping[str, Want] = msgspec.field(default_factory=dict)
     preparing: frozenset[str] = frozenset()
     load_s: Mapping[str, float] = msgspec.field(default_factory=dict)
+    heat: Mapping[str, Heat] = msgspec.field(default_factory=dict)
+    turns: Mapping[tuple[str, bool], Mapping[str, int]] = msgspec.field(default_factory=dict)
     next_instance: int = 1
     draining: bool = False
 
 
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What the configuration says of a profile and the others: its group and the group's rule, and its priority."""
+
+    group: str = ""
+    exclusive: bool = False
+    together: bool = False
+    batch: bool = False
+
+
+PLAIN = Terms()
+
+
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits the scheduler keeps."""
+    """The limits the scheduler keeps.
+
+    ``residency`` is how many requests a loaded instance answers, while any wait for it, before it is closed for
+    others. ``terms`` is by profile; one that is not in it has none.
+    """
 
     queue: int
     starvation_s: float
     load_tries: int
     backoff_s: float
+    residency: int = 1
+    terms: Mapping[str, Terms] = {}
+
+    def of(self, profile: str) -> Terms:
+        """The terms of a profile."""
+        return self.terms.get(profile, PLAIN)
+
+    def apart(self, one: str, other: str) -> bool:
+        """Whether the two may not be resident at the same time."""
+        mine = self.of(one)
+        return mine.exclusive and one != other and self.of(other).group == mine.group
+
+    def mates(self, one: str, other: str) -> bool:
+        """Whether the two are loaded and leave together."""
+        mine = self.of(one)
+        return mine.together and one != other and self.of(other).group == mine.group
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,10 +168,14 @@ class Leave(msgspec.Struct, frozen=True):
 
 
 class Release(msgspec.Struct, frozen=True):
-    """A lease ended. ``healthy``: the engine answered to its last byte."""
+    """A lease ended. ``healthy``: the engine answered to its last byte.
+
+    ``redo_s`` is what reading its conversation again would take; None when the engine did not say.
+    """
 
     instance: str
     healthy: bool
+    redo_s: float | None = None
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -272,4 +329,10 @@ class Fail(msgspec.Struct, frozen=True):
     error: HostlerError
 
 
-Effect = Grant | Refuse | Prepare | Start | Stop | Close | Evict | Fail
+class Bring(msgspec.Struct, frozen=True):
+    """Ask for the profile too, as a mate: one of its group is being loaded."""
+
+    profile: str
+
+
+Effect = Grant | Refuse | Prepare | Start | Stop | Close | Evict | Fail | Bring

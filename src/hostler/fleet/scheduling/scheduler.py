@@ -6,13 +6,17 @@ It reads no clock, does no I/O and does not log, so every rule below is a proper
 1. A busy instance is never stopped to make room.
 2. A load in flight is joined, never duplicated: one live instance per profile.
 3. Requests for a resident profile go first, until another has waited for its starvation bound (the larger of
-   ``starvation_s`` and three measured loads); then the instances whose room it needs take no new leases.
+   ``starvation_s`` and three measured loads), or its waiters together longer than the swap is worth; then the instances
+   whose room it needs take no new leases.
 4. A waiter who left never causes a load, and nothing is evicted before the load has been prepared (header read,
    flags checked, build found).
-5. An instance that was just loaded answers at least one request before it may be evicted.
+5. An instance that was just loaded answers at least ``residency`` requests, while any wait, before it makes room.
 6. Nothing above the budget is ever started; what can never fit is refused with the numbers.
 7. Failures pause a profile (:func:`hostler.engines.state.after_failure`); a load that fails refuses its waiters. One
    that ran out of memory and is tried again in another way (:mod:`hostler.fleet.recovery.ladder`) has not failed.
+8. Requests of one profile go in turns of their keys, ``batch`` ones after all others until the starvation bound.
+9. Profiles of an exclusive group are never loaded at once, not even while one stops; mates leave together or not at
+   all.
 """
 
 from __future__ import annotations
@@ -26,7 +30,8 @@ from hostler.errors import Conflict, HostlerError, NeverFits, QueueFull
 from hostler.errors import Draining as GatewayDraining
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.decisions import Decisions
-from hostler.fleet.scheduling.turn import again, expiry, is_open, live, starvation, without
+from hostler.fleet.scheduling.line import joining, starvation
+from hostler.fleet.scheduling.turn import again, expiry, is_open, live, without
 
 __all__ = ["live", "next_wake", "step"]
 
@@ -66,6 +71,8 @@ class _Turn(Decisions):
         if refusal := self._refusal(waiter):
             self.effects.append(m.Refuse(waiter.ticket, refusal))
             return
+        if not self._grantable(waiter):
+            waiter, self.state = joining(self.state, waiter)
         self.state = replace(self.state, waiting=(*self.state.waiting, waiter))
 
     def _refusal(self, waiter: m.Waiter) -> HostlerError | None:
@@ -80,7 +87,8 @@ class _Turn(Decisions):
 
     def _grantable(self, waiter: m.Waiter) -> bool:
         instance = live(self.state, waiter.profile)
-        return instance is not None and is_open(instance) and instance.leases < instance.slots
+        open_ = instance is not None and is_open(instance, self.at.rules.residency)
+        return open_ and instance is not None and instance.leases < instance.slots
 
     def _leave(self, message: m.Leave) -> None:
         self.state = replace(self.state, waiting=tuple(w for w in self.state.waiting if w.ticket != message.ticket))
@@ -92,7 +100,8 @@ class _Turn(Decisions):
         if instance is None:
             return
         served = instance.served + 1
-        self._put(replace(instance, leases=instance.leases - 1, served=served, last_used=self.at.now))
+        redo_s = instance.redo_s if message.redo_s is None else message.redo_s
+        self._put(replace(instance, leases=instance.leases - 1, served=served, last_used=self.at.now, redo_s=redo_s))
         if message.healthy and instance.profile in self.state.failures:
             self.state = replace(self.state, failures=without(self.state.failures, instance.profile))
 
@@ -126,7 +135,8 @@ class _Turn(Decisions):
         instance = self.state.instances.get(message.instance)
         if instance is None:
             return
-        self.state = replace(self.state, instances=without(self.state.instances, instance.id))
+        heat = {**self.state.heat, instance.profile: m.Heat(instance.heat, instance.last_used)}
+        self.state = replace(self.state, instances=without(self.state.instances, instance.id), heat=heat)
         loading = isinstance(instance.state, Starting)
         if message.error is None or isinstance(instance.state, Stopping) or (loading and message.again):
             return
@@ -165,7 +175,8 @@ class _Turn(Decisions):
             else:
                 self._put(replace(instance, pin=now[1], ttl_s=now[2]))
         # A want is as old as the configuration it was made from, and a failure may be mended.
-        self.state = replace(self.state, wants={}, failures={})
+        heat = {name: known for name, known in self.state.heat.items() if name in message.profiles}
+        self.state = replace(self.state, wants={}, failures={}, heat=heat)
 
     def _drain(self, _: m.Drain) -> None:
         self.state = replace(self.state, draining=True)

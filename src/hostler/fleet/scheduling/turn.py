@@ -65,6 +65,10 @@ class Moves:
         if loading:
             self._refuse_all(profile, error)
 
+    def _forget(self, profile: str) -> None:
+        """The next load is prepared anew: files may have changed."""
+        self.state = replace(self.state, wants=without(self.state.wants, profile))
+
     def _refuse_all(self, profile: str, error: HostlerError) -> None:
         self._refuse_where(lambda w: w.profile == profile, error)
 
@@ -89,10 +93,6 @@ def expiry(instance: m.Instance) -> float | None:
     return max(instance.last_used, instance.state.since) + instance.ttl_s
 
 
-def starvation(state: m.State, profile: str, rules: m.Rules) -> float:
-    return max(rules.starvation_s, 3 * state.load_s.get(profile, 0.0))
-
-
 def again(failure: Failure, now: float) -> HostlerError:
     """The failure's error, told again to somebody who asks during the pause."""
     error = type(failure.error)(failure.error.message, hint=failure.error.hint)
@@ -100,9 +100,9 @@ def again(failure: Failure, now: float) -> HostlerError:
     return error
 
 
-def is_open(instance: m.Instance) -> bool:
-    """Takes new leases: ready, and not closed for a starving profile unless it has yet to answer anything."""
-    return isinstance(instance.state, Ready) and (instance.closed_for is None or not instance.served)
+def is_open(instance: m.Instance, residency: int) -> bool:
+    """Takes new leases: ready, and not closed for another profile unless it has yet to answer what a load is owed."""
+    return isinstance(instance.state, Ready) and (instance.closed_for is None or instance.served < residency)
 
 
 def idle(instance: m.Instance) -> bool:
