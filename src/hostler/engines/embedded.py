@@ -4,6 +4,9 @@ Runs llama.cpp's own server out of the `xllamacpp` wheel in this process. The AP
 environment (``LLAMA_API_KEY``). When the parent passed a status channel, one JSON object a line goes there:
 ``{"listening": {"host": ..., "port": ...}}`` or ``{"error": ..., "code": ...}``. Logs go to standard error.
 
+With ``--wait`` alone it imports what it needs and then waits for one line on standard input, which holds the flags
+and the key (``{"argv": [...], "key": ...}``), or its end.
+
 SIGTERM ends it: by the default action while it loads (native code that no handler can end), with code 0
 afterwards; both well under 100 ms, busy or not. It ends with its parent. Exit codes: 0 when told to stop, 1
 when the engine refused to start, 2 for a flag it cannot take.
@@ -21,6 +24,8 @@ from collections.abc import Sequence
 
 from hostler.engines.parent import die_with_parent, status_fd
 
+WAIT = "--wait"
+
 
 def main(argv: Sequence[str]) -> int:
     """Serve until told to stop, which ends the process; the exit code when it could not start."""
@@ -29,6 +34,8 @@ def main(argv: Sequence[str]) -> int:
     if channel is not None:
         threading.Thread(target=_end_with_channel, args=(channel,), daemon=True).start()
     key = os.environ.pop("LLAMA_API_KEY", "")
+    if list(argv) == [WAIT]:
+        argv, key = _told_later()
 
     from hostler.errors import HostlerError
 
@@ -47,6 +54,22 @@ def main(argv: Sequence[str]) -> int:
     select.select([stop], [], [])
     # The server's destructor would wait for requests, up to a second; there is nothing to save.
     os._exit(0)
+
+
+def _told_later() -> tuple[list[str], str]:
+    """Import everything, wait until told what to run; nobody will tell any more when the channel ends."""
+    import xllamacpp  # noqa: F401 - what waiting is for
+
+    import hostler.engines.arguments
+    import hostler.engines.wheel  # noqa: F401
+
+    line = sys.stdin.readline()
+    if not line:
+        os._exit(0)
+    told = json.loads(line)
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    return told["argv"], told["key"]
 
 
 def _start(argv: Sequence[str], key: str):  # type: ignore[no-untyped-def]  # the wheel has no types

@@ -17,17 +17,9 @@ from hostler.errors import BuildUnusable
 GROUP_POLL_S = 0.01
 
 
-class Descriptor:
-    """A plain file descriptor that can be closed as other things are."""
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-
-    def close(self) -> None:
-        os.close(self._number)
-
-
-async def spawn(argv: Sequence[str], env: Mapping[str, str], status: int, output: int) -> anyio.abc.Process:
+async def spawn(
+    argv: Sequence[str], env: Mapping[str, str], status: int, output: int, stdin: int = subprocess.DEVNULL
+) -> anyio.abc.Process:
     """Start ``argv`` in a session of its own, both outputs to ``output``; ``status`` is its status channel.
 
     Shielded, so that nothing can be started and forgotten. Called on the event loop's thread, which is what
@@ -38,7 +30,7 @@ async def spawn(argv: Sequence[str], env: Mapping[str, str], status: int, output
         with anyio.CancelScope(shield=True):
             child = await anyio.open_process(
                 list(argv),
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=output,
                 stderr=output,
                 env={**_inherited(), **env, **ties},

@@ -18,8 +18,9 @@ from hostler.engines.builds import Build, Builds
 from hostler.engines.command import HOST, Place, check_extra_args, command
 from hostler.engines.logs import path_for
 from hostler.engines.orphans import Record, Records
-from hostler.engines.protocol import Endpoint, LoadSpec, Report, RunnerSettings
+from hostler.engines.protocol import Endpoint, LoadSpec, Ready, Report, RunnerSettings
 from hostler.engines.readiness import StillLoading, busy_slots, work
+from hostler.engines.spares import Spares
 from hostler.errors import EngineLost, LoadFailed, ModelError
 from hostler.hardware.process import resident
 from hostler.models.facts import Model
@@ -41,6 +42,8 @@ class LlamaCpp:
         self._builds = builds
         self._on_gpus = on_gpus
         self._records = Records(settings.state)
+        #: Its ``run`` is to be run as long as engines are; else every load starts a launcher of its own.
+        self.spares = Spares(settings.limits)
 
     async def preflight(self, spec: LoadSpec) -> None:
         """Raises BuildUnusable, FlagConflict, FlagUnsupported or ModelError for what can be known beforehand."""
@@ -56,7 +59,7 @@ class LlamaCpp:
         try:
             for tries_left in reversed(range(PORT_TRIES)):
                 try:
-                    await process.run(self._launch(spec, build, folder), self._records, report)
+                    await process.run(self._launch(spec, build, folder), self._records, self._seen(build, report))
                 except process.PortTaken:
                     if not tries_left:
                         raise
@@ -92,6 +95,16 @@ class LlamaCpp:
         shutil.rmtree(self._settings.state / "slots", ignore_errors=True)
         return ended
 
+    def _seen(self, build: Build, report: Callable[[Report], None]) -> Callable[[Report], None]:
+        """``report``, after which the next launcher is made ready."""
+
+        def seen(told: Report) -> None:
+            report(told)
+            if isinstance(told, Ready) and build.kind == "embedded":
+                self.spares.want()
+
+        return seen
+
     def _launch(self, spec: LoadSpec, build: Build, folder: Path) -> process.Launch:
         # The embedded build reports the port that the kernel gave it; a binary is given a free one.
         port = 0 if build.kind == "embedded" else free_port()
@@ -107,6 +120,7 @@ class LlamaCpp:
             log=path_for(self._settings.logs, spec.profile),
             log_max_bytes=self._settings.log_max_bytes,
             log_keep=self._settings.log_keep,
+            spares=self.spares,
         )
 
     def _place(self, port: int, folder: Path) -> Place:

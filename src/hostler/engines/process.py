@@ -20,12 +20,14 @@ import msgspec
 
 from hostler.config.settings import LimitSettings, Task
 from hostler.engines.failures import Ending, after_ready, at_load, could_not_bind
-from hostler.engines.group import Descriptor, end, spawn
+from hostler.engines.group import end
 from hostler.engines.loglines import Listening, complaint, meaning, without_prompts
 from hostler.engines.logs import Lines, LogFile
 from hostler.engines.orphans import Record, Records
 from hostler.engines.protocol import Complaint, Endpoint, LoadSpec, Ready, Report, Stage, Started
 from hostler.engines.readiness import StillLoading, work
+from hostler.engines.spares import Spares
+from hostler.engines.spawned import Spawned, spawned
 from hostler.errors import EngineError, EngineLost, LoadFailed, LoadTimeout
 from hostler.hardware.host import memory_kills
 from hostler.hardware.process import process_start_time
@@ -49,7 +51,7 @@ class PortTaken(LoadFailed):
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """A process to run. ``build`` is how messages call the engine; ``key`` never goes into ``argv``.
 
-    ``address`` is for a program that does not say where it
+    ``spares`` may have a launcher that only waits to be told. ``address`` is for a program that does not say where it
     listens. ``prove`` makes it work once (tokens/s or None; StillLoading: ask again, EngineLost: it never will),
     ``proving`` is that stage in words. ``before_end`` is called, shielded, with the pid before the process is ended;
     what it does must be bounded.
@@ -64,6 +66,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     log: Path
     log_max_bytes: int
     log_keep: int
+    spares: Spares | None = None
     address: Listening | None = None
     prove: Callable[[Endpoint, Task], Awaitable[float | None]] = work
     proving: str = "generating a first token"
@@ -84,20 +87,16 @@ async def run(launch: Launch, records: Records, report: Callable[[Report], None]
     Raises LoadFailed (or a subclass, or FlagUnsupported) when it ends before it was ready, EngineLost after.
     When this is over, nothing of the process or its descendants in the group is left.
     """
-    status, theirs = socket.socketpair()
-    output, writing = os.pipe()
-    os.set_blocking(output, False)
     log = LogFile(launch.log, max_bytes=launch.log_max_bytes, keep=launch.log_keep, secret=launch.key)
     failure: EngineError | None = None
-    with status, contextlib.closing(Descriptor(output)), log:
-        with theirs, contextlib.closing(Descriptor(writing)):
-            child = await spawn(launch.argv, launch.env, theirs.fileno(), writing)
+    with log, await _begun(launch) as begun:
+        child = begun.child
         watch = _Watch(launch, child, log, report)
         gone = False
         try:
             records.write(_record(launch, child.pid))
             report(Started(pid=child.pid, argv=launch.argv))
-            failure = await watch.until_end(status, output)
+            failure = await watch.until_end(begun.status, begun.output)
         finally:
             with anyio.CancelScope(shield=True):
                 if launch.before_end is not None and child.returncode is None:
@@ -107,6 +106,11 @@ async def run(launch: Launch, records: Records, report: Callable[[Report], None]
                 records.remove(launch.spec.instance)
     assert failure is not None
     raise failure
+
+
+async def _begun(launch: Launch) -> Spawned:
+    waited = None if launch.spares is None else await launch.spares.take(launch.argv, launch.env)
+    return waited or await spawned(launch.argv, launch.env)
 
 
 def _record(launch: Launch, pid: int) -> Record:

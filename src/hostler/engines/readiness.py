@@ -9,10 +9,8 @@ from hostler.engines.exchange import Answer, Broken, ask
 from hostler.engines.protocol import Endpoint
 from hostler.errors import EngineLost
 
-TOKENS = 4
-
-# Fewer tokens than this say little about speed.
-_ENOUGH = 3
+# The second one tells a speed; more would only keep the first request waiting.
+TOKENS = 2
 
 
 class _Timings(msgspec.Struct):
@@ -92,7 +90,7 @@ def _result(task: Task, path: str, answer: Answer) -> float | None:
 
 def _tokens(completion: _Completion) -> tuple[int, float | None]:
     count = completion.timings.predicted_n or completion.usage.completion_tokens
-    speed = completion.timings.predicted_per_second if completion.timings.predicted_n >= _ENOUGH else None
+    speed = completion.timings.predicted_per_second if completion.timings.predicted_n >= TOKENS else None
     return count if completion.choices else 0, speed
 
 

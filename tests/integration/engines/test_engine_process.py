@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from pathlib import Path
 
 import anyio
@@ -12,10 +11,11 @@ import pytest
 
 from hostler.config.settings import LimitSettings
 from hostler.engines import process
-from hostler.engines.group import Descriptor, end, spawn
+from hostler.engines.group import end
 from hostler.engines.logs import path_for
 from hostler.engines.orphans import Records
 from hostler.engines.protocol import Ready, Stage, Started
+from hostler.engines.spawned import spawned
 from hostler.errors import (
     BuildUnusable,
     EngineLost,
@@ -71,18 +71,12 @@ async def test_a_child_that_ignores_sigterm_is_killed(runner, spec, run, tmp_pat
 async def test_grandchildren_go_too(tmp_path: Path) -> None:
     """A child that ends at once at SIGTERM, and leaves one behind that ignores it."""
     script = "trap 'exit 0' TERM; (trap '' TERM; while :; do sleep 60; done) & echo up; wait"
-    reading, writing = os.pipe()
-    ours, theirs = socket.socketpair()
-    child = await spawn(("/bin/sh", "-c", script), {}, theirs.fileno(), writing)
-    os.close(writing)
-    await anyio.wait_readable(reading)
+    with await spawned(("/bin/sh", "-c", script), {}) as begun:
+        await anyio.wait_readable(begun.output)
 
-    assert await end(child, LimitSettings(grace_s=0.3, kill_s=5))
+        assert await end(begun.child, LimitSettings(grace_s=0.3, kill_s=5))
 
-    assert _group_is_gone(child.pid)
-    Descriptor(reading).close()
-    ours.close()
-    theirs.close()
+        assert _group_is_gone(begun.child.pid)
 
 
 async def test_cancelling_while_it_loads_leaves_nothing(runner, spec, tmp_path: Path) -> None:

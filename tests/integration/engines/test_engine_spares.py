@@ -1,0 +1,83 @@
+"""A launcher that waits, so that a load of the embedded build need not start Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import psutil
+import pytest
+
+from hostler.config.settings import LimitSettings
+from hostler.engines.spares import PROGRAM, Spares
+
+pytestmark = pytest.mark.anyio
+
+KEYED = {"LLAMA_API_KEY": "secret"}
+
+
+async def _waiting(spares: Spares) -> int:
+    with anyio.fail_after(60):
+        while spares.pid is None:
+            await anyio.sleep(0.01)
+    return spares.pid
+
+
+async def test_the_second_load_takes_the_launcher_that_waits(runner, spec, run, smollm2: Path) -> None:
+    driver = runner()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(driver.spares.run)
+        async with run(driver, spec(smollm2, context=256)) as first:
+            assert first.failure is None
+            waiting = await _waiting(driver.spares)
+        async with run(driver, spec(smollm2, context=256)) as second:
+            assert second.failure is None
+            assert second.started.pid == waiting
+            assert second.ready.endpoint.api_key not in " ".join(psutil.Process(waiting).cmdline())
+            following = await _waiting(driver.spares)
+            assert following != waiting
+        assert not psutil.pid_exists(waiting)
+        tasks.cancel_scope.cancel()
+    assert not psutil.pid_exists(following)
+
+
+async def test_it_says_why_it_cannot_load_like_any_other(runner, spec, run, tmp_path: Path) -> None:
+    driver = runner()
+    driver.spares.want()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(driver.spares.run)
+        waiting = await _waiting(driver.spares)
+        async with run(driver, spec(None, context=256)) as engine:
+            assert engine.failure is not None
+            assert engine.started.pid == waiting
+        tasks.cancel_scope.cancel()
+
+
+async def test_one_that_died_meanwhile_is_passed_over() -> None:
+    spares = Spares(LimitSettings())
+    spares.want()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(spares.run)
+        waiting = await _waiting(spares)
+        psutil.Process(waiting).kill()
+        with anyio.fail_after(10):
+            while await _alive(spares, waiting):
+                await anyio.sleep(0.01)
+        assert await spares.take((*PROGRAM, "--port", "0"), KEYED) is None
+        tasks.cancel_scope.cancel()
+
+
+async def _alive(spares: Spares, pid: int) -> bool:
+    return spares.pid == pid and psutil.pid_exists(pid)
+
+
+async def test_other_programs_and_environments_get_none() -> None:
+    spares = Spares(LimitSettings())
+    spares.want()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(spares.run)
+        await _waiting(spares)
+        assert await spares.take(("/bin/true",), KEYED) is None
+        assert await spares.take((*PROGRAM, "--port", "0"), {**KEYED, "OMP_NUM_THREADS": "1"}) is None
+        tasks.cancel_scope.cancel()
+    assert spares.pid is None
