@@ -187,6 +187,7 @@ class Gateway:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._stop_on_signal)
                 await group.start(self.fleet.run)
+                group.start_soon(self.runner.spares.run)
                 await self._server.serve(lambda url: self._started(url, group, first, on_started))
                 group.cancel_scope.cancel()
             outlast.cancel_scope.cancel()
