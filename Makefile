@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STARTERS ?= smollm2 gemma3-270m
 
-.PHONY: help run setup check unit test test-device docs lock bench-gateway bench-hangup bench-placement clean
+.PHONY: help run setup check unit test test-device docs lock bench-gateway bench-hangup bench-placement bench-kv clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,9 @@ bench-placement: $(VENV)/.dev ## Compare predicted bytes and speed with what the
 	$(BIN)/python -m hostler.bench.placement_bytes
 	$(BIN)/python -m hostler.bench.placement_plans
 	$(BIN)/python -m hostler.bench.placement_speed
+
+bench-kv: $(VENV)/.dev ## Measure the next turn of a conversation after a switch away and back, prompts kept and not
+	$(BIN)/python -m hostler.bench.kv
 
 clean: ## Remove the environment and caches; models and state stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis site dist

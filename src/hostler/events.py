@@ -231,7 +231,7 @@ class PromptCache(Event, frozen=True, kw_only=True, tag="prompts.cache"):
 
 
 class PromptCacheProblem(Event, frozen=True, kw_only=True, tag="prompts.problem"):
-    """Saved prompts were ``dropped``; or none can be saved now (``unavailable``), or by that engine (``unsupported``)."""
+    """Saved prompts were ``dropped``; none can be saved now (``unavailable``), or by that engine (``unsupported``)."""
 
     what: Literal["dropped", "unavailable", "unsupported"]
     reason: str

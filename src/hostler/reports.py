@@ -146,6 +146,7 @@ class Reports:
             bus=gateway.bus,
             history=Queries(gateway.writer, gateway.recorder),
             hardware=gateway.telemetry,
+            prompts=gateway.prompts,
             logs=LogFiles(),
             closing=gateway.closing,
             authenticate=gateway.keys.authenticate,

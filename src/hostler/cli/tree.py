@@ -9,6 +9,7 @@ import typer
 from hostler import __version__
 from hostler.cli import (
     asking,
+    caching,
     calibrating,
     configuring,
     diagnosing,
@@ -68,6 +69,7 @@ for group in (
     logs,
     requests,
     diagnosing,
+    caching,
     hardware,
     planning,
     calibrating,

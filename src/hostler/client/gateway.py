@@ -17,6 +17,7 @@ from hostler.client.transport import ConnectionLost, Transport
 from hostler.errors import NoGateway
 from hostler.events import AnyEvent
 from hostler.hardware.facts import Machine
+from hostler.wire.caching import CacheCleared, CacheStatus, ClearOptions
 from hostler.wire.hardware import Metrics
 from hostler.wire.management import (
     Cancelled,
@@ -107,6 +108,14 @@ class Client:
     async def metrics(self, device: str | None = None, *, seconds: int | None = None) -> Metrics:
         """Telemetry of every device, or of one, of the last ``seconds``; NotFound when there is none of that id."""
         return await self._transport.get("/api/hardware/gpu/metrics", Metrics, device=device, seconds=seconds)
+
+    async def cache_status(self) -> CacheStatus:
+        """Saved prompts and what they brought."""
+        return await self._transport.get("/api/models/cache/status", CacheStatus)
+
+    async def clear_cache(self, profile: str | None = None) -> CacheCleared:
+        """Remove saved prompts, all or a profile's."""
+        return await self._transport.post("/api/models/cache/clear", CacheCleared, ClearOptions(profile))
 
     async def instances(self) -> list[Instance]:
         """The running engines."""

@@ -59,3 +59,9 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
     age_s: float
     least_tokens: int
     folder: str
+
+
+class ClearOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``profile`` (or an alias of it) chooses whose prompts are removed; None: all."""
+
+    profile: str | None = None

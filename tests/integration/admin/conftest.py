@@ -9,6 +9,7 @@ import anyio
 import httpx
 import pytest
 from admin_fakes import FakeCatalogue, FakeFleet, FakeHardware, FakeHistory, FakeLogs, World
+from cache_fakes import FakePrompts
 
 from hostler.accounts.keys import Keyring
 from hostler.clock import ManualClock
@@ -18,7 +19,12 @@ from hostler.gateway.admin.services import Services
 
 
 @pytest.fixture
-def world(home: Path) -> World:
+def prompts() -> FakePrompts:
+    return FakePrompts()
+
+
+@pytest.fixture
+def world(home: Path, prompts: FakePrompts) -> World:
     fleet = FakeFleet()
     keys = Keyring.load(home / "keys.json")
     world = World(
@@ -37,6 +43,7 @@ def world(home: Path) -> World:
             bus=world.bus,
             history=world.history,
             hardware=FakeHardware(),
+            prompts=prompts,
             logs=world.logs,
             closing=world.closing,
             authenticate=keys.authenticate,

@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from hostler import log
 from hostler.clock import Clock
 from hostler.config.settings import KvSettings
 from hostler.engines.protocol import LoadSpec
@@ -76,8 +77,11 @@ class Keeper:
 
     async def _work_off(self) -> None:
         while self._jobs:
-            await self._jobs[0]()
-            self._jobs.popleft()
+            job = self._jobs.popleft()
+            try:
+                await job()
+            except Exception as bug:  # noqa: BLE001 - the edge of a job: a bug in one must not end the gateway
+                log.bug("prompts.job_failed", bug)
         self._nudge = anyio.Event()
         if self._settled is not None:
             self._settled.set()

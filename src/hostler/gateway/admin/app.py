@@ -18,6 +18,7 @@ from hostler.gateway import guard
 from hostler.gateway.admin import problems
 from hostler.gateway.admin.document import Document
 from hostler.gateway.admin.paths import routed
+from hostler.gateway.admin.routes.caching import CacheRoutes
 from hostler.gateway.admin.routes.docs import DocsRoutes
 from hostler.gateway.admin.routes.gateway import GatewayRoutes
 from hostler.gateway.admin.routes.hardware import HardwareRoutes
@@ -96,6 +97,7 @@ def _litestar(services: Services) -> Litestar:
             InstanceRoutes,
             RequestRoutes,
             HardwareRoutes,
+            CacheRoutes,
             StreamRoutes,
             DocsRoutes,
         ],
@@ -121,6 +123,7 @@ def _openapi() -> OpenAPIConfig:
         tags=[
             Tag(name="Profiles", description="What can be asked for, and bringing it in and out of memory."),
             Tag(name="Instances", description="The engine processes that run."),
+            Tag(name="Saved prompts", description="What engines computed, kept for when their model comes back."),
             Tag(name="Requests", description="What is in flight and what the ledger keeps."),
             Tag(name="Hardware", description="The devices of this machine, and how they are doing."),
             Tag(name="Events and logs", description="What happens, as it happens."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hostler.hardware.facts import Absence, Cpu, Device, Figure, Machine, PcieLink
+from hostler.wire.caching import CacheCleared, CacheSettings, CacheStatus, SavedPrompt
 from hostler.wire.hardware import DeviceMetrics, History, Metrics, Reading
 from hostler.wire.management import (
     Cancelled,
@@ -244,6 +245,24 @@ _PLAN = PlanReport(
     goes=(),
 )  # fmt: skip
 
+_CACHE = CacheStatus(
+    persist=True,
+    bytes=106_987_044,
+    budget=30 * _GIB,
+    prompts=(
+        SavedPrompt(
+            id="5f1c0a9be2d34c77", profile="smollm2", tenant="laptop", tokens=4640, bytes=106_987_044,
+            saved_at=1_767_225_600.0, used_at=1_767_225_900.0, computing_s=28.6, hits=2, saved_s=54.9,
+        ),
+    ),
+    saved=5,
+    restored=3,
+    used=2,
+    saved_s=54.9,
+    save_bytes_per_s=1.9e9,
+    restore_bytes_per_s=3.1e9,
+)  # fmt: skip
+
 EXAMPLES: dict[tuple[str, str], object] = {
     ("get", "/api/gateway"): _GATEWAY,
     ("post", "/api/gateway/reload"): Reloaded(added=("coder",), changed=(), removed=()),
@@ -258,6 +277,15 @@ EXAMPLES: dict[tuple[str, str], object] = {
     ("get", "/api/instances/{instance_id}"): _INSTANCE,
     ("get", "/api/hardware"): _MACHINE,
     ("get", "/api/hardware/gpu/metrics"): _METRICS,
+    ("get", "/api/models/cache/status"): _CACHE,
+    ("get", "/api/models/cache/settings"): CacheSettings(
+        persist=True,
+        budget=30 * _GIB,
+        age_s=604_800.0,
+        least_tokens=256,
+        folder="/home/me/.local/state/hostler/prompts",
+    ),
+    ("post", "/api/models/cache/clear"): CacheCleared(prompts=1, bytes=106_987_044),
     ("get", "/api/requests"): _REQUESTS,
     ("post", "/api/requests/{request_id}/cancel"): Cancelled(request="req-2"),
 }

@@ -11,6 +11,7 @@ from hostler.accounts.keys import Principal
 from hostler.events import Bus
 from hostler.fleet.protocol import Catalogue, Fleet
 from hostler.hardware.facts import Machine
+from hostler.wire.caching import CacheCleared, CacheSettings, CacheStatus
 from hostler.wire.hardware import Metrics
 from hostler.wire.management import ConfigValue, GatewayStatus, Reloaded, RequestRecord
 from hostler.wire.plan import PlanReport
@@ -52,6 +53,22 @@ class HardwareReader(Protocol):
         ...
 
 
+class PromptKeeper(Protocol):
+    """Saved prompts; :class:`hostler.fleet.prompts.keeper.Keeper` is one."""
+
+    async def status(self) -> CacheStatus:
+        """What is kept, and what it brought."""
+        ...
+
+    async def settings(self) -> CacheSettings:
+        """What is in force."""
+        ...
+
+    async def clear(self, profile: str | None = None) -> CacheCleared:
+        """Remove all, or what the profile of that name saved."""
+        ...
+
+
 class Closing(Protocol):
     """An event that is set when the gateway stops; ``anyio.Event`` is one."""
 
@@ -74,6 +91,7 @@ class Services:
     bus: Bus
     history: History
     hardware: HardwareReader
+    prompts: PromptKeeper
     logs: LogReader
     closing: Closing
     authenticate: Callable[[Mapping[bytes, bytes]], Principal]

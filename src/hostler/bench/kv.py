@@ -1,0 +1,178 @@
+"""``python -m hostler.bench.kv``: what the next turn of a conversation takes after a switch to another model and back.
+
+Two gateways, one that keeps prompts and one that does not, each with memory for one engine. In both: a long first turn
+on the first model, a request to the second (which takes the first one's memory), the first one loaded again, the next
+turn. Times are from the request to the first token that the client sees.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hostler.bench.load import Target
+from hostler.bench.subjects import child, free_port
+from hostler.testing import http
+
+FILES: Final = {"talk": "SmolLM2-135M-Instruct.Q4_1.gguf", "other": "gemma-3-270m-q4_k_m.gguf"}
+GOAL: Final = 0.05
+WITHIN_S: Final = 600.0
+
+CONFIG: Final = """\
+[library]
+caches = false
+[memory.budget]
+host = "{budget} MiB"
+[kv]
+persist = {persist}
+[profiles.talk]
+model = {talk}
+context = 8192
+[profiles.other]
+model = {other}
+task = "completion"
+context = 2048
+"""
+SENTENCE: Final = "The harbour master counted boat number {} and wrote it down. "
+TOKENS_EACH: Final = 14
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """One answer: seconds to its first token, tokens that were cached and read, its text."""
+
+    first_s: float
+    cached: int
+    prompt: int
+    text: str
+
+
+class Round(msgspec.Struct, frozen=True):
+    """One way through: seconds of the switch away and back, and both turns."""
+
+    away_s: float
+    back_s: float
+    before: Turn
+    after: Turn
+
+
+async def through(folder: Path, models: dict[str, Path], persist: bool, tokens: int, budget: int) -> Round:
+    """Start a gateway in ``folder``, talk, switch away and back, talk on."""
+    _configure(folder, models, persist, budget)
+    target = Target("127.0.0.1", free_port(), "")
+    argv = [str(Path(sys.executable).with_name("hostler")), "up", "--port", str(target.port)]
+    async with child(argv, {"HOSTLER_HOME": str(folder)}, folder / "bench.log"):
+        await _listening(target)
+        await _load(target, "talk")
+        said = [{"role": "user", "content": _text(tokens)}]
+        before = await _turn(target, said)
+        began = time.perf_counter()
+        await _complete(target)
+        away_s = time.perf_counter() - began
+        began = time.perf_counter()
+        await _load(target, "talk")
+        back_s = time.perf_counter() - began
+        said += [{"role": "assistant", "content": before.text}, {"role": "user", "content": "And then?"}]
+        return Round(away_s, back_s, before, await _turn(target, said))
+
+
+def _configure(folder: Path, models: dict[str, Path], persist: bool, budget: int) -> None:
+    folder.mkdir()
+    paths = {name: msgspec.json.encode(str(path)).decode() for name, path in models.items()}
+    (folder / "hostler.toml").write_text(CONFIG.format(persist=str(persist).lower(), budget=budget, **paths))
+
+
+def _text(tokens: int) -> str:
+    return "".join(SENTENCE.format(number) for number in range(tokens // TOKENS_EACH)) + "How many boats were there?"
+
+
+async def _turn(target: Target, said: list[dict[str, str]]) -> Turn:
+    body: dict[str, object] = {"model": "talk", "messages": said, "max_tokens": 24, "stream": True, "temperature": 0}
+    began, first, text, timings = time.perf_counter(), 0.0, "", {"cache_n": 0, "prompt_n": 0}
+    async with http.stream((target.host, target.port), "POST", "/v1/chat/completions", body) as exchange:
+        if exchange.status != 200:
+            raise RuntimeError(f"{exchange.status}: {(await exchange.read()).body[:300]!r}")
+        async for event in exchange.events():
+            if not event.data.startswith("{"):
+                continue
+            told = msgspec.json.decode(event.data)
+            content = "".join(choice.get("delta", {}).get("content") or "" for choice in told.get("choices", ()))
+            first = first or (time.perf_counter() - began if content else 0.0)
+            text, timings = text + content, told.get("timings") or timings
+    return Turn(first, timings["cache_n"], timings["prompt_n"], text)
+
+
+async def _complete(target: Target) -> None:
+    body = {"model": "other", "prompt": "One, two,", "max_tokens": 1}
+    answer = await http.request((target.host, target.port), "POST", "/v1/completions", body, timeout_s=WITHIN_S)
+    shown = await http.request((target.host, target.port), "GET", "/api/instances")
+    names = [each["profile"] for each in msgspec.json.decode(shown.body)]
+    if answer.status != 200 or names != ["other"]:
+        raise RuntimeError(f"no switch: {names}, {answer.status} {answer.body[:300]!r}")
+
+
+async def _load(target: Target, profile: str) -> None:
+    path = f"/api/profiles/{profile}/load"
+    answer = await http.request((target.host, target.port), "POST", path, {}, timeout_s=WITHIN_S)
+    if answer.status != 200:
+        raise RuntimeError(f"{profile}: {answer.body[:300]!r}")
+
+
+async def _listening(target: Target) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(target.host, target.port)
+            except OSError:
+                await asyncio.sleep(0.05)
+                continue
+            writer.close()
+            return
+
+
+async def run(models: dict[str, Path], rounds: int, tokens: int, budget: int) -> float:
+    """Print every round and the ratio of the medians, which is returned."""
+    first: dict[bool, list[float]] = {True: [], False: []}
+    with tempfile.TemporaryDirectory(prefix="hostler-bench-") as name:
+        for number in range(rounds):
+            for persist in (True, False):
+                done = await through(Path(name) / f"{number}-{persist}", models, persist, tokens, budget)
+                first[persist].append(done.after.first_s)
+                print(_told(done, persist), flush=True)
+    ratio = statistics.median(first[True]) / statistics.median(first[False])
+    print(f"first token of the next turn, kept to not kept: {ratio:.3f} (goal: at most {GOAL})")
+    return ratio
+
+
+def _told(done: Round, persist: bool) -> str:
+    after = done.after
+    return (
+        f"{'kept' if persist else 'not kept':8}  first turn {done.before.prompt} tokens, first token after "
+        f"{done.before.first_s:.2f} s; away {done.away_s:.2f} s, back {done.back_s:.2f} s; next turn: first token "
+        f"after {after.first_s:.2f} s, {after.cached} tokens cached, {after.prompt} read"
+    )
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hostler.bench.kv", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--models", type=Path, default=Path(".make/models"), help="where the starter models are")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--tokens", type=int, default=4000, help="of the first turn, about")
+    parser.add_argument("--budget", type=int, default=600, help="MiB for engines: enough for either, not for both")
+    told = parser.parse_args()
+    models = {name: (told.models / file).absolute() for name, file in FILES.items()}
+    asyncio.run(run(models, told.rounds, told.tokens, told.budget))
+
+
+if __name__ == "__main__":
+    main()
