@@ -277,16 +277,18 @@ class NeverFits(CapacityError):
 
 
 class QueueFull(CapacityError):
-    """The queue is at its bound."""
+    """The queue is at its bound. ``place`` is where the request would have stood for its profile."""
 
     code = "queue_full"
+    place: int = 0
     default_hint = "Try again later, or raise `[limits] queue`."
 
 
 class QueueTimeout(CapacityError):
-    """The request waited longer than ``queue_timeout_s``."""
+    """The request waited longer than ``queue_timeout_s``. ``place`` is where it stood at the end."""
 
     code = "queue_timeout"
+    place: int = 0
     default_hint = "Try again later, or raise `[limits] queue_timeout_s`."
 
 

@@ -311,7 +311,8 @@ class FleetOwner(Operated):
         if abandoned is not None and self._group is not None:
             self._group.start_soon(self._release_when_free, lease.instance, abandoned)
         else:
-            self._tell(m.Release(lease.instance, healthy=status < 500, redo_s=lease.redo_s))
+            held_s = now - lease.granted if status < 400 else None
+            self._tell(m.Release(lease.instance, healthy=status < 500, redo_s=lease.redo_s, held_s=held_s))
 
     async def _release_when_free(self, instance: str, abandoned: Abandoned) -> None:
         freed = await self._runs.slot_freed(instance, abandoned, lambda: self._busy_leases(instance))

@@ -60,12 +60,14 @@ class Timing(NamedTuple):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """Where a waiting request stands: place in the queue (from 1), load stage, fraction (0 to 1, estimated)."""
+    """Where a waiting request stands: place in the line for its profile (from 1), load stage, fraction (0 to 1,
+    estimated), seconds that it has waited, and about how many more."""
 
     position: int
     stage: str
     fraction: float | None
     elapsed_s: float
+    wait_s: float | None = None
 
 
 class Lease(Protocol):

@@ -13,6 +13,7 @@ from hostler.fleet.profiles.planning import Resident
 from hostler.fleet.protocol import ProfileStanding, Standing
 from hostler.fleet.runs import Runs
 from hostler.fleet.scheduling import messages as m
+from hostler.fleet.scheduling.forecast import forecast
 from hostler.fleet.scheduling.scheduler import live
 from hostler.fleet.scheduling.turn import idle, stays, total
 from hostler.hardware.facts import HOST, Kind
@@ -43,10 +44,11 @@ class Shown:
         instance = live(self._state, ticket.asked.profile)
         run = self._runs.get(instance.id) if instance is not None else None
         stage, fraction = run.progress(now) if run is not None and run.endpoint is None else ("queued", None)
-        return Standing(self._position(ticket.number), stage, fraction, now - ticket.asked.since)
+        stands = forecast(self._state, ticket.number, self._rules, now)
+        return Standing(stands.place, stage, fraction, now - ticket.asked.since, stands.wait_s)
 
     def _position(self, ticket: int) -> int:
-        return next((n for n, w in enumerate(self._state.waiting, 1) if w.ticket == ticket), 0)
+        return forecast(self._state, ticket, self._rules, self._clock.monotonic()).place
 
     def instances(self) -> list[Instance]:
         now = self._clock.monotonic()

@@ -61,6 +61,9 @@ def headers_of(error: HostlerError) -> list[tuple[bytes, bytes]]:
     headers = [(b"x-hostler-source", error.source.encode())]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
+    if isinstance(error, (errors.QueueFull, errors.QueueTimeout)) and error.place:
+        headers.append((b"x-hostler-queue-place", b"%d" % error.place))
+        headers.append((b"x-hostler-queue-wait", b"%d" % max(1, math.ceil(error.retry_after_s or 0.0))))
     if isinstance(error, _FINAL):
         headers.append((b"x-should-retry", b"false"))
     if isinstance(error, errors.Unauthorized):

@@ -20,6 +20,7 @@ from hostler.fleet.protocol import Catalogue, Fleet
 from hostler.gateway.downstream import Call, ClientLimits
 from hostler.gateway.errors import body_of, headers_of, status_of
 from hostler.gateway.guard import check_host
+from hostler.gateway.queueing import priority_of
 from hostler.gateway.relay import QUEUE_RETRY_S, Exchange
 from hostler.gateway.relay_parts import Recorder, Relay, RelayLimits
 from hostler.gateway.routes import INFERENCE
@@ -99,6 +100,7 @@ class Inference:
         try:
             if self._parts.keys.authenticate(call.headers) is LOCAL:
                 check_host(call.headers)
+            priority_of(call.headers)
             length = call.headers.get(b"content-length", b"")
             if length.isdigit() and int(length) > self._parts.limits.body:
                 raise self._too_large()

@@ -29,7 +29,6 @@ from hostler.errors import (
     EngineLost,
     EngineSilent,
     HostlerError,
-    QueueTimeout,
     RequestCancelled,
     UnknownProfile,
 )
@@ -39,6 +38,7 @@ from hostler.gateway.errors import body_of, event_of, headers_of, status_of
 from hostler.gateway.heads import engine_lines, lines_of, own_lines
 from hostler.gateway.http1 import Head
 from hostler.gateway.peek import Defaults, Peek, peek
+from hostler.gateway.queueing import priority_of, queue_lines, timed_out
 from hostler.gateway.relay_parts import Relay
 from hostler.gateway.routes import Route
 from hostler.gateway.sse import as_event, comment_of
@@ -142,7 +142,8 @@ class Exchange:
 
     def _wait(self) -> None:
         """Join the line; raises QueueFull or Draining."""
-        ticket = self._relay.fleet.ask(self._profile, self.request, self._principal, self._route.api)
+        priority = priority_of(self._call.headers)
+        ticket = self._relay.fleet.ask(self._profile, self.request, self._principal, self._route.api, priority=priority)
         self._ticket = ticket
         self._task = self._relay.spawn(self._stand_in_line(ticket), self.on_stalled)
 
@@ -175,10 +176,7 @@ class Exchange:
             if waiter.done():
                 return waiter.result()
             if left is not None and give_up is not None and clock.monotonic() >= give_up:
-                raise QueueTimeout(
-                    f"No instance of {self._profile!r} was free within {limits.queue_timeout_s:g} s.",
-                    retry_after_s=QUEUE_RETRY_S,
-                )
+                raise timed_out(self._profile, limits.queue_timeout_s or 0.0, ticket.standing())
             self._comment(ticket.standing())
             pause = COMMENT_S
 
@@ -188,7 +186,7 @@ class Exchange:
             return
         if not self._opened:
             self._opened = self._sse = True
-            self._call.begin(200, _STREAM_LINES + self._own_lines(), None)
+            self._call.begin(200, _STREAM_LINES + self._own_lines() + queue_lines(standing), None)
             self._call.flush()
         if not self._full:
             self._call.write(comment_of(self._profile, standing))

@@ -10,10 +10,12 @@ from hostler.gateway.errors import Family, event_of
 
 
 def comment_of(profile: str, standing: Standing) -> bytes:
-    """``: hostler place=2 stage="loading tensors" fraction=0.40 elapsed=3.1`` as one SSE comment."""
+    """``: hostler place=2 stage="loading tensors" fraction=0.40 elapsed=3.1 wait=4`` as one SSE comment."""
     place = f" place={standing.position}" if standing.position else ""
     fraction = "" if standing.fraction is None else f" fraction={standing.fraction:.2f}"
-    text = f': hostler profile="{profile}"{place} stage="{standing.stage}"{fraction} elapsed={standing.elapsed_s:.1f}'
+    wait = "" if standing.wait_s is None else f" wait={standing.wait_s:.0f}"
+    waited = f" elapsed={standing.elapsed_s:.1f}{wait}"
+    text = f': hostler profile="{profile}"{place} stage="{standing.stage}"{fraction}{waited}'
     return text.replace("\n", " ").replace("\r", " ").encode() + b"\n\n"
 
 

@@ -17,7 +17,8 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
     """What it takes to run a profile: found by preparing it, before anything is evicted for it.
 
     Idle residents leave the devices in ``clears`` before the load, whether there is room or not. ``made`` is when it
-    was prepared: what was found then may place it where there is no room any more.
+    was prepared: what was found then may place it where there is no room any more. ``load_s`` is what its load took
+    the last time, if that is known.
     """
 
     key: str
@@ -27,6 +28,7 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
     ttl_s: float | None
     clears: tuple[str, ...] = ()
     made: float = 0.0
+    load_s: float | None = None
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +86,7 @@ class Heat(msgspec.Struct, frozen=True):
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """All that the scheduler knows. ``wants`` and ``preparing`` are by profile; ``turns`` are the latest that each key
-    was given, by profile and whether batch."""
+    was given, by profile and whether batch; ``load_s`` and ``lease_s`` what loads and answers of profiles took."""
 
     instances: Mapping[str, Instance] = msgspec.field(default_factory=dict)
     waiting: tuple[Waiter, ...] = ()
@@ -92,6 +94,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     wants: Mapping[str, Want] = msgspec.field(default_factory=dict)
     preparing: frozenset[str] = frozenset()
     load_s: Mapping[str, float] = msgspec.field(default_factory=dict)
+    lease_s: Mapping[str, float] = msgspec.field(default_factory=dict)
     heat: Mapping[str, Heat] = msgspec.field(default_factory=dict)
     turns: Mapping[tuple[str, bool], Mapping[str, int]] = msgspec.field(default_factory=dict)
     next_instance: int = 1
@@ -170,12 +173,14 @@ class Leave(msgspec.Struct, frozen=True):
 class Release(msgspec.Struct, frozen=True):
     """A lease ended. ``healthy``: the engine answered to its last byte.
 
-    ``redo_s`` is what reading its conversation again would take; None when the engine did not say.
+    ``redo_s`` is what reading its conversation again would take; None when the engine did not say. ``held_s`` is how
+    long it was held.
     """
 
     instance: str
     healthy: bool
     redo_s: float | None = None
+    held_s: float | None = None
 
 
 class Prepared(msgspec.Struct, frozen=True):

@@ -30,6 +30,7 @@ from hostler.errors import Conflict, HostlerError, NeverFits, QueueFull
 from hostler.errors import Draining as GatewayDraining
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.decisions import Decisions
+from hostler.fleet.scheduling.forecast import for_newcomer
 from hostler.fleet.scheduling.line import joining, starvation
 from hostler.fleet.scheduling.turn import again, expiry, is_open, live, without
 
@@ -81,9 +82,15 @@ class _Turn(Decisions):
         if failure := self._failing(waiter.profile):
             return again(failure, self.at.now)
         if waiter.lease and len(self.state.waiting) >= self.at.rules.queue and not self._grantable(waiter):
-            patience = self.state.load_s.get(waiter.profile, 5.0)
-            return QueueFull(f"{len(self.state.waiting)} requests already wait.", retry_after_s=max(1.0, patience))
+            return self._full(waiter)
         return None
+
+    def _full(self, waiter: m.Waiter) -> QueueFull:
+        """The refusal of one too many: its place if it could wait, and when it would about have its turn."""
+        stands = for_newcomer(self.state, waiter, self.at.rules, self.at.now)
+        error = QueueFull(f"{len(self.state.waiting)} requests already wait.", retry_after_s=max(1.0, stands.wait_s))
+        error.place = stands.place
+        return error
 
     def _grantable(self, waiter: m.Waiter) -> bool:
         instance = live(self.state, waiter.profile)
@@ -102,6 +109,10 @@ class _Turn(Decisions):
         served = instance.served + 1
         redo_s = instance.redo_s if message.redo_s is None else message.redo_s
         self._put(replace(instance, leases=instance.leases - 1, served=served, last_used=self.at.now, redo_s=redo_s))
+        if message.held_s is not None:
+            before = self.state.lease_s.get(instance.profile, message.held_s)
+            lease_s = {**self.state.lease_s, instance.profile: 0.8 * before + 0.2 * message.held_s}
+            self.state = replace(self.state, lease_s=lease_s)
         if message.healthy and instance.profile in self.state.failures:
             self.state = replace(self.state, failures=without(self.state.failures, instance.profile))
 
@@ -109,6 +120,8 @@ class _Turn(Decisions):
         self.state = replace(self.state, preparing=self.state.preparing - {message.profile})
         if any(w.profile == message.profile for w in self.state.waiting):
             want = replace(message.want, made=self.at.now)
+            if want.load_s is not None:
+                self.state = replace(self.state, load_s={message.profile: want.load_s, **self.state.load_s})
             self.state = replace(self.state, wants={**self.state.wants, message.profile: want})
 
     def _prepare_failed(self, message: m.PrepareFailed) -> None:

@@ -1,0 +1,74 @@
+"""What a waiter is told: its place for its profile, and seconds from measured loads and answers."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+from scheduler_yard import GIB, RULES, Yard
+
+from hostler.errors import QueueFull
+from hostler.fleet.scheduling import messages as m
+from hostler.fleet.scheduling.forecast import Forecast, forecast
+
+
+def told(yard: Yard, ticket: int) -> Forecast:
+    return forecast(yard.state, ticket, yard.rules, yard.now)
+
+
+def test_behind_a_load_it_is_what_is_left_of_it_and_the_answers_before() -> None:
+    yard = Yard({"a": GIB})
+    yard.state = replace(yard.state, load_s={"a": 10.0}, lease_s={"a": 3.0})
+    first, second = yard.ask("a"), yard.ask("a")
+    yard.now = 4.0
+    assert told(yard, first) == Forecast(1, 6.0)
+    assert told(yard, second) == Forecast(2, 9.0)
+
+
+def test_behind_busy_slots_it_is_the_answers_that_run() -> None:
+    yard = Yard({"a": GIB})
+    a = yard.resident("a")
+    yard.ask("a")
+    waiting = yard.ask("a")
+    yard.tell(m.Release(a, healthy=True, held_s=2.0))
+    assert yard.granted(waiting)
+    later = yard.ask("a")
+    assert told(yard, later) == Forecast(1, 2.0)
+
+
+def test_behind_others_that_are_busy_it_is_the_bound_and_the_load() -> None:
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB})
+    yard.resident("a")
+    yard.ask("a")
+    yard.state = replace(yard.state, load_s={**yard.state.load_s, "b": 5.0})
+    waiting = yard.ask("b")
+    yard.now = 10.0
+    assert told(yard, waiting) == Forecast(1, 25.0)
+
+
+def test_another_profile_s_line_is_not_counted() -> None:
+    yard = Yard({"a": GIB, "b": GIB})
+    for _ in range(3):
+        yard.ask("a")
+    assert told(yard, yard.ask("b")).place == 1
+
+
+def test_who_does_not_wait_has_no_place() -> None:
+    assert told(Yard({}), 7) == Forecast(0, 0.0)
+
+
+def test_one_too_many_hears_its_place_and_when_to_come_back() -> None:
+    yard = Yard({"a": GIB}, rules=replace(RULES, queue=3))
+    yard.state = replace(yard.state, load_s={"a": 8.0}, lease_s={"a": 2.0})
+    for _ in range(3):
+        yard.ask("a")
+    error = yard.refused(yard.ask("a"))
+    assert isinstance(error, QueueFull)
+    assert (error.place, error.retry_after_s) == (4, 14.0)
+
+
+def test_the_load_time_of_an_earlier_run_of_the_gateway_counts() -> None:
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB})
+    yard.resident("a")
+    yard.ask("a")
+    yard.tell(m.Ask(waiter=m.Waiter(ticket=99, profile="b", since=0.0)))
+    yard.tell(m.Prepared("b", replace(yard.want("b"), load_s=20.0)))
+    assert yard.state.load_s["b"] == 20.0
