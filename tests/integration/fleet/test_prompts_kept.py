@@ -14,7 +14,8 @@ from hostler.clock import SystemClock
 from hostler.config.quantities import Bytes
 from hostler.config.settings import KvSettings
 from hostler.engines.protocol import Endpoint, LoadSpec
-from hostler.events import AnyEvent, Bus, PromptCache, PromptCacheProblem
+from hostler.events import Bus, PromptCache, PromptCacheProblem
+from hostler.fleet.prompts.figures import FAILURES
 from hostler.fleet.prompts.keeper import Keeper
 from hostler.fleet.prompts.seat import Seat
 from hostler.fleet.prompts.tenants import Tenancy
@@ -68,10 +69,10 @@ class Place:
             await self.keeper.settled()
         return len((await self.keeper.status()).prompts)
 
-    def told(self, action: str) -> list[AnyEvent]:
+    def told(self, action: str) -> list[PromptCache]:
         return [e for e in self.bus.since(0) if isinstance(e, PromptCache) and e.action == action]
 
-    def problems(self, what: str) -> list[AnyEvent]:
+    def problems(self, what: str) -> list[PromptCacheProblem]:
         return [e for e in self.bus.since(0) if isinstance(e, PromptCacheProblem) and e.what == what]
 
 
@@ -84,10 +85,13 @@ class Loaded:
         self.seat = seat
         self.endpoint = Endpoint(running.host, running.port, running.key)
 
-    async def ask(self, tenant: str, text: str = SECRET) -> int:
-        """One request as the fleet sees it; the tokens that its engine had already. It reads 100 tokens a second."""
+    async def ask(self, tenant: str, text: str = SECRET, *, reuse: bool = True) -> int:
+        """One request as the fleet sees it; the tokens that its engine had already. It reads 100 tokens a second.
+
+        Without ``reuse`` it does as an engine that cannot go on from what it restored.
+        """
         self.seat.entered(tenant)
-        body = {"messages": [{"role": "user", "content": text}], "max_tokens": 1}
+        body = {"messages": [{"role": "user", "content": text}], "max_tokens": 1, "cache_prompt": reuse}
         headers = http.bearer(self.running.key)
         answer = await http.request(self.running.address, "POST", "/v1/chat/completions", body, headers)
         timings = msgspec.json.decode(answer.body)["timings"]
@@ -280,6 +284,58 @@ async def test_an_engine_that_never_saves_is_asked_once(place: Place) -> None:
     await second.ask("alice")
     assert not second.seat.worth_saving
     assert list((await place.keeper.status()).abandoned) == ["b1 llama"]
+
+
+async def test_an_engine_that_does_not_use_what_it_gets_is_given_up(place: Place) -> None:
+    for number in range(FAILURES + 1):
+        engine = await place.engine(f"p-{number}", {"alice"})
+        await engine.ask("alice", reuse=False)
+        await engine.leave()
+        await place.kept()
+    assert len(place.told("restored")) == FAILURES
+    assert [each.reason for each in place.problems("unsupported")] == ["what it restores is not used"]
+    assert await (await place.engine("last", {"alice"})).ask("alice") == 0
+    await place.keeper.clear()
+    assert not (await place.keeper.status()).abandoned
+
+
+async def test_another_conversation_proves_nothing(place: Place) -> None:
+    for number in range(FAILURES + 1):
+        engine = await place.engine(f"p-{number}", {"alice"})
+        await engine.ask("alice", f"word{number} " * 700)
+        await engine.leave()
+        await place.kept()
+    assert not (await place.keeper.status()).abandoned
+
+
+async def test_a_conversation_that_goes_on_replaces_what_was_kept_of_it(place: Place) -> None:
+    for number in range(3):
+        engine = await place.engine(f"p-{number}", {"alice"})
+        await engine.ask("alice", SECRET + "and then? " * 100 * number)
+        await engine.leave()
+    assert await place.kept() == 1
+    assert (await place.keeper.status()).prompts[0].hits == 2
+
+
+async def test_a_real_engine_goes_on_from_its_own_file(
+    tmp_path: Path, smollm2: Path, real_engine: Callable[..., Awaitable[Running]]
+) -> None:
+    """The same over the embedded build: its files, its format, its word for what it had already."""
+    (tmp_path / "state").mkdir()
+
+    async def start(*flags: str) -> Running:
+        return await real_engine("--model", str(smollm2), "--ctx-size", "1024", "--threads", "2", *flags[4:])
+
+    place = Place(tmp_path / "state", start)
+    async with tended(place):
+        story = "The harbour master counted every boat and wrote it down. " * 24
+        first = await place.engine("p-1")
+        await first.ask("alice", story)
+        await first.leave()
+        second = await place.engine("p-2", {"alice"})
+        assert await second.ask("alice", story + "How many were there?") >= 256
+        await second.leave()
+        assert await place.kept() == 1
 
 
 async def test_what_does_not_fit_the_budget_is_not_written(place: Place) -> None:

@@ -288,7 +288,8 @@ class Engine:
 
 
 def _save(slot: Slot, path: str) -> Json:
-    data = json.dumps(slot.cached).encode()
+    words = [token if isinstance(token, int) else zlib.crc32(token.encode()) for token in slot.cached]
+    data = struct.pack(f"<4sII{len(words)}I", b"qsgg", 2, len(words), *words) + json.dumps(slot.cached).encode()
     with open(path, "wb") as file:
         file.write(data)
     counts: Json = {"n_saved": len(slot.cached), "n_written": len(data)}
@@ -299,8 +300,9 @@ def _restore(slot: Slot, path: str) -> Json:
     try:
         with open(path, "rb") as file:
             data = file.read()
-        slot.cached = json.loads(data)
-    except (OSError, ValueError) as error:
+        (count,) = struct.unpack_from("<I", data, 8)
+        slot.cached = json.loads(data[12 + 4 * count :])
+    except (OSError, ValueError, struct.error) as error:
         raise refuse("Unable to restore slot: No available space in KV cache or invalid slot save file") from error
     counts: Json = {"n_restored": len(slot.cached), "n_read": len(data)}
     return {"filename": os.path.basename(path)} | counts | {"timings": {"restore_ms": 0.1}}
