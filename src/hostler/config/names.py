@@ -11,6 +11,8 @@ import msgspec
 
 from hostler.errors import UnknownProfile
 
+LONGEST_NAME = 128
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*")
 CACHED = 1024
 SUGGESTED = 5
 LATEST = ":latest"

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 
 import msgspec
 
+from hostler.config.auto import wrong_with_autos
 from hostler.config.layers import Given, Problem, Reading, Source, ask, nearest
-from hostler.config.names import Names
+from hostler.config.names import LONGEST_NAME, NAME, Names
 from hostler.config.programs import wrong_with
 from hostler.config.settings import Config
 from hostler.config.shape import EXTENDS, KeyPath
@@ -21,8 +22,6 @@ from hostler.errors import UnknownProfile
 
 NOT_INHERITED = frozenset({"aliases", "pin"})
 RESERVED = frozenset({"auto"})
-LONGEST_NAME = 128
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*")
 _ALIAS = re.compile(r"[^\s\x00-\x1f\x7f]+")
 _ABOVE_ZERO = ("body", "head", "connect_s", "first_byte_s", "idle_stream_s", "load_s", "kill_s")
 
@@ -116,6 +115,7 @@ def _check_alias(reading: Reading, source: Source, name: str, alias: str, owners
 
 def contradictions(config: Config) -> Iterable[tuple[KeyPath, str]]:
     """Values that are each right but impossible, with the key to blame."""
+    yield from wrong_with_autos(config)
     for key in _ABOVE_ZERO:
         if getattr(config.limits, key) == 0:
             yield ("limits", key), "0 would refuse everything; it must be above 0"
@@ -149,10 +149,16 @@ def _group_contradictions(config: Config) -> Iterable[tuple[KeyPath, str]]:
 
 def unknown_references(config: Config, known_names: Iterable[str]) -> list[Reference]:
     """What `default` and `preload` name that is neither in the config nor in ``known_names`` (found models)."""
-    found = list(known_names)
+    found = [*config.auto, *known_names]
     names = Names([*((name, profile.aliases) for name, profile in config.profiles.items()), *((n, ()) for n in found)])
     asked = [("gateway.default", config.gateway.default)] if config.gateway.default is not None else []
     asked += [("gateway.preload", name) for name in config.gateway.preload]
+    asked += [
+        (f"auto.{auto}.{key}", name)
+        for auto, each in config.auto.items()
+        for key, named in (("profiles", each.profiles), ("fallback", each.fallback))
+        for name in named
+    ]
     return [Reference(key, name, tuple(names.nearest(name))) for key, name in asked if name and not _known(names, name)]
 
 

@@ -23,7 +23,7 @@ COMMAND = "python -m hostler.config.reference"
 # Live lines of the example, and values that show more than a default would.
 _LIVE = {
     "gateway.host", "gateway.port", "gateway.default", "gateway.preload", "model", "description", "task", "aliases",
-    "context", "slots", "ttl", "sampling.temperature", "sampling.top_p", "engine.kind",
+    "context", "slots", "ttl", "sampling.temperature", "sampling.top_p", "engine.kind", "auto.profiles",
 }  # fmt: skip
 _SHOWN = {
     "gateway.default": '"smollm2"',
@@ -59,6 +59,10 @@ _SHOWN = {
     "devices": '["gpu0"]',
     "memory.margin": '{ gpu0 = "512 MiB" }',
     "engine.extra_args": '["--swa-full"]',
+    "abilities": '["tools"]',
+    "auto.profiles": '["smollm2", "smollm2-bench"]',
+    "auto.fallback": '["smollm2-bench"]',
+    "auto.description": '"Whichever is loaded"',
     "engine.memory": '{ host = "4 GiB" }',
     "engine.env": '{ OMP_NUM_THREADS = "4" }',
 }
@@ -189,10 +193,16 @@ def example() -> str:
     for name, field in profile.fields.items():
         if isinstance(field.shape, Table):
             parts.append(_block(field.shape, ("profiles", "smollm2", name), f"{name}."))
-    groups = root().fields["groups"].shape
-    assert isinstance(groups, Map)
-    assert isinstance(groups.item, Table)
-    return "\n".join([*parts, _EXAMPLE_TAIL, _block(groups.item, ("groups", "bench"), "groups.")])
+    named = [_named(section, name) for section, name in (("groups", "bench"), ("auto", "any"))]
+    return "\n".join([*parts, _EXAMPLE_TAIL, *named])
+
+
+def _named(section: str, name: str) -> str:
+    """One table of a section whose tables the user names."""
+    shape = root().fields[section].shape
+    assert isinstance(shape, Map)
+    assert isinstance(shape.item, Table)
+    return _block(shape.item, (section, name), f"{section}.")
 
 
 def _block(section: Table, path: KeyPath, prefix: str) -> str:

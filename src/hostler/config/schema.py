@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from hostler.config.profiles import LONGEST_NAME, NAME
+from hostler.config.names import LONGEST_NAME, NAME
 from hostler.config.quantities import Bytes, Seconds, encode
 from hostler.config.settings import Config
 from hostler.config.shape import EXTENDS, NEVER, Field, Leaf, Map, Shape, Table, root

@@ -21,6 +21,8 @@ CacheType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_
 
 KvType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1", "auto"]
 Placement = Literal["auto", "engine", "manual"]
+Ability = Literal["tools", "images", "reasoning"]
+Rule = Literal["ability", "context", "loaded"]
 Rung = Literal["ubatch", "kv", "host", "context", "evict"]
 Priority = Literal["interactive", "batch"]
 
@@ -229,6 +231,10 @@ class Profile(Settings, frozen=True, kw_only=True):
         Meta(description="What the model does; default: read from its header (chat when it has a chat template)."),
     ] = None
     embeddings: Annotated[bool, Meta(description="Add /v1/embeddings to a chat profile.")] = False
+    abilities: Annotated[
+        tuple[Ability, ...] | None,
+        Meta(description="What it can do besides its task, for `auto` names; default: read from its model."),
+    ] = None
     aliases: Annotated[tuple[str, ...], Meta(description="Other names; patterns (`claude-*`) allowed.")] = ()
     context: Annotated[
         Tokens | Literal["max"] | None,
@@ -285,6 +291,27 @@ class GroupSettings(Settings, frozen=True, kw_only=True):
     ] = False
 
 
+class AutoSettings(Settings, frozen=True, kw_only=True):
+    """A name that stands for several profiles: each request goes to the one that suits it."""
+
+    profiles: Annotated[
+        tuple[str, ...], Meta(description="Profiles, the preferred ones first; an `auto` name stands for its own.")
+    ] = ()
+    rules: Annotated[
+        tuple[Rule, ...],
+        Meta(
+            description="Narrow the choice one after the other: able to do what is asked (`ability`), context enough "
+            "for it (`context`), loaded (`loaded`). One that leaves none does not count; the first of those left is "
+            "taken."
+        ),
+    ] = ("ability", "context", "loaded")
+    fallback: Annotated[
+        tuple[str, ...],
+        Meta(description="Tried in this order when the chosen one fails before the first byte of its answer."),
+    ] = ()
+    description: Annotated[str, Meta(description="Shown in lists.")] = ""
+
+
 class Config(Settings, frozen=True, kw_only=True):
     """The whole of `hostler.toml`, `extends` resolved."""
 
@@ -297,6 +324,7 @@ class Config(Settings, frozen=True, kw_only=True):
     log: LogSettings = LogSettings()
     groups: dict[str, GroupSettings] = {}
     profiles: dict[str, Profile] = {}
+    auto: dict[str, AutoSettings] = {}
 
 
 class Home(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
-from hostler.config.settings import Priority, Profile, SamplingSettings, Task
+from hostler.config.settings import Ability, Priority, Profile, SamplingSettings, Task
 from hostler.engines.protocol import Endpoint
 from hostler.errors import HostlerError, UnknownProfile
 from hostler.events import InstanceState
@@ -119,18 +119,33 @@ class Ticket(Protocol):
         ...
 
 
+class Needs(msgspec.Struct, frozen=True, kw_only=True):
+    """What one request asks of a profile. ``tokens`` (prompt and answer) is an estimate; ``suits`` says whether a
+    profile does what the API wants at all."""
+
+    suits: Callable[[Served], bool] = lambda _: True
+    tokens: int = 0
+    abilities: frozenset[Ability] = frozenset()
+
+
 class Served(msgspec.Struct, frozen=True, kw_only=True):
-    """What the request path needs of a profile; looked up once per request."""
+    """What the request path needs of a profile; looked up once per request.
+
+    ``choose`` is there when the client's name is an `auto` name: it gives the profile for one request's needs, and
+    after it those to fall back to.
+    """
 
     name: str
     task: Task
     embeddings: bool
     sampling: SamplingSettings
     context: int
+    abilities: frozenset[Ability] = frozenset()
+    choose: Callable[[Needs], tuple[Served, ...]] | None = None
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A profile as lists show it. ``origin`` is `config`, or where its model was found.
+    """A profile as lists show it. ``origin`` is `config`, `auto`, or where its model was found.
 
     ``problem`` says why it cannot be loaded as it stands; the facts are then None.
     """

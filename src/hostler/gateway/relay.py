@@ -5,6 +5,7 @@ the turn of the loop in which their bytes arrive. Only waiting (for a lease, for
 
 1. Peek at the body, resolve the profile, check the task, splice in sampling defaults.
    1a. An unknown name: look at the disk once more, then resolve again.
+   1b. An `auto` name: the profile that suits the request, and those to fall back to.
 2. Get a lease: at once, or by waiting in line.
    2a. Nothing is sent for ``load_grace_s``, so that a quick failure keeps its status.
    2b. Then a stream gets 200 and SSE comments that say where it stands.
@@ -15,6 +16,7 @@ the turn of the loop in which their bytes arrive. Only waiting (for a lease, for
    5a. The engine's last byte.
    5b. The client left: the engine's connection is closed in the same turn.
    5c. The engine was lost before its first byte: asked again with a new lease, a bounded number of times.
+       Whatever fails before it under an `auto` name: the next profile to fall back to is asked.
    5d. Lost later: an error event in the API's own form, or a cut connection where there is no such form.
    5e. An operator cancelled it.
 """
@@ -32,19 +34,21 @@ from hostler.errors import (
     RequestCancelled,
     UnknownProfile,
 )
-from hostler.fleet.protocol import Abandoned, Lease, Standing, Ticket
+from hostler.fleet.protocol import Abandoned, Lease, Served, Standing, Ticket
 from hostler.gateway.downstream import Call
 from hostler.gateway.errors import body_of, event_of, headers_of, status_of
+from hostler.gateway.fallback import Fallback
 from hostler.gateway.heads import engine_lines, lines_of, own_lines
 from hostler.gateway.http1 import Head
-from hostler.gateway.peek import Defaults, Peek, peek
+from hostler.gateway.needs import chosen
+from hostler.gateway.peek import Peek, peek
 from hostler.gateway.queueing import priority_of, queue_lines, timed_out
 from hostler.gateway.relay_parts import Relay
 from hostler.gateway.routes import Route
+from hostler.gateway.rows import Account
 from hostler.gateway.sse import as_event, comment_of
-from hostler.gateway.tail import NO_TOKENS, Tail, Tokens
+from hostler.gateway.tail import NO_TOKENS, Tail
 from hostler.gateway.upstream import Connection
-from hostler.wire.management import RequestRecord
 
 COMMENT_S: Final = 2.0
 QUEUE_RETRY_S: Final = 5.0
@@ -65,8 +69,8 @@ class Exchange:
     """One request. Implements the client's Answerer and the engine's Sink."""
 
     __slots__ = (
-        "_answering", "_asked", "_body", "_call", "_collected", "_connection", "_ended", "_first", "_full", "_lease",
-        "_opened", "_principal", "_profile", "_relay", "_route", "_spent_stale", "_sse", "_started",
+        "_answering", "_asked", "_body", "_call", "_collected", "_connection", "_ended", "_fallback", "_first", "_full",
+        "_lease", "_opened", "_principal", "_profile", "_relay", "_route", "_spent_stale", "_sse", "_started",
         "_status", "_stream", "_tail", "_task", "_ticket", "_tries", "request",
     )  # fmt: skip
 
@@ -96,6 +100,7 @@ class Exchange:
         self._tries = 0
         self._spent_stale = False
         self._ended = False
+        self._fallback: Fallback | None = None
 
     # 1. and 2.
 
@@ -124,21 +129,20 @@ class Exchange:
             raise Draining("The gateway is stopping.", retry_after_s=QUEUE_RETRY_S)
         asked = peek(body)
         self._stream = asked.stream is True
-        served = relay.catalogue.resolve(asked.model)
-        self._profile = served.name
-        self._route.check(served)
-        self._body = self._with_defaults(body, asked, served.sampling) if self._route.sampled else body
+        served, *others = chosen(relay.catalogue.resolve(asked.model), self._route, body)
+        if others:
+            self._fallback = Fallback(others, body, asked)
+        self._take(served, body, asked)
         lease = relay.fleet.lease_now(served.name, self.request, self._principal, self._route.api)
         if lease is None:
             self._wait()
         else:
             self._use(lease)
 
-    def _with_defaults(self, body: bytes, asked: Peek, sampling: object) -> bytes:
-        known = self._relay.defaults.get(self._profile)
-        if known is None or known.sampling is not sampling:
-            known = self._relay.defaults[self._profile] = Defaults(sampling)  # type: ignore[arg-type]
-        return known.splice(body, asked)
+    def _take(self, served: Served, body: bytes, asked: Peek) -> None:
+        self._profile = served.name
+        self._route.check(served)
+        self._body = self._relay.with_defaults(served, body, asked) if self._route.sampled else body
 
     def _wait(self) -> None:
         """Join the line; raises QueueFull or Draining."""
@@ -308,7 +312,8 @@ class Exchange:
         if self._ended:
             return
         if self._answering or self._tries >= len(RETRY_PAUSES_S) or isinstance(error, EngineSilent):
-            self._fail(error, abandoned=isinstance(error, EngineSilent))
+            if not self._falls_back(error):
+                self._fail(error, abandoned=isinstance(error, EngineSilent))
             return
         if self._lease is not None:
             self._lease.end(status_of(error))
@@ -332,8 +337,22 @@ class Exchange:
         self._end(status_of(error), cancelled=isinstance(error, RequestCancelled), abandoned=abandoned)
 
     def _refuse(self, error: HostlerError) -> None:
-        if not self._ended:
+        if not self._ended and not self._falls_back(error):
             self._fail(error)
+
+    def _falls_back(self, error: HostlerError) -> bool:
+        """Whether another profile is asked instead."""
+        fallback = self._fallback
+        served = None if fallback is None or self._answering else fallback.next(error)
+        if fallback is None or served is None:
+            return False
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.end(status_of(error), abandoned="silent" if isinstance(error, EngineSilent) else None)
+        self._tries, self._spent_stale = 0, False
+        self._take(served, fallback.body, fallback.asked)
+        self._task = self._relay.spawn(self._again(0), self.on_stalled)
+        return True
 
     def _answer(self, error: HostlerError) -> None:
         lines = b"".join(b"%b: %b\r\n" % header for header in headers_of(error))
@@ -366,28 +385,11 @@ class Exchange:
             heard: Abandoned = "streaming" if self._sse and self._tail is not None else "silent"
             lease.end(status, abandoned=heard if left else None)
         self._relay.closed(self.request)
-        self._relay.recorder.record(self._row(status, lease, tokens, cancelled))
-
-    def _row(self, status: int, lease: Lease | None, tokens: Tokens, cancelled: bool) -> RequestRecord:
-        clock = self._relay.clock
-        now = clock.monotonic()
-        total = now - self._started
-        return RequestRecord(
-            id=self.request,
-            at=clock.wall() - total,
-            principal=self._principal,
-            profile=self._profile,
-            api=self._route.api,
-            status=status,
-            tokens_in=tokens.prompt,
-            tokens_cached=tokens.cached,
-            tokens_out=tokens.generated,
-            queue_ms=total * 1e3 if lease is None else lease.queue_ms,
-            load_ms=0.0 if lease is None else lease.load_ms,
-            first_byte_ms=None if self._first is None else (self._first - self._started) * 1e3,
-            total_ms=total * 1e3,
-            cancelled=cancelled,
-        )
+        account = Account(
+            request=self.request, principal=self._principal, profile=self._profile, api=self._route.api, status=status,
+            lease=lease, tokens=tokens, started=self._started, first=self._first, cancelled=cancelled,
+        )  # fmt: skip
+        self._relay.recorder.record(account.row(self._relay.clock))
 
     def _own_lines(self) -> bytes:
         asked = self._asked

@@ -9,8 +9,8 @@ from typing import Protocol
 import msgspec
 
 from hostler.clock import Clock
-from hostler.fleet.protocol import Catalogue, Fleet
-from hostler.gateway.peek import Defaults
+from hostler.fleet.protocol import Catalogue, Fleet, Served
+from hostler.gateway.peek import Defaults, Peek
 from hostler.gateway.upstream import Pool
 from hostler.wire.management import RequestRecord
 
@@ -41,3 +41,10 @@ class Relay(msgspec.Struct, frozen=True, kw_only=True):
     spawn: Callable[[Coroutine[object, object, None], Callable[[], None]], asyncio.Task[None]]
     closed: Callable[[str], None]
     defaults: dict[str, Defaults]
+
+    def with_defaults(self, served: Served, body: bytes, asked: Peek) -> bytes:
+        """``body`` with the profile's sampling defaults that the client left out."""
+        known = self.defaults.get(served.name)
+        if known is None or known.sampling is not served.sampling:
+            known = self.defaults[served.name] = Defaults(served.sampling)
+        return known.splice(body, asked)

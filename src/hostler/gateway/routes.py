@@ -25,11 +25,15 @@ class Route(msgspec.Struct, frozen=True):
     family: Family = "openai"
     sampled: bool = False
 
+    def suits(self, served: Served) -> bool:
+        """Whether ``served`` can do this."""
+        if self.tasks is None or served.task in self.tasks:
+            return True
+        return self.api == "embeddings" and served.embeddings
+
     def check(self, served: Served) -> None:
         """Raise WrongTask, with the way out, when ``served`` cannot do this."""
-        if self.tasks is None or served.task in self.tasks:
-            return
-        if self.api == "embeddings" and served.embeddings:
+        if self.suits(served):
             return
         raise WrongTask(
             f"The profile {served.name!r} does {served.task}, not {_PURPOSES.get(self.api, self.api)}.",

@@ -26,6 +26,7 @@ SHAPING: list[dict[str, object]] = [
 APPLIED: list[dict[str, object]] = [
     {"description": "x"},
     {"aliases": ("x",)},
+    {"abilities": ("tools",)},
     {"ttl": Seconds(5)},
     {"pin": True},
     {"sampling": SamplingSettings(seed=1)},

@@ -154,7 +154,8 @@ def values(leaf: Leaf) -> st.SearchStrategy[object]:
     return st.just(()) if leaf.many else one
 
 
-KEYS = leaves(root())
+# A lone key of an `auto` name is not right without its profiles.
+KEYS = [key for key in leaves(root()) if key[0][0] != "auto"]
 
 
 @given(

@@ -90,7 +90,11 @@ def test_the_page_has_a_heading_and_a_variable_for_every_key() -> None:
     for line in show(parse(text, FILE)):
         if ".smollm2-bench." in line.key:
             continue
-        key = line.key.replace("profiles.smollm2.", "profiles.NAME.").replace("groups.bench.", "groups.NAME.")
+        key = (
+            line.key.replace("profiles.smollm2.", "profiles.NAME.")
+            .replace("groups.bench.", "groups.NAME.")
+            .replace("auto.any.", "auto.NAME.")
+        )
         key = re.sub(r"^(memory\.budget|memory\.margin|profiles\.NAME\.engine\.(?:env|memory))\..*", r"\1", key)
         assert f"### `{key}`" in page
     assert "### `profiles.NAME.extends`" in page

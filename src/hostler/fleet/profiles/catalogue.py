@@ -8,6 +8,7 @@ that nobody has asked for before.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import anyio
 import msgspec
@@ -18,10 +19,11 @@ from hostler.config.settings import Config, GroupSettings, Profile, Task
 from hostler.engines.placing import draft_of
 from hostler.engines.protocol import LoadSpec
 from hostler.errors import ConfigError, HostlerError, ModelError, UnknownProfile
+from hostler.fleet.profiles.auto import Auto, abilities_of, entries_of
 from hostler.fleet.profiles.planning import Alone, Asked, Planning, World, this_machine
 from hostler.fleet.profiles.programs import is_program, need_of, spec_of
 from hostler.fleet.profiles.shelf import Item, view
-from hostler.fleet.protocol import Entry, Served
+from hostler.fleet.protocol import Entry, Needs, Served
 from hostler.fleet.recovery.ladder import NONE as UNCHANGED
 from hostler.fleet.recovery.ladder import Changes
 from hostler.fleet.scheduling.messages import Terms, Want
@@ -118,6 +120,18 @@ class ProfileCatalogue:
 
     def resolve(self, name: str | None) -> Served:
         profile = self._view.names.resolve(name) if name is not None else self._nameless()
+        auto = self._view.autos.get(profile)
+        return self._of(profile) if auto is None else self._chosen(auto)
+
+    def _chosen(self, auto: Auto) -> Served:
+        """What an `auto` name means for a request that needs nothing in particular, and how to ask for more."""
+
+        def choose(needs: Needs) -> tuple[Served, ...]:
+            return auto.chosen(needs, self._of, lambda profile: self._resident(profile) is not None)
+
+        return msgspec.structs.replace(choose(Needs())[0], choose=choose)
+
+    def _of(self, profile: str) -> Served:
         served = self._served.get(profile)
         if served is None:
             served = self._served[profile] = self._serve(profile)
@@ -155,6 +169,7 @@ class ProfileCatalogue:
             embeddings=profile.embeddings,
             sampling=profile.sampling,
             context=self._context(name, profile, looked),
+            abilities=abilities_of(profile, looked.model, looked.facts),
         )
 
     def _look(self, profile: Profile) -> _Looked:
@@ -206,11 +221,18 @@ class ProfileCatalogue:
         alone = self._alone(name, profile, looked, again=False)
         return context_of(profile, looked.facts) if alone is None else alone.context
 
+    def files(self, name: str) -> tuple[Path, ...]:
+        """The files of a profile's model; none of a name that means no model here. Looks at the disk."""
+        item = self._view.items.get(name)
+        model = None if item is None else self._look(item.profile).model
+        return () if model is None else (*model.files, *([model.projector] if model.projector else []))
+
     def entries(self) -> list[Entry]:
         until = self._clock.monotonic() + LISTING_S
-        return [
+        found = [
             self._entry(name, item, again=self._clock.monotonic() < until) for name, item in self._view.items.items()
         ]
+        return [*found, *entries_of(self._view.autos.values(), {entry.name: entry for entry in found})]
 
     def _entry(self, name: str, item: Item, *, again: bool) -> Entry:
         profile, looked = item.profile, self._look(item.profile)

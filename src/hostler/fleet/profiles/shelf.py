@@ -6,6 +6,7 @@ import msgspec
 
 from hostler.config.names import Names
 from hostler.config.settings import Config, Profile
+from hostler.fleet.profiles.auto import Auto, autos_of
 from hostler.models.library import Scan
 
 
@@ -17,12 +18,13 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class View(msgspec.Struct, frozen=True):
-    """All profiles by name in their order, and what they were made from."""
+    """All profiles by name in their order, what they were made from, and the `auto` names for some of them."""
 
     config: Config
     scan: Scan
     items: dict[str, Item]
     names: Names
+    autos: dict[str, Auto]
 
 
 def view(config: Config, scan: Scan) -> View:
@@ -35,5 +37,6 @@ def view(config: Config, scan: Scan) -> View:
         named = bool(used & {model.name, model.path.name, model.path.stem, str(model.path)})
         profile = Profile(model=str(model.path), description="", group="found", hidden=named)
         items[model.name] = Item(profile, model.origin)
-    names = Names((name, item.profile.aliases) for name, item in items.items())
-    return View(config, scan, items, names)
+    autos: list[tuple[str, tuple[str, ...]]] = [(name, ()) for name in config.auto]
+    names = Names([*autos, *((name, item.profile.aliases) for name, item in items.items())])
+    return View(config, scan, items, names, autos_of(config, names))

@@ -1,0 +1,30 @@
+"""What a request by an `auto` name turns to when the profile that was chosen for it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hostler.errors import Draining, HostlerError, RequestError, UnknownProfile
+from hostler.fleet.protocol import Served
+from hostler.gateway.peek import Peek
+
+
+class Fallback:
+    """The profiles that are left, with what it takes to ask one of them the same."""
+
+    __slots__ = ("asked", "body", "left")
+
+    def __init__(self, left: Sequence[Served], body: bytes, asked: Peek) -> None:
+        self.left = list(left)
+        self.body = body
+        self.asked = asked
+
+    def next(self, error: HostlerError) -> Served | None:
+        """The profile to ask after ``error``; None when none is left, or none could do better.
+
+        What is wrong with the request, an operator's word and the end of the gateway are the same for all of them.
+        """
+        same = isinstance(error, Draining) or (
+            isinstance(error, RequestError) and not isinstance(error, UnknownProfile)
+        )
+        return None if same or not self.left else self.left.pop(0)
