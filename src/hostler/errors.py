@@ -80,7 +80,8 @@ class HostlerError(Exception):
         self.retry_after_s = retry_after_s
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".strip()
+        stop = "" if not self.hint or self.message.endswith((".", "?", "!", ":")) else "."
+        return f"{self.message}{stop} {self.hint}".strip()
 
 
 class ConfigError(HostlerError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from statistics import median
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,8 @@ import msgspec
 import typer
 
 from hostler.cli.command import Session, command
-from hostler.errors import InvalidRequest
+from hostler.config import paths
+from hostler.errors import HomeError, InvalidRequest
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -101,14 +103,26 @@ async def calibrate(
         done.append(await _calibrated(subject, check=check, patience_s=None if anyway else patience))
     if session.json:
         write_json(done)
-        return
-    screen = console(session)
-    for each in done:
-        screen.print(f"{each.profile} ({each.architecture} {each.quantisation}), mostly on {each.device}")
-        screen.print(f"with {each.build}")
-        screen.print(_table(each))
+    else:
+        screen = console(session)
+        for each in done:
+            screen.print(f"{each.profile} ({each.architecture} {each.quantisation}), mostly on {each.device}")
+            screen.print(f"with {each.build}")
+            screen.print(_table(each))
     if not check:
+        _check_kept(session, done)
+    if not check and not session.json:
         print("Plans on this machine now use what was measured; --check compares it again.")
+
+
+def _check_kept(session: Session, done: list[Calibrated]) -> None:
+    """Minutes of measuring that were for nothing are an error, also for programs."""
+    if not all(each.learnt for each in done):
+        cache = paths.home(os.environ, session.config).cache
+        raise HomeError(
+            f"What was measured could not be kept in {cache}; plans go on without it.",
+            hint="Is its disk full, or the folder read-only?",
+        )
 
 
 async def _calibrated(subject: Subject, *, check: bool, patience_s: float | None) -> Calibrated:
@@ -126,8 +140,8 @@ async def _calibrated(subject: Subject, *, check: bool, patience_s: float | None
     known = learnt(subject.cache, subject.machine.fingerprint, subject.build)
     if not check:
         known = fit([sample], subject.machine, known)
-        keep(subject.cache, subject.machine.fingerprint, subject.build, known)
-    return _compared(subject, rounds, known, learnt_now=not check)
+    kept = not check and keep(subject.cache, subject.machine.fingerprint, subject.build, known)
+    return _compared(subject, rounds, known, learnt_now=kept)
 
 
 async def _rounds(subject: Subject, patience_s: float | None) -> list[Round]:

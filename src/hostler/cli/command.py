@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 import sys
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Concatenate, NoReturn, ParamSpec, g
 
 import typer
 
-from hostler.errors import HostlerError, NoGateway, PortInUse, Unauthorized
+from hostler.errors import HomeError, HostlerError, NoGateway, PortInUse, Unauthorized
 
 if TYPE_CHECKING:
     from hostler.client.gateway import Client
@@ -128,6 +129,10 @@ def guarded(session: Session, call: Callable[[], Result | Awaitable[Result]]) ->
         return ExitCode.INTERRUPTED
     except HostlerError as error:
         return report(session, error)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return report(session, HomeError("The disk is full.", hint="Free some space."))
     except BaseExceptionGroup as group:
         alone = _only(group)
         if isinstance(alone, KeyboardInterrupt):

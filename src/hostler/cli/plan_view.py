@@ -16,6 +16,8 @@ from hostler.wire.plan import Interval, PlannedFlag, PlannedMachine, PlanReport
 
 WIDTH = 80
 FLAG = 30
+#: Columns that a table of speeds, and reasons beside flags, need at least.
+BESIDE = 64
 
 
 def parts(report: PlanReport, width: int, *, color: bool) -> Iterator[Text | Table]:
@@ -25,7 +27,7 @@ def parts(report: PlanReport, width: int, *, color: bool) -> Iterator[Text | Tab
         yield Text()
         yield from device_lines(report, device, width, color=color)
     yield Text()
-    yield _speeds(report)
+    yield from [_speeds(report)] if width >= BESIDE else _speeds_below(report, width)
     yield from _bound(report, width)
     if report.goes:
         yield Text()
@@ -83,6 +85,17 @@ def _speeds(report: PlanReport) -> Table:
     return shown
 
 
+def _speeds_below(report: PlanReport, width: int) -> Iterator[Text]:
+    """The same on a narrow terminal, where a table would lose its columns."""
+    yield Text("Tokens per second", style="bold")
+    for speed in report.speeds:
+        yield from _item(
+            f"{_filled(speed.depth, report.run.context)}: decode {rate(speed.decode.value)} "
+            f"({_between(speed.decode)}), prefill {rate(speed.prefill.value)} ({_between(speed.prefill)})",
+            width,
+        )
+
+
 def _filled(depth: int, context: int) -> str:
     if depth == 0:
         return "context empty"
@@ -110,11 +123,14 @@ def _flags(flags: Sequence[PlannedFlag], width: int) -> Iterator[Text]:
     for reason, group in groupby(flags, key=lambda flag: flag.reason):
         left = []
         for words in (" ".join(flag.argv) for flag in group):
-            if len(words) < FLAG:
+            if len(words) < FLAG and width >= BESIDE:
                 left.append(words)
             else:
                 # Whole, so that it can be copied: the terminal breaks it where it must.
                 yield Text(f"  {words}", style="cyan")
+        if width < BESIDE:
+            yield from _item(f"  {reason}", width)
+            continue
         right = textwrap.wrap(reason, width - FLAG - 2)
         for words, line in zip_longest(left, right, fillvalue=""):
             yield Text(f"  {words:<{FLAG}}", style="cyan").append(line, style="default")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -21,17 +22,21 @@ def learnt(cache: Path, fingerprint: str, build: str) -> Efficiencies:
     return replace(PRIORS, fitted=_read(cache, fingerprint).builds.get(build, {}))
 
 
-def keep(cache: Path, fingerprint: str, build: str, efficiencies: Efficiencies) -> None:
-    """Keep what was fitted for that build; a cache that cannot be written only costs another measurement."""
+def keep(cache: Path, fingerprint: str, build: str, efficiencies: Efficiencies) -> bool:
+    """Keep what was fitted for that build; whether that went well.
+
+    A cache that cannot be written only costs another measurement, but who asked for this one should be told.
+    """
     kept = _read(cache, fingerprint)
     file = _file(cache, fingerprint)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = file.with_suffix(".new")
+        fresh = file.with_suffix(f".{os.getpid()}.new")
         fresh.write_bytes(msgspec.json.encode(_Kept({**kept.builds, build: efficiencies.fitted})))
         fresh.replace(file)
     except OSError:
-        return
+        return False
+    return True
 
 
 def _read(cache: Path, fingerprint: str) -> _Kept:

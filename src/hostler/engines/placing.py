@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from hostler.config.settings import CacheType, Profile
-from hostler.engines.arguments import Given, parse
+from hostler.engines.arguments import Given, check_conflicts, parse
 from hostler.errors import ConfigError, FlagConflict, FlagUnsupported
 from hostler.models.shape import ModelShape
 from hostler.placement.layout import HOST
@@ -103,11 +103,13 @@ def check(ground: Ground) -> Manual | None:
     Raises FlagConflict or ConfigError for every mixture that ends badly; says why, and what to do.
 
     1. a GPU in ``devices`` that is not there. 2. types of the cache that need flash attention. 3. placing flags where
-    the profile does not place by hand. 4. by hand, flags that do not suit machine or model.
+    the profile does not place by hand. 4. flags that settings stand for. 5. by hand, flags that do not suit machine or
+    model.
     """
     _check_devices(ground)
     _check_cache(ground)
     _check_fit(ground)
+    check_conflicts(ground.settings.engine.extra_args, ground.profile)
     if ground.settings.placement == "manual":
         return manual_of(ground)
     _check_nothing_placed(ground)

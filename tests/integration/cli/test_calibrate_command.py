@@ -55,6 +55,17 @@ def test_the_table_tells_measured_and_predicted(run: Run, configured: Path) -> N
     assert "decode t/s" in done.stdout
 
 
+def test_what_cannot_be_kept_is_not_called_learnt(run: Run, configured: Path) -> None:
+    # On a full disk it said that plans now use what was measured, and they did not.
+    (configured / "cache").mkdir()
+    (configured / "cache" / "hardware").write_text("a file where a folder should be")
+    done = run("calibrate", "tiny", "--anyway")
+    assert done.exit_code == 1
+    assert "could not be kept" in done.stderr
+    assert "now use" not in done.stdout
+    assert "decode t/s" in done.stdout
+
+
 def test_what_generates_nothing_cannot_be_measured(run: Run, configured: Path) -> None:
     done = run("calibrate", "vectors")
     assert done.exit_code == 1

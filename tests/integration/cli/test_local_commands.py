@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import tomllib
 from pathlib import Path
 
 import msgspec
 import pytest
-from cli_run import Run
+from cli_run import HOSTLER, Run
 from fake_gateway import FakeGateway
 
 from hostler.cli.doctor.findings import Finding
@@ -51,6 +52,15 @@ def test_config_show_tells_value_and_source(run: Run, home: Path) -> None:
     assert "gateway.port" in changed
     assert "line 2" in changed
     assert "limits.queue" not in changed
+
+
+def test_a_full_disk_is_told_in_words(home: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [HOSTLER, "config", "schema"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == "hostler: The disk is full. Free some space.\n"
 
 
 def test_config_path_and_schema(run: Run, home: Path) -> None:

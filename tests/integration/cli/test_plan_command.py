@@ -13,6 +13,8 @@ from fake_gateway import INSTANCE, FakeGateway
 from rich.cells import cell_len
 
 from hostler.cli.completion import complete_machine
+from hostler.cli.output import rate
+from hostler.cli.plan_view import parts
 from hostler.cli.planning import complete_kv, complete_place
 from hostler.client.locate import RECORD, GatewayRecord
 from hostler.errors import Unauthorized
@@ -55,6 +57,16 @@ def test_it_reads_well_on_eighty_columns(run: Run, glm: Path) -> None:
                  "--fit off", "--cache-type-k q8_0", "Other ways"):  # fmt: skip
         assert told in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def test_nothing_is_cut_off_on_a_narrow_terminal(run: Run, llama: Path) -> None:
+    told = planned(run, str(llama), "--hardware", "cpu-2core")
+    lines = [line for part in parts(told, 40, color=False) for line in str(part).splitlines()]
+    assert max(map(len, lines)) <= 40
+    text = " ".join(" ".join(lines).split())
+    assert "context empty: decode" in text
+    assert f"prefill {rate(told.speeds[0].prefill.value)} (" in text
+    assert all(" ".join(flag.argv) in text and flag.reason in text for flag in told.flags)
 
 
 @pytest.mark.parametrize("name", machines.names())

@@ -41,6 +41,13 @@ def test_a_profile_without_placing_flags_is_left_alone() -> None:
     assert check(_ground("--temp", "0.1", placement="engine")) is None
 
 
+@pytest.mark.parametrize("placement", ["auto", "engine", "manual"])
+def test_a_flag_that_a_setting_stands_for_is_refused_before_anything_is_planned(placement: str) -> None:
+    # `hostler plan` showed `--ctx-size 8192` for a profile that passed `-c 4096`, and its load was refused.
+    with pytest.raises(FlagConflict, match=r"profiles\.coder\.context"):
+        check(_ground("-c", "4096", placement=placement))
+
+
 def test_flags_are_read_as_the_engine_reads_them() -> None:
     manual = manual_of(_ground("-ngl", "20", "-sm", "layer", "-ts", "3,1", "-mg", "1", "-dev", "CUDA1,CUDA0"))
 
