@@ -33,6 +33,7 @@ from hostler.errors import HostlerError
 from hostler.events import Bus, GatewayDraining, GatewayStarted
 from hostler.fleet.learning.conditions import conditions
 from hostler.fleet.learning.experience import Experience
+from hostler.fleet.learning.foresight import Around, Foresight
 from hostler.fleet.learning.teaching import Teaching
 from hostler.fleet.learning.watch import Eyes
 from hostler.fleet.memory import Budget
@@ -47,6 +48,7 @@ from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.openai import Models
 from hostler.gateway.server import Server, check_exposure, is_loopback, listen, url_of
 from hostler.gateway.web.page import page
+from hostler.hardware.facts import HOST
 from hostler.ledger.recorder import Recorder
 from hostler.models.facts_cache import FactsCache
 from hostler.models.library import Library
@@ -151,6 +153,15 @@ class Gateway:
             environ=os.environ,
         )
 
+    def _around(self) -> Around:
+        """What reading the next model ahead needs to know."""
+        budget = self.fleet.budget
+        return Around(
+            files=self.catalogue.files,
+            resident=lambda: {each.profile for each in self.fleet.instances()},
+            free=lambda: budget.readings[HOST].free - budget.rooms[HOST].margin,
+        )
+
     def _eyes(self) -> Eyes:
         """What the fleet sees beside its engines, and where it learns how quick devices are."""
         return Eyes(
@@ -203,6 +214,7 @@ class Gateway:
         group.start_soon(self.running_config.follow, self.catalogue, self.fleet)
         group.start_soon(self.keys.follow)
         group.start_soon(self.prompts.tend)
+        group.start_soon(Foresight(self.bus, self.folders.state / "switches.json", self._around()).run)
         group.start_soon(self.telemetry.run)
         wanted = dict.fromkeys([*self.running_config.config.gateway.preload, *([first] if first else [])])
         for name in wanted:
@@ -246,6 +258,7 @@ class Gateway:
         self.bus.publish(GatewayDraining(leases=self.fleet.counts()[0]))
         await self.fleet.drain(self.running_config.config.limits.drain_s)
         self.fleet.cut_off()
+        await self.prompts.save_all()
         self.closing.set()
         self._server.stop()
 

@@ -123,6 +123,28 @@ class PlacementMeasured(Event, frozen=True, kw_only=True, tag="placement.measure
         return "warning" if self.warnings else "info"
 
 
+class LoadMeasured(Event, frozen=True, kw_only=True, tag="load.measured"):
+    """A load took ``seconds`` from its start to its first generated tokens, ``stages`` of them in each stage.
+
+    ``bytes`` is the size of the model's files, ``gb_per_s`` how many of them a second, whether from the disk or not.
+    """
+
+    instance: str
+    profile: str
+    seconds: float
+    bytes: int
+    gb_per_s: float
+    stages: dict[str, float] = {}
+
+
+class LoadForeseen(Event, frozen=True, kw_only=True, tag="load.foreseen"):
+    """``profile`` has often followed ``after``: ``bytes`` of its files are being read into the page cache."""
+
+    profile: str
+    after: str
+    bytes: int
+
+
 class LoadRetried(Event, frozen=True, kw_only=True, tag="load.retried"):
     """A profile ran out of memory on ``device`` and is loaded once more (``attempt`` counts), with ``what`` changed.
 
@@ -281,6 +303,8 @@ AnyEvent = (
     | LoadProgress
     | EngineMemory
     | PlacementMeasured
+    | LoadMeasured
+    | LoadForeseen
     | LoadRetried
     | SlowerThanPredicted
     | EngineMessage

@@ -52,6 +52,12 @@ def _profile(event: AnyEvent) -> Told | None:
             return Told("info", event.profile, f"{event.kind} on {event.device}: {event.mib:.0f} MiB")
         case e.PlacementMeasured():
             return Told(event.level, event.profile, _measured(event))
+        case e.LoadMeasured():
+            return Told("info", event.profile, f"loaded in {event.seconds:.1f} s, {event.gb_per_s:.1f} GB/s")
+        case e.LoadForeseen():
+            return Told(
+                "info", event.profile, f"{event.bytes / 2**20:.0f} MiB read ahead, it often follows {event.after}"
+            )
         case e.LoadRetried():
             why = f"out of memory on {event.device}" if event.device else "out of memory"
             return Told(event.level, event.profile, f"{why}; try {event.attempt}: {event.what}")

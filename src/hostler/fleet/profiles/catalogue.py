@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from pathlib import Path
 
 import anyio
 import msgspec
@@ -221,12 +220,6 @@ class ProfileCatalogue:
             return real
         alone = self._alone(name, profile, looked, again=False)
         return context_of(profile, looked.facts) if alone is None else alone.context
-
-    def files(self, name: str) -> tuple[Path, ...]:
-        """The files of a profile's model; none of a name that means no model here. Looks at the disk."""
-        item = self._view.items.get(name)
-        model = None if item is None else self._look(item.profile).model
-        return () if model is None else (*model.files, *([model.projector] if model.projector else []))
 
     def files(self, name: str) -> tuple[Path, ...]:
         """The files of a profile's model; none of a name that means no model here. Looks at the disk."""
