@@ -8,7 +8,6 @@ import json
 import pytest
 from gateway_process import Home, RunningGateway, chat_body, eventually
 
-from conftest import StartGateway
 from hostler.events import PromptCache
 from hostler.testing import http
 
@@ -27,7 +26,7 @@ async def ask(up: RunningGateway, profile: str, text: str = TALK, key: str = "")
     return int(json.loads(answer.body)["timings"]["cache_n"])
 
 
-async def test_a_conversation_goes_on_after_a_switch_away_and_back(place: Home, gateway: StartGateway) -> None:
+async def test_a_conversation_goes_on_after_a_switch_away_and_back(place: Home, gateway) -> None:
     up = gateway(place.fake("a", "context = 4096", **SLOW), place.fake("b"))
     assert await ask(up, "a") == 0
     await up.api("/api/profiles/b/switch", post=True)
@@ -44,12 +43,21 @@ async def test_a_conversation_goes_on_after_a_switch_away_and_back(place: Home, 
     assert list((place.state / "prompts").glob("*.bin")) == []
 
 
+async def test_a_conversation_goes_on_after_the_gateway_was_stopped(place: Home, gateway) -> None:
+    up = gateway(place.fake("a", "context = 4096", **SLOW))
+    assert await ask(up, "a") == 0
+    up.signal()
+    assert await up.ended() == 0
+    assert len(list((place.state / "prompts").glob("*.bin"))) == 1
+    assert await ask(gateway(), "a", TALK + "and then?") > 256
+
+
 async def used_once(up: RunningGateway) -> dict[str, list[dict[str, object]]] | None:
     status: dict[str, list[dict[str, object]]] = await up.api("/api/models/cache/status")
     return status if [each["hits"] for each in status["prompts"]] == [1] else None
 
 
-async def test_another_key_gets_nothing_of_it(place: Home, gateway: StartGateway) -> None:
+async def test_another_key_gets_nothing_of_it(place: Home, gateway) -> None:
     boss = place.cli("key", "new", "boss", "--scope", "admin").out.strip()
     alice, mallory = (place.cli("key", "new", name).out.strip() for name in ("alice", "mallory"))
     up = gateway(place.fake("a", "context = 4096", **SLOW), place.fake("b"))
@@ -67,7 +75,7 @@ async def test_another_key_gets_nothing_of_it(place: Home, gateway: StartGateway
     assert {each["tenant"] for each in json.loads(answer.body)["prompts"]} == {"alice", "mallory"}
 
 
-async def test_switched_off_nothing_is_written(place: Home, gateway: StartGateway) -> None:
+async def test_switched_off_nothing_is_written(place: Home, gateway) -> None:
     up = gateway(place.fake("a", "context = 4096", **SLOW), place.fake("b"), top="[kv]\npersist = false")
     await ask(up, "a")
     await up.api("/api/profiles/b/switch", post=True)

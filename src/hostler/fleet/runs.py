@@ -124,6 +124,8 @@ class Runs:
             error = LoadFailed(f"Running {run.spec.profile!r} failed within Hostler: {_first(bug)}.")
         finally:
             del self._runs[run.spec.instance]
+            if run.seat is not None:
+                run.seat.gone()
             self._gone(run, error)
 
     async def _run(self, run: Run) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from hostler.fleet.prompts.worth import LEAST_TOKENS, leaving
 from hostler.wire.caching import CacheCleared, CacheSettings, CacheStatus, SavedPrompt
 
 T = TypeVar("T")
+Job = Callable[[], Coroutine[object, object, None]]
 
 FOLDER = "prompts"
 SLOTS = "slots"  # where engines write, a folder for each instance; see hostler.engines.llamacpp
@@ -32,6 +33,7 @@ LARGEST = 30 * 2**30
 SHARE = 4  # of what is free
 
 SWEEP_S = 3600.0
+SETTLE_S = 5.0  # for describing what was saved when the gateway ends
 
 
 class Keeper:
@@ -48,10 +50,11 @@ class Keeper:
         self._settings = settings
         self._bus = bus
         self._disk = anyio.Lock()
-        self._jobs: deque[Callable[[], Awaitable[None]]] = deque()
+        self._jobs: deque[Job] = deque()
         self._nudge = anyio.Event()
         self._settled: anyio.Event | None = None  # while a job is pending
         self._opened = False
+        self._ready: dict[str, Job] = {}
         self.problem = ""
         self.tenancy = tenancy
         self.clock = clock
@@ -87,7 +90,7 @@ class Keeper:
             self._settled.set()
             self._settled = None
 
-    def later(self, job: Callable[[], Awaitable[None]]) -> None:
+    def later(self, job: Job) -> None:
         """Let :meth:`tend` do ``job`` after those before it."""
         self._jobs.append(job)
         self._settled = self._settled or anyio.Event()
@@ -112,6 +115,22 @@ class Keeper:
                 return None
         self.problem = ""
         return done
+
+    def ready(self, instance: str, save: Job) -> None:
+        """An instance has something in its slots that ``save`` writes; until :meth:`gone`."""
+        self._ready[instance] = save
+
+    def gone(self, instance: str) -> None:
+        """That instance stops, or is gone."""
+        self._ready.pop(instance, None)
+
+    async def save_all(self) -> None:
+        """Save what every instance holds, all at the same time, because the gateway ends; bounded."""
+        async with anyio.create_task_group() as group:
+            for instance in list(self._ready):
+                group.start_soon(self._ready.pop(instance))
+        with anyio.move_on_after(SETTLE_S):
+            await self.settled()
 
     async def budget(self) -> int:
         """Bytes that may be kept; 0 when the folder cannot be used."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -93,6 +94,10 @@ class Seat:
 
     # --- before it stops --------------------------------------------------------------------------------
 
+    def gone(self) -> None:
+        """The engine stops, or is gone: there is nothing to be saved by others any more."""
+        self._keeper.gone(self._spec.instance)
+
     @property
     def worth_saving(self) -> bool:
         """Whether there may be something to save; costs nothing."""
@@ -101,6 +106,9 @@ class Seat:
 
     async def save(self, endpoint: Endpoint) -> None:
         """Write the slots that are worth it, in at most :data:`SAVE_S`; the rest is done when the engine is gone."""
+        self.gone()
+        if not self.worth_saving:
+            return
         drafts: list[Draft] = []
         began = self._keeper.clock.monotonic()
         with anyio.move_on_after(SAVE_S):
@@ -192,7 +200,10 @@ class Seat:
             return
         tenant = self._tenant(waiting)
         usable = self._spec.task in ("chat", "completion") and self._keeper.on and bool(self._key)
-        if tenant is None or not usable or self._keeper.figures.support(self._engine).abandoned:
+        if not usable or self._keeper.figures.support(self._engine).abandoned:
+            return
+        self._keeper.ready(self._spec.instance, partial(self.save, endpoint))
+        if tenant is None:
             return
         with anyio.move_on_after(RESTORE_S):
             await self._keeper.settled()
