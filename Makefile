@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STARTERS ?= smollm2 gemma3-270m
 
-.PHONY: help run setup check unit test test-device docs lock bench-gateway bench-hangup bench-placement bench-kv clean
+.PHONY: help run setup check unit test test-device docs lock bench-gateway bench-hangup bench-switch bench-placement bench-kv clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,11 @@ bench-gateway: $(VENV)/.dev ## Measure the relay against a direct connection
 MODEL ?= .make/models/SmolLM2-135M-Instruct.Q4_1.gguf
 bench-hangup: $(VENV)/.dev ## Measure what a client that hangs up costs the next one (MODEL=any chat model)
 	$(BIN)/python -m hostler.bench.hangup $(MODEL)
+
+SWITCHES ?= 200
+bench-switch: $(VENV)/.dev ## Measure switches against a bare engine, and SERVER=llama-server's router
+	$(BIN)/python -m hostler.bench.switch --switches $(SWITCHES) $(if $(SERVER),--server $(SERVER)) \
+	  --data benchmarks/results/switching.json --page docs/benchmarks/switching.md
 
 bench-placement: $(VENV)/.dev ## Compare predicted bytes and speed with what the engine says and does
 	$(BIN)/python -m hostler.bench.placement_bytes

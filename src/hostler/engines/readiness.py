@@ -64,7 +64,7 @@ def _request(task: Task) -> tuple[str, dict[str, object]]:
     if task == "rerank":
         return "/v1/rerank", {"query": "ready", "documents": ["ready"], "model": "ready"}
     return "/v1/completions", {
-        "prompt": "One, two, three,",
+        "prompt": "One",
         "max_tokens": TOKENS,
         "temperature": 0,
         "ignore_eos": True,
