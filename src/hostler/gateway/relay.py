@@ -377,8 +377,8 @@ class Exchange:
         lease, self._lease = self._lease, None
         tokens = NO_TOKENS if self._tail is None else self._tail.tokens()
         if lease is not None:
-            if tokens.timing is not None:
-                lease.timed(tokens.timing)
+            if (told := tokens.told) is not None:
+                lease.timed(told)
             if tokens.per_second is not None and (tokens.generated or 0) >= ENOUGH_TOKENS:
                 lease.measured(tokens.per_second, tokens.timing)
             left = abandoned or connection is not None

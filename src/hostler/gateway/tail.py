@@ -37,6 +37,13 @@ class Tokens(msgspec.Struct, frozen=True):
     per_second: float | None = None
     timing: Timing | None = None
 
+    @property
+    def told(self) -> Timing | None:
+        """What is known of the request's tokens; without times where the API has none (Anthropic's, Responses)."""
+        if self.timing is not None or self.prompt is None:
+            return self.timing
+        return Timing(self.cached or 0, self.prompt, 0.0, self.generated or 0, 0.0)
+
 
 NO_TOKENS: Final = Tokens()
 

@@ -50,3 +50,10 @@ def test_only_the_end_is_kept() -> None:
     tail.add(json.dumps(USAGE).encode())
     assert tail.tokens() == Tokens(12, 4, 3)
     assert sum(map(len, tail._pieces)) <= 5 * TAIL_LIMIT
+
+
+def test_what_a_request_took_is_known_without_times() -> None:
+    assert Tokens(12, 5, 2, 200.125, Timing(5, 7, 1.5, 2, 10.0)).told == Timing(5, 7, 1.5, 2, 10.0)
+    assert Tokens(8, 1, 9).told == Timing(1, 8, 0.0, 9, 0.0)
+    assert Tokens(8, 1, 9).told.prefill is None
+    assert Tokens().told is None

@@ -162,8 +162,13 @@ class Seat:
             tokens=written.n_saved,
             bytes=written.n_written,
             saved_at=self._keeper.clock.wall(),
-            computing_s=computing_s(written.n_saved, self._keeper.figures.prefill(self._key)),
+            computing_s=computing_s(written.n_saved, self._keeper.figures.prefill(self._key) or self._predicted()),
         )
+
+    def _predicted(self) -> float | None:
+        """Prompt tokens per second as planned, where the engine's answers do not tell."""
+        speeds = self._spec.plan.speeds
+        return speeds[-1].prefill.value if speeds else None
 
     async def _seal(self, drafts: Sequence[Draft]) -> None:
         sealed = await self._keeper.seal(drafts)
