@@ -23,6 +23,8 @@ from hostler.wire.management import (
     Cancelled,
     ConfigValue,
     GatewayStatus,
+    HoldInfo,
+    HoldOptions,
     Instance,
     ProfileInfo,
     ReadyReport,
@@ -92,6 +94,15 @@ class Client:
     async def load(self, name: str) -> Switched:
         """Make a profile resident; returns when it is ready."""
         return await self._transport.post(f"{_profile(name)}/load", Switched)
+
+    async def hold(self, profile: str, seconds: float, *, hold: str | None = None) -> HoldInfo:
+        """Make a profile resident and keep it so long; with ``hold``, prolong that one. Returns when it is ready."""
+        options = HoldOptions(profile=profile, hold=seconds, id=hold)
+        return await self._transport.post("/api/load", HoldInfo, options)
+
+    async def end_hold(self, hold: str) -> HoldInfo:
+        """End a hold; what was loaded for it is gone when this returns."""
+        return await self._transport.delete(f"/api/load/{quote(hold, safe='')}", HoldInfo)
 
     async def unload(self, name: str, *, now: bool = False) -> Switched:
         """Drain and stop a profile's instance; ``now`` cuts its requests off."""

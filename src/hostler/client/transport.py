@@ -66,6 +66,10 @@ class Transport:
         """The JSON answer to a POST of ``body``, as ``kind``."""
         return _decoded(await self._send("POST", path, {}, body), kind)
 
+    async def delete(self, path: str, kind: type[T]) -> T:
+        """The JSON answer to a DELETE, as ``kind``."""
+        return _decoded(await self._send("DELETE", path, {}), kind)
+
     async def get_bytes(self, path: str, **query: str | int | None) -> bytes:
         """The answer to a GET as it came."""
         return await self._send("GET", path, query)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 
 import anyio
 
-from hostler.errors import RequestCancelled
+from hostler.errors import NotFound, RequestCancelled
 from hostler.fleet.leases import Asked, QueuedTicket
 from hostler.fleet.scheduling import messages as m
+from hostler.fleet.scheduling.turn import held, stays
 from hostler.fleet.shown import Shown
 
 
@@ -29,9 +31,34 @@ class Operated(Shown):
         ticket = self._enter(asked, lease=False, urgent=urgent)
         await ticket.wait()
 
+    async def hold(self, profile: str, seconds: float, hold: str | None = None) -> str:
+        name = hold or f"hold-{secrets.token_hex(4)}"
+        known = self._state.holds.get(name)
+        if hold is not None and (known is None or known.profile != profile):
+            raise NotFound(
+                f"There is no hold {hold} of {profile!r}; it may be over.", hint="Ask for a new one: leave out `id`."
+            )
+        self._tell(m.Hold(name, profile, self._clock.monotonic() + seconds))
+        try:
+            await self.load(profile)
+        except BaseException:
+            if hold is None:
+                self._tell(m.Unhold(name))
+            raise
+        return name
+
+    async def end_hold(self, hold: str) -> str:
+        known = self._state.holds.get(hold)
+        if known is None:
+            raise NotFound(f"There is no hold {hold}; it may be over.")
+        self._tell(m.Unhold(hold))
+        leaving = {i.id for i in self._state.instances.values() if i.profile == known.profile and not stays(i)}
+        await self._until(lambda: not leaving & self._state.instances.keys())
+        return known.profile
+
     async def unload(self, profile: str, *, now: bool = False) -> bool:
         targets = {i.id for i in self._state.instances.values() if i.profile == profile}
-        for lease in [held for held in self._held.values() if now and held.profile == profile]:
+        for lease in [each for each in self._held.values() if now and each.profile == profile]:
             lease.cancel()
         self._tell(m.Unload(profile, now, "unloaded on request"))
         await self._until(lambda: not targets & self._state.instances.keys())
@@ -42,7 +69,7 @@ class Operated(Shown):
         await self.load(profile, urgent=True)
         if not keep:
             self._tell(m.UnloadOthers(profile, f"switched to {profile!r}"))
-            pinned = {i.id for i in self._state.instances.values() if i.pin}
+            pinned = {i.id for i in self._state.instances.values() if i.pin or held(self._state, i.profile)}
             leaving = before.keys() - pinned
             await self._until(lambda: not leaving & self._state.instances.keys())
         gone = [p for i, p in before.items() if i not in self._state.instances]

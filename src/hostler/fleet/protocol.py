@@ -223,6 +223,15 @@ class Fleet(Protocol):
         """Make ``profile`` resident; also clears a failure. Raises why it cannot be. Joins a load in flight."""
         ...
 
+    async def hold(self, profile: str, seconds: float, hold: str | None = None) -> str:
+        """Make ``profile`` resident as :meth:`load` does and keep it for so long; the hold's name. What was loaded for
+        it leaves with it. With ``hold`` an existing one is prolonged; raises NotFound when it is over."""
+        ...
+
+    async def end_hold(self, hold: str) -> str:
+        """End a hold before its time; its profile. Returns when what was loaded for it is gone; raises NotFound."""
+        ...
+
     async def unload(self, profile: str, *, now: bool = False) -> bool:
         """Drain and stop its instance; False when there is none. ``now`` cuts running requests off."""
         ...

@@ -15,7 +15,7 @@ from hostler.fleet.runs import Runs
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.forecast import forecast
 from hostler.fleet.scheduling.scheduler import live
-from hostler.fleet.scheduling.turn import idle, stays, total
+from hostler.fleet.scheduling.turn import held, idle, stays, total
 from hostler.hardware.facts import HOST, Kind
 from hostler.placement.wish import Room
 from hostler.wire.management import Instance, RequestInFlight
@@ -81,17 +81,20 @@ class Shown:
 
     def look(self) -> dict[str, Room]:
         """Read the devices anew; the room on each as if nothing of ours were loaded. May be called in any thread."""
-        held = total(instance.holds for instance in self._state.instances.values())
-        self.budget.refresh(self._runs.pids(), held)
+        holds = total(instance.holds for instance in self._state.instances.values())
+        self.budget.refresh(self._runs.pids(), holds)
         return self.budget.rooms
 
     def residents(self) -> list[Resident]:
         """What is loaded and stays unless it is asked to leave. May be called in any thread."""
         return [
-            Resident(profile=i.profile, bytes=i.holds, pinned=i.pin, idle=idle(i), apart=self._apart(i.profile))
+            Resident(profile=i.profile, bytes=i.holds, pinned=i.pin, idle=self._free(i), apart=self._apart(i.profile))
             for i in self._state.instances.values()
             if stays(i)
         ]
+
+    def _free(self, instance: m.Instance) -> bool:
+        return idle(instance) and not held(self._state, instance.profile)
 
     def _apart(self, profile: str) -> str:
         terms = self._rules.of(profile)
@@ -113,9 +116,9 @@ class Shown:
         """Bytes that profiles hold on the device which nobody uses, waits for or has pinned."""
         wanted = {waiter.profile for waiter in self._state.waiting}
         return {
-            i.profile: held
+            i.profile: size
             for i in self._state.instances.values()
-            if (held := i.holds.get(device, 0)) and idle(i) and i.profile not in wanted
+            if (size := i.holds.get(device, 0)) and self._free(i) and i.profile not in wanted
         }
 
     def _kinds(self) -> Mapping[str, Kind]:

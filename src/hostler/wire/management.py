@@ -167,6 +167,23 @@ class UnloadOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     now: bool = False
 
 
+class HoldOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``POST /api/load``: ``hold`` is a duration (``"30m"``, or seconds); ``id`` prolongs a hold that exists."""
+
+    profile: str
+    hold: str | float | None = None
+    id: str | None = None
+
+
+class HoldInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``/api/load`` did. ``id`` ends or prolongs the hold; None without one."""
+
+    profile: str
+    state: ProfileState
+    id: str | None = None
+    hold_s: float | None = None
+
+
 class Switched(msgspec.Struct, frozen=True, kw_only=True):
     """What load, unload and switch did."""
 

@@ -45,6 +45,13 @@ class FakeFleet:
             raise OutOfMemory("The engine could not get 2 GiB on host.", retry_after_s=2.5)
         self.resident.add(profile)
 
+    async def hold(self, profile: str, seconds: float, hold: str | None = None) -> str:
+        await self.load(profile)
+        return hold or f"hold-{seconds:g}"
+
+    async def end_hold(self, hold: str) -> str:
+        return "coder"
+
     async def unload(self, profile: str, *, now: bool = False) -> bool:
         self.asked.append(("unload", profile, now))
         was = profile in self.resident

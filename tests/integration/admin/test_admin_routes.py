@@ -14,6 +14,7 @@ from hostler.wire.management import (
     Cancelled,
     ConfigValue,
     GatewayStatus,
+    HoldInfo,
     Instance,
     ProblemBody,
     ProfileInfo,
@@ -83,6 +84,20 @@ async def test_load_and_unload(client: httpx.AsyncClient, world: World, name: st
     assert answer.status_code == 200
     assert msgspec.json.decode(answer.content, type=Switched).unloaded == (FOUND,)
     assert world.fleet.asked[-1] == ("unload", FOUND, True)
+
+
+async def test_a_hold_has_a_name_and_an_end(client: httpx.AsyncClient) -> None:
+    for hold, name in (("30m", "hold-1800"), (90, "hold-90")):
+        answer = await client.post("/api/load", json={"profile": "fast", "hold": hold})
+        told = msgspec.json.decode(answer.content, type=HoldInfo)
+        assert (told.profile, told.state, told.id) == ("coder", "ready", name)
+    without = msgspec.json.decode((await client.post("/api/load", json={"profile": "fast"})).content, type=HoldInfo)
+    assert (without.id, without.hold_s) == (None, None)
+    ended = await client.delete("/api/load/hold-90")
+    assert msgspec.json.decode(ended.content, type=HoldInfo).profile == "coder"
+    for wrong in ("soon", 0, -3):
+        refused = await client.post("/api/load", json={"profile": "fast", "hold": wrong})
+        assert problem(refused, 400) == "invalid_request"
 
 
 async def test_switch_unloads_others_unless_kept(client: httpx.AsyncClient, world: World) -> None:

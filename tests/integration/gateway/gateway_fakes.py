@@ -114,6 +114,13 @@ class FakeFleet:
 
     async def load(self, profile: str) -> None: ...
 
+    async def hold(self, profile: str, seconds: float, hold: str | None = None) -> str:
+        await self.load(profile)
+        return hold or f"hold-{seconds:g}"
+
+    async def end_hold(self, hold: str) -> str:
+        return "coder"
+
     async def unload(self, profile: str, *, now: bool = False) -> bool:
         return False
 

@@ -58,6 +58,8 @@ class FleetMachine(RuleBasedStateMachine):
                 self.to_prepare.append(profile)
             case m.Start(_, profile):
                 assert any(w.profile == profile for w in self.open.values())
+            case m.Evict(_, victims):
+                assert not {h.profile for h in self.state.holds.values()} & set(victims)
             case m.Stop(instance, _):
                 told = isinstance(message, m.Unload) and message.now
                 assert told or instance not in self.leases.values()
@@ -142,6 +144,15 @@ class FleetMachine(RuleBasedStateMachine):
     def unload(self, profile: str, now: bool) -> None:
         self.tell(m.Unload(profile, now, "asked to"))
 
+    @rule(profile=profiles, name=st.sampled_from(["h1", "h2"]), seconds=st.sampled_from([1.0, 40.0]))
+    def hold(self, profile: str, name: str, seconds: float) -> None:
+        known = self.state.holds.get(name)
+        self.tell(m.Hold(name, profile if known is None else known.profile, self.now + seconds))
+
+    @rule(name=st.sampled_from(["h1", "h2"]))
+    def unhold(self, name: str) -> None:
+        self.tell(m.Unhold(name))
+
     @rule(profile=profiles)
     def unload_others(self, profile: str) -> None:
         self.tell(m.UnloadOthers(profile, "switch"))
@@ -158,6 +169,11 @@ class FleetMachine(RuleBasedStateMachine):
     @invariant()
     def what_excludes_each_other_is_never_loaded_at_once(self) -> None:
         assert not {"c", "e"} <= {i.profile for i in self.state.instances.values()}
+
+    @invariant()
+    def nobody_is_held_for_ever(self) -> None:
+        wake = next_wake(self.state, RULES, self.now - 0.001)
+        assert all(wake is not None and wake <= hold.until for hold in self.state.holds.values())
 
     @invariant()
     def the_scheduler_knows_every_lease(self) -> None:

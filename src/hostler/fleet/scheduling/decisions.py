@@ -11,7 +11,7 @@ from hostler.fleet.scheduling import eviction
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.line import in_order, most_pressing
 from hostler.fleet.scheduling.room import Room, never_fits
-from hostler.fleet.scheduling.turn import again, expiry, is_open, less, live, total
+from hostler.fleet.scheduling.turn import again, expiry, held, is_open, less, live, total
 
 
 class Decisions(Room):
@@ -140,5 +140,7 @@ class Decisions(Room):
                 continue
             if isinstance(instance.state, Draining):
                 self._stop(instance, instance.state.reason)
+            elif held(self.state, instance.profile):
+                continue
             elif (end := expiry(instance)) is not None and self.at.now >= end:
                 self._stop(instance, "idle for its TTL")

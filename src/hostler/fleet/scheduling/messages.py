@@ -84,6 +84,14 @@ class Heat(msgspec.Struct, frozen=True):
     at: float
 
 
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """A hold: its profile stays loaded until then. ``loaded``: for it, so that it leaves with it."""
+
+    profile: str
+    until: float
+    loaded: bool
+
+
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """All that the scheduler knows. ``wants`` and ``preparing`` are by profile; ``turns`` are the latest that each key
     was given, by profile and whether batch; ``load_s`` and ``lease_s`` what loads and answers of profiles took."""
@@ -93,6 +101,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     failures: Mapping[str, Failure] = msgspec.field(default_factory=dict)
     wants: Mapping[str, Want] = msgspec.field(default_factory=dict)
     preparing: frozenset[str] = frozenset()
+    holds: Mapping[str, Held] = msgspec.field(default_factory=dict)
     load_s: Mapping[str, float] = msgspec.field(default_factory=dict)
     lease_s: Mapping[str, float] = msgspec.field(default_factory=dict)
     heat: Mapping[str, Heat] = msgspec.field(default_factory=dict)
@@ -237,6 +246,20 @@ class UnloadOthers(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Hold(msgspec.Struct, frozen=True):
+    """Keep the profile loaded until then, or for longer if the hold exists already."""
+
+    id: str
+    profile: str
+    until: float
+
+
+class Unhold(msgspec.Struct, frozen=True):
+    """The hold is over."""
+
+    id: str
+
+
 class Retire(msgspec.Struct, frozen=True):
     """Drain this instance (a stuck slot, say); a later request starts a new one."""
 
@@ -269,6 +292,8 @@ Message = (
     | Gone
     | Unload
     | UnloadOthers
+    | Hold
+    | Unhold
     | Retire
     | Configured
     | Drain

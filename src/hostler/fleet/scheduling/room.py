@@ -12,7 +12,7 @@ from hostler.errors import CapacityError, NeverFits
 from hostler.fleet.scheduling import eviction
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.line import starving
-from hostler.fleet.scheduling.turn import Moves, idle, less, stays, total
+from hostler.fleet.scheduling.turn import Moves, held, idle, less, stays, total
 
 SWAP_S = 1.0  # no swap is cheaper: draining, starting, the first token
 PATIENCE = 3.0  # waited seconds that outweigh one second of a swap
@@ -99,11 +99,13 @@ class Room(Moves):
     def _evictable(self, instance: m.Instance, waiter: m.Waiter) -> bool:
         """Idle, and nobody waits for it unless it was closed for this waiter's profile; or a forsaken load."""
         if isinstance(instance.state, Starting):
-            return not instance.pin and all(w.profile != instance.profile for w in self.state.waiting)
+            kept = instance.pin or held(self.state, instance.profile)
+            return not kept and all(w.profile != instance.profile for w in self.state.waiting)
         return self._idle(instance) and (not self._wanted(instance) or instance.closed_for == waiter.profile)
 
     def _idle(self, instance: m.Instance) -> bool:
-        return idle(instance)
+        """Nobody uses or holds it."""
+        return idle(instance) and not held(self.state, instance.profile)
 
     def _wanted(self, instance: m.Instance) -> bool:
         return any(w.profile == instance.profile and w.lease for w in self.state.waiting)
@@ -156,7 +158,8 @@ class Room(Moves):
     def _closable(self, instance: m.Instance) -> bool:
         """Ready, not pinned, and it has answered what a load is owed."""
         owed = self.at.rules.residency
-        return not instance.pin and isinstance(instance.state, Ready) and instance.served >= owed
+        kept = instance.pin or held(self.state, instance.profile)
+        return not kept and isinstance(instance.state, Ready) and instance.served >= owed
 
     def _close(self, profile: str, chosen: Iterable[str]) -> None:
         for name in chosen:

@@ -15,8 +15,9 @@ It reads no clock, does no I/O and does not log, so every rule below is a proper
 7. Failures pause a profile (:func:`hostler.engines.state.after_failure`); a load that fails refuses its waiters. One
    that ran out of memory and is tried again in another way (:mod:`hostler.fleet.recovery.ladder`) has not failed.
 8. Requests of one profile go in turns of their keys, ``batch`` ones after all others until the starvation bound.
-9. Profiles of an exclusive group are never loaded at once, not even while one stops; mates leave together or not at
-   all.
+9. What is held neither makes room nor leaves when idle; what was loaded for a hold leaves with the last one.
+10. Profiles of an exclusive group are never loaded at once, not even while one stops; mates leave together or not at
+    all.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.decisions import Decisions
 from hostler.fleet.scheduling.forecast import for_newcomer
 from hostler.fleet.scheduling.line import joining, starvation
-from hostler.fleet.scheduling.turn import again, expiry, is_open, live, without
+from hostler.fleet.scheduling.turn import again, expiry, held, is_open, live, without
 
 __all__ = ["live", "next_wake", "step"]
 
@@ -52,6 +53,7 @@ def next_wake(state: m.State, rules: m.Rules, after: float) -> float | None:
     waits for something else than time.
     """
     times = [expiry(i) for i in state.instances.values()]
+    times += [hold.until for hold in state.holds.values()]
     blocked = {w.profile for w in state.waiting}
     times += [f.until for profile, f in state.failures.items() if profile in blocked]
     times += [w.since + starvation(state, w.profile, rules) for w in state.waiting]
@@ -155,7 +157,31 @@ class _Turn(Decisions):
             return
         self._fail(instance.profile, message.error, loading=loading)
 
+    def _hold(self, message: m.Hold) -> None:
+        known = self.state.holds.get(message.id)
+        loaded = live(self.state, message.profile) is None if known is None else known.loaded
+        until = message.until if known is None else max(message.until, known.until)
+        hold = m.Held(profile=message.profile, until=until, loaded=loaded)
+        self.state = replace(self.state, holds={**self.state.holds, message.id: hold})
+
+    def _unhold(self, message: m.Unhold) -> None:
+        """What was loaded for a hold leaves with the last one of its profile, unless somebody waits for it."""
+        over = self.state.holds.get(message.id)
+        if over is None:
+            return
+        holds = without(self.state.holds, message.id)
+        heirs = [name for name, hold in holds.items() if hold.profile == over.profile]
+        if over.loaded and heirs:
+            holds[heirs[0]] = replace(holds[heirs[0]], loaded=True)
+        self.state = replace(self.state, holds=holds)
+        if over.loaded and not heirs and all(w.profile != over.profile for w in self.state.waiting):
+            for instance in self._of(over.profile):
+                if not instance.pin:
+                    self._drain_instance(instance, "what it was loaded for is over")
+
     def _unload(self, message: m.Unload) -> None:
+        holds = {name: hold for name, hold in self.state.holds.items() if hold.profile != message.profile}
+        self.state = replace(self.state, holds=holds)
         for instance in self._of(message.profile):
             starting = isinstance(instance.state, Starting)
             if message.now or starting:
@@ -171,7 +197,7 @@ class _Turn(Decisions):
 
     def _unload_others(self, message: m.UnloadOthers) -> None:
         for instance in list(self.state.instances.values()):
-            if instance.profile != message.profile and not instance.pin:
+            if instance.profile != message.profile and not instance.pin and not held(self.state, instance.profile):
                 self._drain_instance(instance, message.reason)
 
     def _retire(self, message: m.Retire) -> None:
@@ -189,12 +215,16 @@ class _Turn(Decisions):
                 self._put(replace(instance, pin=now[1], ttl_s=now[2]))
         # A want is as old as the configuration it was made from, and a failure may be mended.
         heat = {name: known for name, known in self.state.heat.items() if name in message.profiles}
-        self.state = replace(self.state, wants={}, failures={}, heat=heat)
+        holds = {name: hold for name, hold in self.state.holds.items() if hold.profile in message.profiles}
+        self.state = replace(self.state, wants={}, failures={}, heat=heat, holds=holds)
 
     def _drain(self, _: m.Drain) -> None:
         self.state = replace(self.state, draining=True)
 
     def _tick(self, _: m.Tick) -> None:
+        for name, hold in list(self.state.holds.items()):
+            if self.at.now >= hold.until:
+                self._unhold(m.Unhold(name))
         self._relieve()
 
 
@@ -209,6 +239,8 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     m.Gone: _Turn._gone,
     m.Unload: _Turn._unload,
     m.UnloadOthers: _Turn._unload_others,
+    m.Hold: _Turn._hold,
+    m.Unhold: _Turn._unhold,
     m.Retire: _Turn._retire,
     m.Configured: _Turn._configured,
     m.Drain: _Turn._drain,

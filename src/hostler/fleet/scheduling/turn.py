@@ -110,6 +110,11 @@ def idle(instance: m.Instance) -> bool:
     return not instance.pin and not instance.leases and isinstance(instance.state, Ready)
 
 
+def held(state: m.State, profile: str) -> bool:
+    """Whether somebody holds the profile: it neither makes room nor leaves when idle."""
+    return any(hold.profile == profile for hold in state.holds.values())
+
+
 def stays(instance: m.Instance) -> bool:
     return isinstance(instance.state, (Starting, Ready))
 

@@ -22,6 +22,7 @@ from hostler.gateway.admin.routes.caching import CacheRoutes
 from hostler.gateway.admin.routes.docs import DocsRoutes
 from hostler.gateway.admin.routes.gateway import GatewayRoutes
 from hostler.gateway.admin.routes.hardware import HardwareRoutes
+from hostler.gateway.admin.routes.holds import HoldRoutes
 from hostler.gateway.admin.routes.profiles import ProfileRoutes
 from hostler.gateway.admin.routes.running import InstanceRoutes, RequestRoutes
 from hostler.gateway.admin.routes.streams import StreamRoutes
@@ -94,6 +95,7 @@ def _litestar(services: Services) -> Litestar:
         route_handlers=[
             GatewayRoutes,
             ProfileRoutes,
+            HoldRoutes,
             InstanceRoutes,
             RequestRoutes,
             HardwareRoutes,
