@@ -274,6 +274,21 @@ async def test_a_folder_that_cannot_be_used_costs_the_prompts_only_and_is_told_o
         assert "prompts" in (await place.keeper.status()).problem
 
 
+async def test_an_engine_that_cannot_write_is_told_once_until_it_can(place: Place) -> None:
+    for number in range(2):
+        engine = await place.engine(f"p-{number}")
+        await engine.ask("alice")
+        (place.state / "slots" / f"p-{number}").rmdir()
+        await engine.leave()
+    assert len(place.problems("unavailable")) == 1
+    assert "could not write" in (await place.keeper.status()).problem
+    engine = await place.engine("last")
+    await engine.ask("alice")
+    await engine.leave()
+    assert await place.kept() == 1
+    assert (await place.keeper.status()).problem == ""
+
+
 async def test_an_engine_that_never_saves_is_asked_once(place: Place) -> None:
     place.lacks_folder = True
     first = await place.engine("p-1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -25,6 +25,9 @@ from hostler.wire.caching import CacheCleared, CacheSettings, CacheStatus, Saved
 
 T = TypeVar("T")
 Job = Callable[[], Coroutine[object, object, None]]
+
+#: What can fail: our folder, the file of figures, an engine that writes its slots.
+Part = Literal["folder", "figures", "engine"]
 
 FOLDER = "prompts"
 SLOTS = "slots"  # where engines write, a folder for each instance; see hostler.engines.llamacpp
@@ -55,7 +58,7 @@ class Keeper:
         self._settled: anyio.Event | None = None  # while a job is pending
         self._opened = False
         self._ready: dict[str, Job] = {}
-        self.problem = ""
+        self._problems: dict[Part, str] = {}
         self.tenancy = tenancy
         self.clock = clock
         self.figures = Figures(state)
@@ -111,9 +114,9 @@ class Keeper:
                     self.dropped(broken, "their description or file was broken")
                 done = await anyio.to_thread.run_sync(call, self._shelf)
             except OSError as error:
-                self.unavailable(f"{self._shelf.folder}: {error.strerror or error}")
+                self.unavailable("folder", f"{self._shelf.folder}: {error.strerror or error}")
                 return None
-        self.problem = ""
+        self.available("folder")
         return done
 
     def ready(self, instance: str, save: Job) -> None:
@@ -180,17 +183,23 @@ class Keeper:
         try:
             await anyio.to_thread.run_sync(self.figures.save)
         except OSError as error:
-            self.unavailable(str(error.strerror or error))
+            self.unavailable("figures", f"the figures could not be written: {error.strerror or error}")
+        else:
+            self.available("figures")
 
     def dropped(self, files: int, reason: str, profile: str = "") -> None:
         if files:
             self._bus.publish(PromptCacheProblem(what="dropped", reason=reason, profile=profile, files=files))
 
-    def unavailable(self, reason: str) -> None:
-        """Nothing can be saved; told when it begins."""
-        if not self.problem:
+    def unavailable(self, part: Part, reason: str) -> None:
+        """A part fails, so that nothing can be saved; told when it begins."""
+        if part not in self._problems:
             self._bus.publish(PromptCacheProblem(what="unavailable", reason=reason))
-        self.problem = reason
+        self._problems[part] = reason
+
+    def available(self, part: Part) -> None:
+        """That part works, maybe again."""
+        self._problems.pop(part, None)
 
     def unsupported(self, engine: str, profile: str, reason: str) -> None:
         """That engine will never do it; told once."""
@@ -219,7 +228,7 @@ class Keeper:
             saved_s=figures.total("saved_s"),
             save_bytes_per_s=rates.save,
             restore_bytes_per_s=rates.restore,
-            problem=self.problem,
+            problem="; ".join(self._problems.values()),
             abandoned=figures.abandoned(),
         )
 

@@ -120,7 +120,7 @@ class Seat:
             except SlotRefused as error:
                 self._refused(error, "save")
             except OSError as error:
-                self._keeper.unavailable(str(error))
+                self._keeper.unavailable("engine", str(error))
         if drafts:
             took_s = self._keeper.clock.monotonic() - began
             self._tell("saved", [d.tokens for d in drafts], sum(d.tokens for d in drafts), _total(drafts), took_s)
@@ -148,7 +148,10 @@ class Seat:
             return None
         if written.n_saved < LEAST_TOKENS or file.stat().st_size != written.n_written:
             file.unlink(missing_ok=True)
+            if not written.n_written:
+                keeper.unavailable("engine", "an engine could not write its slot; the disk may be full")
             return None
+        keeper.available("engine")
         figures.moved("save", written.n_written, took_s)
         figures.sized(self._key, written.n_written, written.n_saved)
         return self._draft(file, tenant, written)
@@ -190,7 +193,7 @@ class Seat:
         if error.unsupported:
             self._keeper.unsupported(self._engine, self._spec.profile, str(error))
         elif what == "save":
-            self._keeper.unavailable(f"the engine could not write: {error}")
+            self._keeper.unavailable("engine", f"an engine could not write its slot: {error}")
 
     # --- when it is ready -------------------------------------------------------------------------------
 
@@ -215,7 +218,7 @@ class Seat:
             try:
                 await self._restore_for(endpoint, tenant)
             except OSError as error:
-                self._keeper.unavailable(str(error))
+                self._keeper.unavailable("folder", str(error))
 
     def _tenant(self, waiting: Collection[str]) -> str | None:
         tenants = {self._keeper.tenancy.of(principal) for principal in waiting}
