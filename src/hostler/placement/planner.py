@@ -184,11 +184,12 @@ class _Planner:
         found = self._problem(run, projector_on_host=projector_on_host).best(self.site.usable)
         if found is None:
             return None
-        if run.mapped and HOST in found.layout.experts:
+        if run.mapped and (HOST in found.layout.experts or (len(found.layout.gpus) > 1 and self.shape.experts)):
             # Weights that are read from a mapped file go over the bus at two thirds of the speed (llama.cpp#27742).
+            # Experts that would be slower there than on a slow card may be quicker there when they are not mapped.
             unmapped = replace(run, mapped=False)
             again = self._problem(unmapped, projector_on_host=projector_on_host).best(self.site.usable)
-            if again is not None:
+            if again is not None and HOST in again.layout.experts and again.seconds < found.seconds:
                 return Option(unmapped, again, self._costed(unmapped))
         return Option(run, found, self._costed(run))
 

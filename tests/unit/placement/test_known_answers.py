@@ -177,9 +177,9 @@ def test_other_machines(shape_of: Callable[..., ModelShape]) -> None:
 
 SHAPES = (mixture(6), mixture(10, experts_mib=300, dense_first=1), dense(8, mib=400))
 FIXED = {"context": 8 * K, "engine": {"ubatch": 512, "batch": 512}}
-#: The search refines a grid, and whether weights are mapped is decided for the layout that it found: by so much may
-#: another have been quicker.
-NEARLY = 1.04
+#: The search refines the best of a grid, and corrects what its sums leave out: by so much may another layout have been
+#: quicker. `test_no_layout_that_fits_is_quicker_than_the_one_found` allows the same against all layouts.
+NEARLY = 1.03
 
 
 @st.composite
@@ -244,6 +244,14 @@ def test_more_memory_makes_no_request_slower(shape: ModelShape, where: Machine, 
     larger = replace(grown, total=grown.total + gib * GIB, free=grown.free + gib * GIB)
     devices = tuple(larger if device.id == grown.id else device for device in where.devices)
     assert request_s(shape, replace(where, devices=devices)) <= NEARLY * request_s(shape, where)
+
+
+def test_a_slow_card_more_does_not_take_experts_that_the_host_reads_faster_unmapped() -> None:
+    # With a third, slow card everything fitted the cards, and that experts on the host are faster when they are not
+    # mapped was tried only for layouts that had some there.
+    two = machine(gpu(0, 7, bandwidth=3e11), gpu(1, 2, bandwidth=6e11, display=True), host_gib=31)
+    slow = gpu(2, 3, bandwidth=1e11)
+    assert request_s(mixture(6), replace(two, devices=(*two.gpus, slow, two.host))) <= request_s(mixture(6), two)
 
 
 @settings(max_examples=30, deadline=None)
