@@ -55,6 +55,7 @@ from hostler.models.library import Library
 from hostler.reports import Reports, devices, telemetry
 from hostler.running_config import RunningConfig
 from hostler.store.writer import Writer
+from hostler.warming import Warming
 
 
 class Gateway:
@@ -86,8 +87,9 @@ class Gateway:
             world=self._world(),
             resident=lambda profile: self.fleet.context(profile),
         )
+        drivers = Drivers(self.runner, Program(settings, self.devices.held_by))
         self.fleet = FleetOwner(
-            runner=Drivers(self.runner, Program(settings, self.devices.held_by)),
+            runner=drivers,
             preparer=Preparer(
                 self.catalogue.spec, self.catalogue.wanted, self.catalogue.key, self._probe, self.catalogue.terms
             ),
@@ -101,6 +103,7 @@ class Gateway:
         self.writer = Writer(folders.state / "hostler.db")
         self.recorder = Recorder(self.writer, self.bus, clock)
         self.telemetry = telemetry(self)
+        self.warming = Warming(self.fleet, self.catalogue, clock, drivers.probe, self.catalogue.files)
         self.draining = False
         self.closing = anyio.Event()
         self.reports = Reports(self)
@@ -214,6 +217,7 @@ class Gateway:
         group.start_soon(self.running_config.follow, self.catalogue, self.fleet)
         group.start_soon(self.keys.follow)
         group.start_soon(self.prompts.tend)
+        group.start_soon(self.warming.run)
         group.start_soon(Foresight(self.bus, self.folders.state / "switches.json", self._around()).run)
         group.start_soon(self.telemetry.run)
         wanted = dict.fromkeys([*self.running_config.config.gateway.preload, *([first] if first else [])])

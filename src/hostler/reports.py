@@ -147,6 +147,7 @@ class Reports:
             history=Queries(gateway.writer, gateway.recorder),
             hardware=gateway.telemetry,
             prompts=gateway.prompts,
+            warming=gateway.warming,
             logs=LogFiles(),
             closing=gateway.closing,
             authenticate=gateway.keys.authenticate,

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from admin_fakes import FakeCatalogue, FakeFleet, FakeHardware, FakeHistory, FakeLogs, World
 from cache_fakes import FakePrompts
+from warm_fakes import FakeWarming
 
 from hostler.accounts.keys import Keyring
 from hostler.clock import ManualClock
@@ -44,6 +45,7 @@ def world(home: Path, prompts: FakePrompts) -> World:
             history=world.history,
             hardware=FakeHardware(),
             prompts=prompts,
+            warming=FakeWarming(),
             logs=world.logs,
             closing=world.closing,
             authenticate=keys.authenticate,

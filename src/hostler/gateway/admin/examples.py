@@ -33,6 +33,7 @@ from hostler.wire.plan import (
     PlanReport,
     Span,
 )
+from hostler.wire.warming import LoadFigures, WarmBenchmark, WarmUp
 
 _PROFILE = ProfileInfo(
     name="smollm2",
@@ -264,6 +265,10 @@ _CACHE = CacheStatus(
     restore_bytes_per_s=3.1e9,
 )  # fmt: skip
 
+_WARM_UP = WarmUp(
+    profile="smollm2", state="done", at=1_767_225_600.0, loaded=True, load_s=0.4, first_s=0.02, tokens_per_s=118.0
+)
+
 EXAMPLES: dict[tuple[str, str], object] = {
     ("get", "/api/gateway"): _GATEWAY,
     ("post", "/api/gateway/reload"): Reloaded(added=("coder",), changed=(), removed=()),
@@ -289,6 +294,15 @@ EXAMPLES: dict[tuple[str, str], object] = {
         folder="/home/me/.local/state/hostler/prompts",
     ),
     ("post", "/api/models/cache/clear"): CacheCleared(prompts=1, bytes=106_987_044),
+    ("get", "/api/models/warmup/status"): [_WARM_UP],
+    ("post", "/api/models/warmup/{name}"): _WARM_UP,
+    ("post", "/api/models/warmup/{name}/benchmark"): WarmBenchmark(
+        profile="smollm2",
+        bytes=98_362_432,
+        dropped=True,
+        cold=LoadFigures(load_s=0.61, first_s=0.02, tokens_per_s=117.0),
+        warm=LoadFigures(load_s=0.38, first_s=0.02, tokens_per_s=118.0),
+    ),
     ("get", "/api/requests"): _REQUESTS,
     ("post", "/api/requests/{request_id}/cancel"): Cancelled(request="req-2"),
 }

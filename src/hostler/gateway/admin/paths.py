@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote, unquote
 
 PREFIX = "/api/profiles/"
+WARM_UP = "/api/models/warmup/"
 ACTIONS = ("load", "unload", "switch")
 PARTS = ("plan",)
 
@@ -15,6 +16,11 @@ def routed(method: str, path: str) -> str:
     The last segment is an action only for POST, a part of the answer only for GET: ``GET /api/profiles/a/load`` asks
     for the profile `a/load`, and ``GET /api/profiles/a/plan`` for the plan of `a`.
     """
+    if path.startswith(WARM_UP):
+        name, slash, last = path.removeprefix(WARM_UP).rpartition("/")
+        if method == "POST" and slash and last == "benchmark":
+            return f"{WARM_UP}{quote(name, safe='')}/{last}"
+        return f"{WARM_UP}{quote(path.removeprefix(WARM_UP), safe='')}"
     if not path.startswith(PREFIX):
         return path
     rest = path.removeprefix(PREFIX)

@@ -15,6 +15,7 @@ from hostler.wire.caching import CacheCleared, CacheSettings, CacheStatus
 from hostler.wire.hardware import Metrics
 from hostler.wire.management import ConfigValue, GatewayStatus, Reloaded, RequestRecord
 from hostler.wire.plan import PlanReport
+from hostler.wire.warming import WarmBenchmark, WarmUp
 
 
 class History(Protocol):
@@ -69,6 +70,26 @@ class PromptKeeper(Protocol):
         ...
 
 
+class Warmer(Protocol):
+    """Warm-ups; :class:`hostler.warming.Warming` is one. All take a profile's own name."""
+
+    def status(self) -> tuple[WarmUp, ...]:
+        """The latest of each profile."""
+        ...
+
+    def begin(self, profile: str) -> WarmUp:
+        """In the background."""
+        ...
+
+    async def warm(self, profile: str) -> WarmUp:
+        """Until it has generated; raises why it cannot."""
+        ...
+
+    async def benchmark(self, profile: str) -> WarmBenchmark:
+        """A cold load and a warm one."""
+        ...
+
+
 class Closing(Protocol):
     """An event that is set when the gateway stops; ``anyio.Event`` is one."""
 
@@ -92,6 +113,7 @@ class Services:
     history: History
     hardware: HardwareReader
     prompts: PromptKeeper
+    warming: Warmer
     logs: LogReader
     closing: Closing
     authenticate: Callable[[Mapping[bytes, bytes]], Principal]
