@@ -26,6 +26,7 @@ from hostler.cli import (
     residency,
     running,
     starters,
+    task,
     top,
 )
 
@@ -64,6 +65,7 @@ for group in (
     running,
     listing,
     residency,
+    task,
     top,
     asking,
     logs,

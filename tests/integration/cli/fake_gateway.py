@@ -21,6 +21,7 @@ from hostler.wire.management import (
     ConfigValue,
     DeviceMemory,
     GatewayStatus,
+    HoldInfo,
     Instance,
     Problem,
     ProblemBody,
@@ -173,6 +174,11 @@ class FakeGateway:
                 return self.profiles
             case "GET", "api", "profiles", name:
                 return self._known(name)
+            case "POST", "api", "load":
+                name = str(self.bodies[-1]["profile"])
+                return HoldInfo(profile=self._known(name).name, state="ready", id="hold-1", hold_s=120.0)
+            case "DELETE", "api", "load", "hold-1":
+                return HoldInfo(profile="smollm2", state="unloaded")
             case "POST", "api", "profiles", name, "load":
                 return Switched(profile=self._known(name).name, state="ready")
             case "POST", "api", "profiles", name, "unload":

@@ -74,6 +74,7 @@ def test_options_of_commands_exist(page: str) -> None:
         if not re.match(r"\s*(\.venv/bin/)?hostler [a-z]", line):
             continue
         words = shlex.split(line, comments=True)[1:]
+        words = words[: words.index("--")] if "--" in words else words  # another command's follow
         name = next((n for n in (" ".join(["hostler", *words[:2]]), f"hostler {words[0]}") if n in known), None)
         if name is None:
             continue

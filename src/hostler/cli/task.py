@@ -1,0 +1,115 @@
+"""`hostler run PROFILE -- COMMAND`: a profile loaded for the time of one command, which finds it by its environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hostler.cli.command import Session, command
+from hostler.cli.residency import ProfileName
+from hostler.errors import HostlerError, InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from anyio.abc import Process
+
+    from hostler.client.gateway import Client
+
+CommandArgument = Annotated[
+    list[str], typer.Argument(metavar="COMMAND...", help="What to run; write -- before it.", show_default=False)
+]
+
+HOLD_S = 120.0  # how long a profile stays when this process is killed
+RENEW_S = HOLD_S / 3
+FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+NO_KEY = "hostler"  # clients want one, even where the gateway does not
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(
+        app,
+        "run",
+        "hostler run coder -- aider --model openai/coder",
+        "hostler run coder -- claude         OPENAI_* and ANTHROPIC_* name the gateway",
+    )(run)
+
+
+async def run(session: Session, profile: ProfileName, words: CommandArgument) -> int:
+    """Load a profile, run a command that uses it, and unload what was loaded.
+
+    The command gets OPENAI_BASE_URL, OPENAI_API_KEY, ANTHROPIC_BASE_URL, ANTHROPIC_AUTH_TOKEN, OLLAMA_HOST,
+    HOSTLER_URL, and the profile in OPENAI_MODEL, ANTHROPIC_MODEL and HOSTLER_PROFILE. Signals go to it; its exit
+    code is ours.
+    """
+    if shutil.which(words[0]) is None:
+        raise InvalidRequest(f"There is no command {words[0]!r}.", hint="Write it as you would in a shell.")
+    import anyio
+
+    async with session.connect() as client:
+        held = await client.hold(profile, HOLD_S)
+        try:
+            return await _followed(client, held.profile, held.id, words)
+        finally:
+            with anyio.CancelScope(shield=True), suppress(HostlerError):
+                if held.id is not None:
+                    await client.end_hold(held.id)
+
+
+async def _followed(client: Client, profile: str, hold: str | None, words: list[str]) -> int:
+    """Run the command to its end; its exit code, as a shell tells it."""
+    import anyio
+
+    names = environment(client.url, os.environ.get("HOSTLER_KEY") or NO_KEY, profile)
+    forwarded = [getattr(signal, name) for name in FORWARDED if hasattr(signal, name)]
+    with anyio.open_signal_receiver(*forwarded) as signals:
+        process = await anyio.open_process(words, stdin=None, stdout=None, stderr=None, env={**os.environ, **names})
+        async with anyio.create_task_group() as group:
+            group.start_soon(_forward, signals, process)
+            group.start_soon(_renew, client, profile, hold)
+            code = await process.wait()
+            group.cancel_scope.cancel()
+    return code if code >= 0 else 128 - code
+
+
+async def _forward(signals: AsyncIterator[signal.Signals], process: Process) -> None:
+    """Hand on what this process is sent; Ctrl-C reaches the command by its terminal already."""
+    async for number in signals:
+        if number == signal.SIGINT and sys.stdin.isatty():
+            continue
+        with suppress(ProcessLookupError):
+            process.send_signal(number)
+
+
+async def _renew(client: Client, profile: str, hold: str | None) -> None:
+    """Prolong the hold for as long as the command runs; a gateway that is away for a moment is no reason to stop."""
+    import anyio
+
+    while hold is not None:
+        await anyio.sleep(RENEW_S)
+        with suppress(HostlerError):
+            await client.hold(profile, HOLD_S, hold=hold)
+
+
+def environment(url: str, key: str, profile: str) -> Mapping[str, str]:
+    """What clients of the usual APIs look for."""
+    return {
+        "OPENAI_BASE_URL": f"{url}/v1",
+        "OPENAI_API_BASE": f"{url}/v1",
+        "OPENAI_API_KEY": key,
+        "OPENAI_MODEL": profile,
+        "ANTHROPIC_BASE_URL": url,
+        "ANTHROPIC_AUTH_TOKEN": key,
+        "ANTHROPIC_MODEL": profile,
+        "OLLAMA_HOST": url,
+        "HOSTLER_URL": url,
+        "HOSTLER_PROFILE": profile,
+    }
