@@ -53,6 +53,13 @@ def test_examples_are_what_the_program_prints(example: tuple[str, str | None, st
     assert max(len(line) for line in printed.splitlines() if "--override-tensor" not in line) <= 80
 
 
+def test_what_the_page_places_by_hand_fits_the_machine_of_its_examples(home: Path) -> None:
+    TOOL.write_models(home)
+    settings = PAGE.partition("```toml\n[profiles.by-hand]")[2].partition("```")[0]
+    (home / "hostler.toml").write_text(f"[profiles.by-hand]{settings}")
+    assert "placed by hand" in TOOL.shown("plan by-hand --hardware rtx4090-5070ti", None)
+
+
 def fields(kind: type[msgspec.Struct]) -> list[str]:
     return list(kind.__struct_fields__)
 
