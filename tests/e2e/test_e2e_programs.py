@@ -44,6 +44,15 @@ async def test_a_program_answers_is_recovered_and_leaves_no_process(gateway, pla
     assert not [line for line in processes_of(place.base).values() if str(place.models / "tiny.gguf") in line]
 
 
+async def test_what_a_program_keeps_of_prompts_is_its_own_affair(gateway, place: Home) -> None:
+    """However long its prompts are: nobody knows where it would write them, or what else could read them."""
+    running = gateway(program(place, "mine", "-c", "8192"))
+    assert (await running.chat("mine", "word " * 4000, max_tokens=20)).status == 200
+    assert place.cli("unload", "mine").code == 0
+    kept = (await running.get("/api/models/cache/status")).json()
+    assert (kept["saved"], kept["abandoned"]) == (0, {})
+
+
 async def test_a_program_that_never_listens_is_a_clear_error(gateway, place: Home) -> None:
     """It is refused with what was waited for, and its process is gone."""
     silent = json.dumps([sys.executable, "-c", "import time; time.sleep(600)", "${PORT}"])
