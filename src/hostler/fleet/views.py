@@ -37,6 +37,7 @@ def instance(known: m.Instance, run: Run, now: float) -> Instance:
         started_at=run.started_at,
         argv=run.argv,
         changed=run.changes.words,
+        warm=run.endpoint is not None and (run.spec.proves or known.served > 0),
     )
 
 

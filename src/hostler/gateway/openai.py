@@ -24,6 +24,7 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     aliases: tuple[str, ...]
     slots: int
     default: bool
+    warm: bool
     problem: str | None
 
 
@@ -67,17 +68,19 @@ class Models:
         return next(self._object(entry, default) for entry in self._catalogue.entries() if entry.name == meant)
 
     def _object(self, entry: Entry, default: str | None) -> ModelObject:
+        state = self._fleet.profile(entry.name).state
         return ModelObject(
             id=entry.name,
             context_length=entry.context,
             hostler=ModelState(
-                state=self._fleet.profile(entry.name).state,
+                state=state,
                 task=entry.task,
                 context_length=entry.context,
                 description=entry.profile.description,
                 aliases=entry.profile.aliases,
                 slots=entry.profile.slots,
                 default=entry.name == default,
+                warm=state == "ready",
                 problem=None if entry.problem is None else entry.problem.message,
             ),
         )

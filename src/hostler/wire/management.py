@@ -93,7 +93,8 @@ class ProfileInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
     """``GET /api/instances``: one running engine process. ``bytes`` is measured, else predicted.
 
-    ``changed`` says what is other than the profile asks, after it ran out of memory.
+    ``changed`` says what is other than the profile asks, after it ran out of memory. ``warm``: it has generated since
+    it was loaded, so that the next request pays for no first time.
     """
 
     id: str
@@ -115,6 +116,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
     argv: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    warm: bool = False
 
 
 class RequestInFlight(msgspec.Struct, frozen=True, kw_only=True):
