@@ -18,6 +18,7 @@ _FROM = re.compile(r"^\s*FROM\s+\S", re.IGNORECASE | re.MULTILINE)
 _SECTION = re.compile(r"^\s*\[[^\]\n]+\]", re.MULTILINE)
 _MODELS = re.compile(r"^models\s*:", re.MULTILINE)
 _SERVICES = re.compile(r"^services\s*:", re.MULTILINE)
+_OURS = re.compile(r"^\s*\[profiles\.[^\]\n]+\]", re.MULTILINE)
 _CONF_KEY = re.compile(rf"^\s*(?:{'|'.join(sorted(KEYS))})\s*=", re.MULTILINE)
 
 
@@ -34,9 +35,12 @@ def importers(environ: Mapping[str, str]) -> dict[Kind, Importer]:
 def detect(text: str, path: Path) -> Kind:
     """What kind of file it is. Raises ConfigError when it looks like none of them.
 
-    1. sections with capital keys of `models.conf` 2. any other sections: a preset 3. a top-level ``models:``
-    4. a FROM.
+    1. profiles of our own need no importing 2. sections with capital keys of `models.conf` 3. any other sections: a
+    preset 4. a top-level ``models:`` 5. a FROM.
     """
+    if _OURS.search(text):
+        hint = "Use it with `--config`, or copy the profiles you want into your hostler.toml."
+        raise ConfigError(f"{path}:1: it has Hostler's own profiles; nothing is to be imported.", hint=hint)
     if _SECTION.search(text):
         return "models-conf" if _CONF_KEY.search(text) else "llama-server"
     if _MODELS.search(text):

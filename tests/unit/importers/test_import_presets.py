@@ -80,3 +80,9 @@ def test_switches_and_spellings(entry: str, extra: tuple[str, ...]) -> None:
 def test_a_switch_is_on_or_off() -> None:
     with pytest.raises(ConfigError, match=r"^/srv/presets.ini:3: `mmap` is on or off"):
         preset("[a]\nmodel = /a.gguf\nmmap = maybe\n")
+
+
+def test_a_configuration_of_our_own_is_no_preset() -> None:
+    # Its tables would have become 15 profiles, `profiles.coder.engine` among them.
+    with pytest.raises(ConfigError, match="Hostler's own profiles"):
+        detect('[profiles.coder]\nmodel = "m.gguf"\n\n[profiles.coder.engine]\nubatch = 512\n', Path("hostler.toml"))
