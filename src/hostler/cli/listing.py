@@ -11,16 +11,25 @@ from hostler.cli.command import Session, command
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hostler.wire.management import Instance, ProfileInfo
+    from hostler.wire.management import Instance, ProfileInfo, RequestInFlight
 
 AllOption = Annotated[bool, typer.Option("--all", "-a", help="Show hidden profiles too.")]
+ExplainOption = Annotated[
+    bool, typer.Option("--explain", help="Why each is loaded, what waits, and what would leave next.")
+]
 FOUND = "found on this machine"
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     command(app, "ls", "hostler ls              every profile", "hostler ls --all --json")(ls)
-    command(app, "ps", "hostler ps              what runs now", "hostler ps --json | jq '.[].profile'")(ps)
+    command(
+        app,
+        "ps",
+        "hostler ps              what runs now",
+        "hostler ps --explain",
+        "hostler ps --json | jq '.[].profile'",
+    )(ps)
 
 
 async def ls(session: Session, show_all: AllOption = False) -> None:
@@ -44,7 +53,7 @@ async def ls(session: Session, show_all: AllOption = False) -> None:
                 screen.print(f"{profile.name}: {why}", style="yellow")
 
 
-async def ps(session: Session) -> None:
+async def ps(session: Session, explain: ExplainOption = False) -> None:
     """List the running engines.
 
     Shows state, memory per device, leases of slots, tokens/s, idle time and its limit; and what is other than the
@@ -54,6 +63,7 @@ async def ps(session: Session) -> None:
 
     async with session.connect() as client:
         running = await client.instances()
+        waiting = [r for r in (await client.requests(limit=0)).in_flight if r.state == "queued"] if explain else []
     if session.json:
         output.write_json(running)
     elif not running:
@@ -64,7 +74,24 @@ async def ps(session: Session) -> None:
         for instance in running:
             for change in instance.changed:
                 screen.print(f"{instance.profile}: {change}", style="yellow", markup=False, highlight=False)
+    if explain and not session.json:
+        for line in explained(running, waiting):
+            print(line)
     _warn_of_dark_gpus(session)
+
+
+def explained(running: list[Instance], waiting: list[RequestInFlight]) -> list[str]:
+    """Why each is loaded, what waits, and what would leave next, a line each."""
+    lines = [f"{instance.profile}: {instance.why}." for instance in running]
+    for request in waiting:
+        place = f", place {request.place}" if request.place else ""
+        wait = "" if request.wait_s is None else f", about {request.wait_s:.0f} s more"
+        lines.append(f"{request.id} waits for {request.profile}{place}, {request.age_s:.0f} s so far{wait}.")
+    leaving = sorted((i.leaves, i.profile) for i in running if i.leaves is not None)
+    if running:
+        order = ", then ".join(profile for _, profile in leaving)
+        lines.append(f"When room is needed, {order} would leave." if order else "Nothing would leave to make room.")
+    return lines
 
 
 def _warn_of_dark_gpus(session: Session) -> None:

@@ -44,7 +44,9 @@ def register(app: typer.Typer) -> None:
 
 
 async def run(session: Session, profile: ProfileName, words: CommandArgument) -> int:
-    """Load a profile, run a command that uses it, and unload what was loaded.
+    """Run a command with a profile loaded for it.
+
+    What was loaded leaves when the command ends.
 
     The command gets OPENAI_BASE_URL, OPENAI_API_KEY, ANTHROPIC_BASE_URL, ANTHROPIC_AUTH_TOKEN, OLLAMA_HOST,
     HOSTLER_URL, and the profile in OPENAI_MODEL, ANTHROPIC_MODEL and HOSTLER_PROFILE. Signals go to it; its exit

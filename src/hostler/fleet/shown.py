@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from hostler.clock import Clock
 from hostler.fleet import views
 from hostler.fleet.leases import HeldLease, QueuedTicket
@@ -13,6 +15,7 @@ from hostler.fleet.profiles.planning import Resident
 from hostler.fleet.protocol import ProfileStanding, Standing
 from hostler.fleet.runs import Runs
 from hostler.fleet.scheduling import messages as m
+from hostler.fleet.scheduling.explain import explain
 from hostler.fleet.scheduling.forecast import forecast
 from hostler.fleet.scheduling.scheduler import live
 from hostler.fleet.scheduling.turn import held, idle, stays, total
@@ -52,12 +55,22 @@ class Shown:
 
     def instances(self) -> list[Instance]:
         now = self._clock.monotonic()
-        return [views.instance(i, run, now) for i in self._state.instances.values() if (run := self._runs.get(i.id))]
+        reasons = explain(self._state, self._rules, now)
+        return [
+            replace(views.instance(i, run, now), why=reasons[i.id].why, leaves=reasons[i.id].leaves)
+            for i in self._state.instances.values()
+            if (run := self._runs.get(i.id))
+        ]
 
     def requests(self) -> list[RequestInFlight]:
         now = self._clock.monotonic()
-        queued = [ticket.asked for ticket in self._tickets.values() if ticket.asked.api]
-        return [views.running(lease, now) for lease in self._held.values()] + [views.queued(a, now) for a in queued]
+        return [views.running(lease, now) for lease in self._held.values()] + [
+            self._queued(ticket, now) for ticket in self._tickets.values() if ticket.asked.api
+        ]
+
+    def _queued(self, ticket: QueuedTicket, now: float) -> RequestInFlight:
+        stands = forecast(self._state, ticket.number, self._rules, now)
+        return replace(views.queued(ticket.asked, now), place=stands.place or None, wait_s=stands.wait_s)
 
     def profile(self, name: str) -> ProfileStanding:
         waiting = sum(1 for w in self._state.waiting if w.profile == name)

@@ -115,12 +115,16 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     load_s: float | None
     started_at: float
     argv: tuple[str, ...] = ()
+    #: Why it is loaded; ``leaves`` is its place among those that would make room, from 1, None when it would not.
+    why: str = ""
+    leaves: int | None = None
     changed: tuple[str, ...] = ()
     warm: bool = False
 
 
 class RequestInFlight(msgspec.Struct, frozen=True, kw_only=True):
-    """``GET /api/requests``: a queued or running request."""
+    """``GET /api/requests``: a queued or running request. A queued one has its place among those that wait for the
+    same profile, and about how many seconds it will wait on."""
 
     id: str
     profile: str
@@ -129,6 +133,8 @@ class RequestInFlight(msgspec.Struct, frozen=True, kw_only=True):
     state: Literal["queued", "running"]
     age_s: float
     principal: str
+    place: int | None = None
+    wait_s: float | None = None
 
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -183,3 +183,15 @@ def test_a_proxy_in_the_environment_is_not_for_this_machine(
 def test_a_wrong_option_is_usage(hostler: Callable[..., object]) -> None:
     done = hostler("ls", "--nonsense")
     assert done.returncode == 2  # type: ignore[attr-defined]
+
+
+def test_ps_explains_what_is_loaded_what_waits_and_who_would_leave(gateway: FakeGateway, run: Run) -> None:
+    first = gateway.instances[0]
+    replace = msgspec.structs.replace
+    gateway.instances = [
+        replace(first, why="answers 1 of 1"),
+        replace(first, id="b-2", profile="b", why="idle 30s", leaves=1),
+    ]
+    told = run("ps", "--explain").stdout
+    assert "smollm2: answers 1 of 1.\n" in told
+    assert told.endswith("When room is needed, b would leave.\n")
