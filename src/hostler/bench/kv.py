@@ -36,13 +36,24 @@ persist = {persist}
 [profiles.talk]
 model = {talk}
 context = 8192
+engine.threads = {threads}
 [profiles.other]
 model = {other}
 task = "completion"
 context = 2048
+engine.threads = {threads}
 """
 SENTENCE: Final = "The harbour master counted boat number {} and wrote it down. "
 TOKENS_EACH: Final = 14
+
+
+class Setup(msgspec.Struct, frozen=True):
+    """What is measured: model files by profile, tokens of the first turn, MiB for engines, threads of each."""
+
+    models: dict[str, Path]
+    tokens: int
+    budget: int
+    threads: int
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -63,15 +74,15 @@ class Round(msgspec.Struct, frozen=True):
     after: Turn
 
 
-async def through(folder: Path, models: dict[str, Path], persist: bool, tokens: int, budget: int) -> Round:
+async def through(folder: Path, setup: Setup, persist: bool) -> Round:
     """Start a gateway in ``folder``, talk, switch away and back, talk on."""
-    _configure(folder, models, persist, budget)
+    _configure(folder, setup, persist)
     target = Target("127.0.0.1", free_port(), "")
     argv = [str(Path(sys.executable).with_name("hostler")), "up", "--port", str(target.port)]
     async with child(argv, {"HOSTLER_HOME": str(folder)}, folder / "bench.log"):
         await _listening(target)
         await _load(target, "talk")
-        said = [{"role": "user", "content": _text(tokens)}]
+        said = [{"role": "user", "content": _text(setup.tokens)}]
         before = await _turn(target, said)
         began = time.perf_counter()
         await _complete(target)
@@ -83,10 +94,11 @@ async def through(folder: Path, models: dict[str, Path], persist: bool, tokens: 
         return Round(away_s, back_s, before, await _turn(target, said))
 
 
-def _configure(folder: Path, models: dict[str, Path], persist: bool, budget: int) -> None:
+def _configure(folder: Path, setup: Setup, persist: bool) -> None:
     folder.mkdir()
-    paths = {name: msgspec.json.encode(str(path)).decode() for name, path in models.items()}
-    (folder / "hostler.toml").write_text(CONFIG.format(persist=str(persist).lower(), budget=budget, **paths))
+    paths = {name: msgspec.json.encode(str(path)).decode() for name, path in setup.models.items()}
+    text = CONFIG.format(persist=str(persist).lower(), budget=setup.budget, threads=setup.threads, **paths)
+    (folder / "hostler.toml").write_text(text)
 
 
 def _text(tokens: int) -> str:
@@ -137,13 +149,13 @@ async def _listening(target: Target) -> None:
             return
 
 
-async def run(models: dict[str, Path], rounds: int, tokens: int, budget: int) -> float:
+async def run(setup: Setup, rounds: int) -> float:
     """Print every round and the ratio of the medians, which is returned."""
     first: dict[bool, list[float]] = {True: [], False: []}
     with tempfile.TemporaryDirectory(prefix="hostler-bench-") as name:
         for number in range(rounds):
             for persist in (True, False):
-                done = await through(Path(name) / f"{number}-{persist}", models, persist, tokens, budget)
+                done = await through(Path(name) / f"{number}-{persist}", setup, persist)
                 first[persist].append(done.after.first_s)
                 print(_told(done, persist), flush=True)
     ratio = statistics.median(first[True]) / statistics.median(first[False])
@@ -169,9 +181,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=4000, help="of the first turn, about")
     parser.add_argument("--budget", type=int, default=600, help="MiB for engines: enough for either, not for both")
+    parser.add_argument("--threads", type=int, default=2, help="of each engine; 1 beside other programs")
     told = parser.parse_args()
     models = {name: (told.models / file).absolute() for name, file in FILES.items()}
-    asyncio.run(run(models, told.rounds, told.tokens, told.budget))
+    asyncio.run(run(Setup(models, told.tokens, told.budget, told.threads), told.rounds))
 
 
 if __name__ == "__main__":
