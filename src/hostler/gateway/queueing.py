@@ -43,6 +43,6 @@ def lines_of(place: int, wait_s: float | None) -> bytes:
 def timed_out(profile: str, bound_s: float, standing: Standing) -> QueueTimeout:
     """The refusal of a request that waited for its bound: when it would about have had its turn, and its place."""
     error = QueueTimeout(f"No instance of {profile!r} was free within {bound_s:g} s.")
-    error.retry_after_s = max(1.0, standing.wait_s or 0.0)
+    error.retry_after_s = max(1.0, 5.0 if standing.wait_s is None else standing.wait_s)
     error.place = standing.position
     return error

@@ -51,6 +51,13 @@ def test_another_profile_s_line_is_not_counted() -> None:
     assert told(yard, yard.ask("b")).place == 1
 
 
+def test_before_any_answer_was_measured_nobody_is_told_a_time() -> None:
+    yard = Yard({"a": GIB})
+    yard.ask("a")
+    yard.loaded("a")
+    assert told(yard, yard.ask("a")) == Forecast(1, None)
+
+
 def test_who_does_not_wait_has_no_place() -> None:
     assert told(Yard({}), 7) == Forecast(0, 0.0)
 

@@ -11,10 +11,11 @@ from hostler.fleet.scheduling.turn import live
 
 
 class Forecast(msgspec.Struct, frozen=True):
-    """``place`` from 1 among those who wait for the same profile, 0 for nobody; ``wait_s`` from now on."""
+    """``place`` from 1 among those who wait for the same profile, 0 for nobody; ``wait_s`` from now on, None when nothing that it
+    depends on was measured yet."""
 
     place: int
-    wait_s: float
+    wait_s: float | None
 
 
 NOWHERE = Forecast(0, 0.0)
@@ -35,23 +36,24 @@ def for_newcomer(state: m.State, waiter: m.Waiter, rules: m.Rules, now: float) -
 def _of(state: m.State, waiter: m.Waiter, rules: m.Rules, now: float) -> Forecast:
     line = [w.ticket for w in in_order(state, rules, now) if w.profile == waiter.profile and w.lease]
     place = line.index(waiter.ticket) + 1 if waiter.ticket in line else 1
-    instance = live(state, waiter.profile)
+    instance, lease_s = live(state, waiter.profile), state.lease_s.get(waiter.profile)
     if instance is None:
         want = state.wants.get(waiter.profile)
         slots = 1 if want is None else want.slots
         ready_s = _room_s(state, waiter, rules, now) + state.load_s.get(waiter.profile, 0.0)
-        return Forecast(place, ready_s + _turns(place - 1, slots, state.lease_s.get(waiter.profile, 0.0)))
-    lease_s = state.lease_s.get(waiter.profile, 0.0)
+        return _after(ready_s, place, place - 1, slots, lease_s)
     if isinstance(instance.state, Starting):
         left = max(0.0, instance.state.since + state.load_s.get(waiter.profile, 0.0) - now)
-        return Forecast(place, left + _turns(place - 1, instance.slots, lease_s))
+        return _after(left, place, place - 1, instance.slots, lease_s)
     free = max(0, instance.slots - instance.leases)
-    return Forecast(place, _turns(max(0, place - free), instance.slots, lease_s))
+    return _after(0.0, place, max(0, place - free), instance.slots, lease_s)
 
 
-def _turns(ahead: int, slots: int, lease_s: float) -> float:
-    """Seconds until that many before it are done; with none free, its own slot is one of them."""
-    return ahead / slots * lease_s
+def _after(ready_s: float, place: int, ahead: int, slots: int, lease_s: float | None) -> Forecast:
+    """Its turn when that many before it are done; with no slot free, the one that it gets is one of them."""
+    if ahead and lease_s is None:
+        return Forecast(place, None)
+    return Forecast(place, ready_s + ahead / slots * (lease_s or 0.0))
 
 
 def _room_s(state: m.State, waiter: m.Waiter, rules: m.Rules, now: float) -> float:

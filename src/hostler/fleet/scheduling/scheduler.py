@@ -90,7 +90,8 @@ class _Turn(Decisions):
     def _full(self, waiter: m.Waiter) -> QueueFull:
         """The refusal of one too many: its place if it could wait, and when it would about have its turn."""
         stands = for_newcomer(self.state, waiter, self.at.rules, self.at.now)
-        error = QueueFull(f"{len(self.state.waiting)} requests already wait.", retry_after_s=max(1.0, stands.wait_s))
+        patience = 5.0 if stands.wait_s is None else stands.wait_s
+        error = QueueFull(f"{len(self.state.waiting)} requests already wait.", retry_after_s=max(1.0, patience))
         error.place = stands.place
         return error
 
