@@ -11,8 +11,10 @@ from hostler.fleet.scheduling.turn import live
 
 
 class Forecast(msgspec.Struct, frozen=True):
-    """``place`` from 1 among those who wait for the same profile, 0 for nobody; ``wait_s`` from now on, None when nothing that it
-    depends on was measured yet."""
+    """``place`` from 1 among those who wait for the same profile, 0 for nobody; ``wait_s`` from now on.
+
+    None when nothing that it depends on was measured yet.
+    """
 
     place: int
     wait_s: float | None
