@@ -13,8 +13,8 @@ import pytest
 from documents import SOURCE
 
 HEAVY = {
-    "alembic", "gguf", "httpx", "huggingface_hub", "litestar", "numpy", "platformdirs", "prompt_toolkit", "pydantic",
-    "rich", "sqlalchemy",
+    "alembic", "gguf", "httpx", "huggingface_hub", "litestar", "mcp", "numpy", "platformdirs", "prompt_toolkit",
+    "pydantic", "rich", "sqlalchemy",
     "starlette", "textual", "tomlkit", "typer", "xllamacpp",
 }  # fmt: skip
 
