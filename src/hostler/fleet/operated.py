@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from abc import abstractmethod
 from collections.abc import Callable
 
 import anyio
@@ -20,11 +21,11 @@ class Operated(Shown):
     _changed: anyio.Event
     _watchers: int
 
-    def _tell(self, message: m.Message) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _tell(self, message: m.Message) -> None: ...
 
-    def _enter(self, asked: Asked, *, lease: bool, urgent: bool = False, mate: bool = False) -> QueuedTicket:
-        raise NotImplementedError
+    @abstractmethod
+    def _enter(self, asked: Asked, *, lease: bool, urgent: bool = False, mate: bool = False) -> QueuedTicket: ...
 
     async def load(self, profile: str, *, urgent: bool = False) -> None:
         asked = Asked(profile, "", "", "", self._clock.monotonic())
