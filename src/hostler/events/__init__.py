@@ -1,0 +1,71 @@
+"""Typed events and the bus that carries them.
+
+Everything that happens is published once and read by whoever cares: the log, the ledger, the event streams of the API.
+"""
+
+from __future__ import annotations
+
+from hostler.events.bus import RING, Bus
+from hostler.events.kinds import (
+    AnyEvent,
+    ConfigRejected,
+    ConfigReloaded,
+    DeviceFound,
+    DeviceLost,
+    DeviceThrottling,
+    EngineMemory,
+    EngineMessage,
+    Event,
+    Gap,
+    GatewayDraining,
+    GatewayStarted,
+    InstanceChanged,
+    InstanceState,
+    LeaseEnded,
+    LeaseGranted,
+    LedgerDropped,
+    LoadForeseen,
+    LoadMeasured,
+    LoadProgress,
+    LoadRetried,
+    PlacementMeasured,
+    PromptCache,
+    PromptCacheProblem,
+    RequestQueued,
+    Sizes,
+    SlowerThanPredicted,
+    Swap,
+)
+
+__all__ = [
+    "RING",
+    "AnyEvent",
+    "Bus",
+    "ConfigRejected",
+    "ConfigReloaded",
+    "DeviceFound",
+    "DeviceLost",
+    "DeviceThrottling",
+    "EngineMemory",
+    "EngineMessage",
+    "Event",
+    "Gap",
+    "GatewayDraining",
+    "GatewayStarted",
+    "InstanceChanged",
+    "InstanceState",
+    "LeaseEnded",
+    "LeaseGranted",
+    "LedgerDropped",
+    "LoadForeseen",
+    "LoadMeasured",
+    "LoadProgress",
+    "LoadRetried",
+    "PlacementMeasured",
+    "PromptCache",
+    "PromptCacheProblem",
+    "RequestQueued",
+    "Sizes",
+    "SlowerThanPredicted",
+    "Swap",
+]
