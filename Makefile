@@ -23,6 +23,7 @@ check: $(VENV)/.dev ## Format, lint, types, import contracts, generated files
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m hostler.config.reference --check
 	$(BIN)/python -m hostler.cli.reference --check
+	$(BIN)/python -m hostler.engines.failures.page --check
 
 unit: $(VENV)/.dev ## The tests without processes or sockets
 	$(BIN)/pytest tests/unit

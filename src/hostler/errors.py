@@ -66,12 +66,15 @@ class HostlerError(Exception):
 
     ``code`` is stable and machine-readable. ``message`` is one sentence of what happened; ``hint`` says
     what to do next. ``source`` says who spoke: the gateway or the engine behind it. ``retry_after_s``,
-    when not None, is when trying again makes sense.
+    when not None, is when trying again makes sense. ``cause`` is the id of the class of failure
+    (:mod:`hostler.engines.failures.causes`), "" where there is none, and ``evidence`` what showed it.
     """
 
     code: ClassVar[str] = "error"
     default_hint: ClassVar[str] = "Run `hostler doctor` and read what it finds."
     source: ClassVar[Source] = "gateway"
+    cause: str = ""
+    evidence: str = ""
 
     def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -173,6 +176,7 @@ class ModelError(HostlerError):
     """The weights on disk are missing or broken; the message names path and offset."""
 
     code = "model_broken"
+    cause = "model_corrupt"
     default_hint = "Fetch the file again, or correct `model` in the profile."
 
 
@@ -180,6 +184,7 @@ class DownloadFailed(ModelError):
     """A model could not be fetched; the message names the address and what it answered, never a token."""
 
     code = "download_failed"
+    cause = ""
     default_hint = "Run the same command again: it goes on where it stopped."
 
 
@@ -196,6 +201,7 @@ class FlagConflict(EngineError):
     """A flag in ``extra_args`` contradicts one that Hostler sets; the message names both."""
 
     code = "flag_conflict"
+    cause = "bad_flags"
     source: ClassVar[Source] = "gateway"
     default_hint = "Remove it from `extra_args`, or use the setting named above."
 
@@ -204,6 +210,7 @@ class FlagUnsupported(EngineError):
     """This build cannot take that flag; the message names flag and build."""
 
     code = "flag_unsupported"
+    cause = "bad_flags"
     source: ClassVar[Source] = "gateway"
     default_hint = "Remove it, or name a build that takes it in `[profiles.NAME.engine] build`."
 
@@ -247,6 +254,7 @@ class LoadTimeout(LoadFailed):
     """The engine was not ready within ``load_s``."""
 
     code = "load_timeout"
+    cause = "slow_load"
     default_hint = "Raise `[limits] load_s` if the disk is slow; `hostler logs PROFILE` shows the stage."
 
 
