@@ -175,6 +175,7 @@ class Gateway:
     def _known_build(self, name: str | None) -> Build | None:
         """What is known of a build; None of one that was not asked yet, or cannot be, which loading it will tell."""
         try:
+            throttled=lambda: self.telemetry.throttled(),
             return self.builds.remembered(name)
         except HostlerError:
             return None

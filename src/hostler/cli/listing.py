@@ -63,6 +63,7 @@ async def ps(session: Session, explain: ExplainOption = False) -> None:
 
     async with session.connect() as client:
         running = await client.instances()
+        failed = [] if session.json else [p for p in await client.profiles() if p.state == "failed"]
         waiting = [r for r in (await client.requests(limit=0)).in_flight if r.state == "queued"] if explain else []
     if session.json:
         output.write_json(running)
@@ -72,8 +73,10 @@ async def ps(session: Session, explain: ExplainOption = False) -> None:
         screen = output.console(session)
         screen.print(_instances(running))
         for instance in running:
-            for change in instance.changed:
-                screen.print(f"{instance.profile}: {change}", style="yellow", markup=False, highlight=False)
+            for note in (*instance.notes, *instance.changed):
+                screen.print(f"{instance.profile}: {note}", style="yellow", markup=False, highlight=False)
+    for profile in failed:
+        print(f"{profile.name} failed: {_trouble(profile)}")
     if explain and not session.json:
         for line in explained(running, waiting):
             print(line)
@@ -157,6 +160,8 @@ def _trouble(profile: ProfileInfo) -> str:
     """Why it cannot run, and what to do; empty when nothing is wrong."""
     if profile.problem is not None:
         return f"{profile.problem.message} {profile.problem.hint}".strip()
+    if profile.failure is not None:
+        return f"{profile.failure.message} {profile.failure.hint}".strip()
     return profile.reason
 
 

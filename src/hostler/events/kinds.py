@@ -47,13 +47,19 @@ class ConfigRejected(Event, frozen=True, kw_only=True, tag="config.rejected"):
 
 
 class InstanceChanged(Event, frozen=True, kw_only=True, tag="instance.state"):
-    """An instance entered ``state``. ``reason`` and ``code`` are set when it failed or was evicted."""
+    """An instance entered ``state``. ``reason`` and ``code`` are set when it failed or was evicted.
+
+    Of a failure, ``cause`` is its class (docs/troubleshooting.md), ``evidence`` what showed it, ``hint`` what to do.
+    """
 
     instance: str
     profile: str
     state: InstanceState
     reason: str = ""
     code: str = ""
+    cause: str = ""
+    evidence: str = ""
+    hint: str = ""
 
 
 class LoadProgress(Event, frozen=True, kw_only=True, tag="load.progress"):
@@ -179,6 +185,41 @@ class EngineMessage(Event, frozen=True, kw_only=True, tag="engine.message"):
     text: str
 
 
+class EngineTrouble(Event, frozen=True, kw_only=True, tag="engine.trouble"):
+    """An instance is in trouble that its process does not tell by ending; it is started anew.
+
+    ``cause`` is the class of failure: hang or wedged_slot.
+    """
+
+    instance: str
+    profile: str
+    cause: str
+    reason: str
+
+    @property
+    def level(self) -> Literal["warning"]:
+        """How it is logged."""
+        return "warning"
+
+
+class MemoryHeld(Event, frozen=True, kw_only=True, tag="memory.held"):
+    """An engine is gone, and ``missing`` bytes of a device did not come back within ``waited_s``.
+
+    ``holders`` are the processes that hold memory there, as ``name (pid 123): 4.0 GiB``; empty when none can be named.
+    """
+
+    profile: str
+    device: str
+    missing: int
+    holders: tuple[str, ...]
+    waited_s: float
+
+    @property
+    def level(self) -> Literal["warning"]:
+        """How it is logged."""
+        return "warning"
+
+
 class Swap(Event, frozen=True, kw_only=True, tag="fleet.swap"):
     """Idle instances of ``evicted`` profiles leave so that ``profile`` can load."""
 
@@ -271,6 +312,13 @@ class DeviceFound(Event, frozen=True, kw_only=True, tag="device.found"):
     device: str
 
 
+class MachineSlept(Event, frozen=True, kw_only=True, tag="machine.slept"):
+    """The machine slept, or its clock was set, for ``seconds``; ``rechecked`` profiles are asked for a token."""
+
+    seconds: float
+    rechecked: tuple[str, ...]
+
+
 class Gap(Event, frozen=True, kw_only=True, tag="gap"):
     """A reader was too slow: events ``first`` to ``last`` are gone."""
 
@@ -292,6 +340,8 @@ AnyEvent = (
     | LoadRetried
     | SlowerThanPredicted
     | EngineMessage
+    | EngineTrouble
+    | MemoryHeld
     | Swap
     | RequestQueued
     | LeaseGranted
@@ -302,5 +352,6 @@ AnyEvent = (
     | DeviceThrottling
     | DeviceLost
     | DeviceFound
+    | MachineSlept
     | Gap
 )

@@ -19,6 +19,7 @@ from hostler.engines.protocol import LoadSpec, Runner
 from hostler.engines.state import Ready
 from hostler.errors import Draining, HostlerError
 from hostler.events import Bus, InstanceChanged, InstanceState, LeaseEnded, LeaseGranted, RequestQueued, Swap
+from hostler.fleet import views
 from hostler.fleet.learning.experience import Experience
 from hostler.fleet.learning.watch import Eyes, Watch
 from hostler.fleet.leases import Asked, HeldLease, ImmediateTicket, QueuedTicket
@@ -178,9 +179,7 @@ class FleetOwner(Operated):
             case m.Evict(profile, victims):
                 self._bus.publish(Swap(profile=profile, evicted=victims, reason="room"))
             case m.Fail(profile, error):
-                self._bus.publish(
-                    InstanceChanged(instance="", profile=profile, state="failed", reason=error.message, code=error.code)
-                )
+                self._bus.publish(views.failed(profile, error))
 
     @property
     def _tasks(self) -> anyio.abc.TaskGroup:

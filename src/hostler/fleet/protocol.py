@@ -230,6 +230,7 @@ class Fleet(Protocol):
 
     async def end_hold(self, hold: str) -> str:
         """End a hold before its time; its profile. Returns when what was loaded for it is gone; raises NotFound."""
+    error: HostlerError | None = None
         ...
 
     async def unload(self, profile: str, *, now: bool = False) -> bool:

@@ -7,9 +7,11 @@ import anyio.abc
 
 from hostler.clock import Clock
 from hostler.engines.protocol import Endpoint, LoadSpec
+from hostler.errors import EngineLost
 from hostler.fleet.learning.pace import Condition, Pace
 from hostler.fleet.learning.reported import Reported
 from hostler.fleet.prompts.seat import Seat
+from hostler.fleet.protocol import Conversation, Place
 from hostler.fleet.recovery.ladder import Changes
 from hostler.fleet.slots import SlotWatch
 
@@ -20,7 +22,8 @@ class Run:
     """As its task keeps it up to date.
 
     ``changes`` is how it differs from what its profile asks, ``before`` how its devices were when it became ready.
-    ``seat`` keeps its prompts, ``tasks`` end with it; it is ``leaving`` while its prompts are saved.
+    ``seat`` keeps its prompts, ``tasks`` end with it; it is ``leaving`` while its prompts are saved. ``trouble`` says
+    what is the matter with it, ``lost`` why it is ended although nobody asked for that.
     """
 
     def __init__(self, spec: LoadSpec, key: str, clock: Clock, expected_s: float | None, changes: Changes) -> None:
@@ -39,6 +42,8 @@ class Run:
         self.seat: Seat | None = None
         self.tasks: anyio.abc.TaskGroup | None = None
         self.leaving = False
+        self.trouble = ""
+        self.lost: EngineLost | None = None
         self.restoring_s = 0.0
         self.stage = "starting"
         self.pid: int | None = None
@@ -47,11 +52,9 @@ class Run:
         self.load_s: float | None = None
         self.tokens_per_s: float | None = None
 
-    def enter(self, principal: str) -> Seat | None:
-        """A request of that principal gets a lease; what is to be told of its answer."""
-        if self.seat is not None:
-            self.seat.entered(principal)
-        return self.seat
+    def enter(self, principal: str, conversation: Conversation | None) -> Place | None:
+        """A request of that principal gets a lease; where it goes in the engine."""
+        return None if self.seat is None else self.seat.enter(principal, conversation)
 
     def progress(self, now: float) -> tuple[str, float | None]:
         """The stage, and the fraction estimated from the last measured load (None without one)."""

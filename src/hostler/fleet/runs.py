@@ -73,6 +73,10 @@ class Runs:
         """The run of that instance, until it is reaped."""
         return self._runs.get(instance)
 
+    def notes(self, run: Run) -> tuple[str, ...]:
+        """What is the matter with it now, for people."""
+        return (*([run.trouble] if run.trouble else []), *self._yard.watch.notes(run))
+
     def pids(self) -> list[int]:
         """The processes that run now. May be called in any thread."""
         return [run.pid for run in list(self._runs.values()) if run.pid is not None]

@@ -57,7 +57,12 @@ class Shown:
         now = self._clock.monotonic()
         reasons = explain(self._state, self._rules, now)
         return [
-            replace(views.instance(i, run, now), why=reasons[i.id].why, leaves=reasons[i.id].leaves)
+            replace(
+                views.instance(i, run, now),
+                why=reasons[i.id].why,
+                leaves=reasons[i.id].leaves,
+                notes=self._runs.notes(run),
+            )
             for i in self._state.instances.values()
             if (run := self._runs.get(i.id))
         ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from hostler.engines.state import Draining, Failure, Ready, Starting
-from hostler.events import InstanceState
+from hostler.errors import HostlerError
+from hostler.events import InstanceChanged, InstanceState
 from hostler.fleet.learning.measurements import Measurement
 from hostler.fleet.leases import Asked, HeldLease
 from hostler.fleet.protocol import ProfileStanding
@@ -87,6 +88,20 @@ def resident(known: m.Instance, run: Run, waiting: int) -> ProfileStanding:
     )
 
 
+def failed(profile: str, error: HostlerError) -> InstanceChanged:
+    """The event of a failure."""
+    return InstanceChanged(
+        instance="",
+        profile=profile,
+        state="failed",
+        reason=error.message,
+        code=error.code,
+        cause=error.cause,
+        evidence=error.evidence,
+        hint=error.hint,
+    )
+
+
 def absent(known: Measurement | None, failure: Failure | None, waiting: int, now: float) -> ProfileStanding:
     """A profile without one: never loaded, unloaded, or failed."""
     standing = ProfileStanding(
@@ -99,5 +114,10 @@ def absent(known: Measurement | None, failure: Failure | None, waiting: int, now
         return standing
     retry = None if failure.until is None else max(0.0, failure.until - now)
     return msgspec.structs.replace(
-        standing, state="failed", reason=failure.error.message, code=failure.error.code, retry_in_s=retry
+        standing,
+        state="failed",
+        reason=failure.error.message,
+        code=failure.error.code,
+        retry_in_s=retry,
+        error=failure.error,
     )

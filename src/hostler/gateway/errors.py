@@ -94,7 +94,14 @@ def problem_of(error: HostlerError) -> Problem:
         hint=error.hint,
         source=error.source,
         retry_after_s=error.retry_after_s,
+        cause=error.cause,
+        evidence=error.evidence,
     )
+
+
+def _class(error: HostlerError) -> dict[str, str]:
+    """The class of failure, if it has one, for envelopes."""
+    return {"cause": error.cause, "evidence": error.evidence} if error.cause else {}
 
 
 def _openai(error: HostlerError) -> object:
@@ -108,6 +115,7 @@ def _openai(error: HostlerError) -> object:
             "code": error.code,
             "hint": error.hint,
             "source": error.source,
+            **_class(error),
         }
     }
 
@@ -117,12 +125,12 @@ def _anthropic(error: HostlerError) -> object:
     kind = _ANTHROPIC_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
     return {
         "type": "error",
-        "error": {"type": kind, "message": str(error), "code": error.code, "source": error.source},
+        "error": {"type": kind, "message": str(error), "code": error.code, "source": error.source, **_class(error)},
     }
 
 
 def _ollama(error: HostlerError) -> object:
-    return {"error": str(error), "code": error.code, "source": error.source}
+    return {"error": str(error), "code": error.code, "source": error.source, **_class(error)}
 
 
 def _problem(error: HostlerError) -> object:

@@ -178,6 +178,10 @@ class Telemetry:
             devices=tuple(self._metrics(name, self._tracks[name], seconds) for name in names),
         )
 
+    def throttled(self) -> dict[str, tuple[str, ...]]:
+        """Why devices are slower than they could be, and stay so."""
+        return {n: t.readings[-1].throttling for n, t in self._tracks.items() if t.throttling and not t.lost}
+
     def knows(self, device: str) -> bool:
         """Whether there is, or was, a device of that id."""
         return device in self._tracks or device in self._devices

@@ -16,13 +16,18 @@ ProfileState = InstanceState | Literal["unloaded"]
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """An error: a stable ``code``, what happened, what to do, and who says so."""
+    """An error: a stable ``code``, what happened, what to do, and who says so.
+
+    Where an engine failed, ``cause`` is the class of failure and ``evidence`` what showed it: a line of its log, say.
+    """
 
     code: str
     message: str
     hint: str = ""
     source: Literal["gateway", "engine"] = "gateway"
     retry_after_s: float | None = None
+    cause: str = ""
+    evidence: str = ""
 
 
 class ProblemBody(msgspec.Struct, frozen=True):
@@ -64,7 +69,8 @@ class ProfileInfo(msgspec.Struct, frozen=True, kw_only=True):
     """``GET /api/profiles``: a profile, its model and the state of its instance.
 
     ``origin`` is ``config`` for a profile in the file, else where its model was found. ``need`` is the
-    predicted bytes per device; empty when the model could not be read (``problem`` says why).
+    predicted bytes per device; empty when the model could not be read (``problem`` says why). ``failure`` is why its
+    engine failed the last time, until it is tried again.
     """
 
     name: str
@@ -88,13 +94,14 @@ class ProfileInfo(msgspec.Struct, frozen=True, kw_only=True):
     tokens_per_s: float | None
     need: dict[str, int]
     problem: Problem | None = None
+    failure: Problem | None = None
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
     """``GET /api/instances``: one running engine process. ``bytes`` is measured, else predicted.
 
     ``changed`` says what is other than the profile asks, after it ran out of memory. ``warm``: it has generated since
-    it was loaded, so that the next request pays for no first time.
+    it was loaded, so that the next request pays for no first time. ``notes`` say what is the matter with it now.
     """
 
     id: str
@@ -120,6 +127,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     leaves: int | None = None
     changed: tuple[str, ...] = ()
     warm: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class RequestInFlight(msgspec.Struct, frozen=True, kw_only=True):

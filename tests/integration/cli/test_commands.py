@@ -57,6 +57,15 @@ def test_ps_says_what_is_other_than_the_profile_asks(gateway: FakeGateway, run: 
     gateway.instances = [msgspec.structs.replace(INSTANCE, changed=(change,))]
     assert f"smollm2: {change}" in " ".join(run("ps").stdout.split())
 
+def test_ps_says_what_is_the_matter_and_what_failed(gateway: FakeGateway, run: Run) -> None:
+    gateway.instances = [msgspec.structs.replace(INSTANCE, notes=("gpu0 is slower than it could be (heat)",))]
+    failure = Problem(code="engine_killed", message="It died by SIGILL.", hint="Remove `build`.", cause="x")
+    gateway.profiles = [profile("broken", failure=failure, state="failed"), profile("smollm2", state="ready")]
+    shown = " ".join(run("ps").stdout.split())
+    assert "smollm2: gpu0 is slower than it could be (heat)" in shown
+    assert "broken failed: It died by SIGILL. Remove `build`." in shown
+
+
 
 @pytest.mark.parametrize(
     ("command", "kind"),
@@ -170,7 +179,7 @@ def test_something_else_on_the_port_is_not_a_gateway(gateway: FakeGateway, run: 
 def test_the_key_comes_from_the_environment(gateway: FakeGateway, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOSTLER_KEY", "sesame")
     run("ps")
-    assert gateway.keys == ["Bearer sesame"]
+    assert set(gateway.keys) == {"Bearer sesame"}
 
 
 def test_a_proxy_in_the_environment_is_not_for_this_machine(

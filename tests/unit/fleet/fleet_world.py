@@ -110,6 +110,7 @@ class World:
         self.build = "b1"
         self.refuse_ubatch = 0
         self.conditions: dict[str, Condition] = {}
+        self.throttled: dict[str, tuple[str, ...]] = {}
         self.taught: list[tuple[str, int]] = []
         self.runner = ScriptedRunner()
         self.bus = Bus()
@@ -124,7 +125,12 @@ class World:
             limits=limits,
             bus=self.bus,
             clock=SystemClock(),
-            eyes=Eyes(conditions=lambda: self.conditions, teach=self.teach, settle_s=0.0),
+            eyes=Eyes(
+                conditions=lambda: self.conditions,
+                throttled=lambda: self.throttled,
+                teach=self.teach,
+                settle_s=0.0,
+            ),
         )
 
     def teach(self, spec: LoadSpec, timings: Sequence[Timing]) -> None:

@@ -81,6 +81,29 @@ async def test_a_failed_load_tells_its_callers_why_and_spares_the_resident(tmp_p
             w.fleet.ask("b", "r3", "me", "openai")
 
 
+async def test_the_class_of_a_failure_is_in_its_event_and_in_every_refusal_after_it(tmp_path: Path) -> None:
+    async with world(tmp_path, {"a": GIB}) as w:
+        error = w.runner.fail["a"] = LoadFailed("It lacks a tensor.", hint="Fetch it again.")
+        error.cause, error.evidence = "missing_tensor", "missing tensor 'output.weight'"
+        with pytest.raises(LoadFailed):
+            await w.fleet.ask("a", "r1", "me", "openai").wait()
+        (failed,) = [event for event in w.events(InstanceChanged) if event.state == "failed"]
+        assert (failed.cause, failed.evidence, failed.hint) == (error.cause, error.evidence, "Fetch it again.")
+        with pytest.raises(LoadFailed) as refused:
+            w.fleet.ask("a", "r2", "me", "openai")
+        assert (refused.value.cause, refused.value.evidence) == (error.cause, error.evidence)
+        standing = w.fleet.profile("a")
+        assert standing.error is error
+
+
+async def test_a_device_that_stays_slow_is_noted_where_it_matters(tmp_path: Path) -> None:
+    async with world(tmp_path, {"a": GIB}) as w:
+        await w.fleet.load("a")
+        assert w.fleet.instances()[0].notes == ()
+        w.throttled = {"host": ("power", "heat"), "gpu0": ("heat",)}
+        assert w.fleet.instances()[0].notes == ("host is slower than it could be (heat, power)",)
+
+
 async def test_nothing_is_evicted_for_a_model_that_cannot_load(tmp_path: Path) -> None:
     async with world(tmp_path, {"a": 6 * GIB, "b": 6 * GIB}) as w:
         (await w.fleet.ask("a", "r1", "me", "openai").wait()).end(200)

@@ -34,6 +34,16 @@ def test_the_body_says_who_spoke_and_what_to_do(family: Family) -> None:
     assert "error" in said
 
 
+@pytest.mark.parametrize("family", ["openai", "anthropic", "ollama", "problem"])
+def test_the_class_of_a_failure_and_its_evidence_are_told(family: Family) -> None:
+    error = errors.OutOfMemory("It could not get 1 GiB.")
+    error.cause, error.evidence = "out_of_memory", "failed to allocate CUDA0 buffer"
+    body = body_of(error, family).decode()
+    assert '"cause":"out_of_memory"' in body
+    assert "failed to allocate CUDA0 buffer" in body
+    assert family == "problem" or "cause" not in body_of(errors.QueueFull("Full."), family).decode()
+
+
 def test_openai_stream_event_ends_the_stream() -> None:
     event = event_of(errors.EngineLost("Gone."), "openai")
     assert event.startswith(b'data: {"error":{')

@@ -44,11 +44,13 @@ def test_throttling_is_told_when_it_begins_and_when_it_ends() -> None:
     (begun,) = events(bus)
     assert isinstance(begun, DeviceThrottling)
     assert (begun.device, begun.active, begun.reasons) == ("gpu0", True, ("temperature",))
+    assert kept.throttled() == {"gpu0": ("temperature",)}
     for _ in range(sampler.ENDS_AFTER + 5):
         kept.take({"gpu0": COOL}, {})
     ended = events(bus)[-1]
     assert isinstance(ended, DeviceThrottling)
     assert not ended.active
+    assert kept.throttled() == {}
     assert len(events(bus)) == 2
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import anyio
@@ -27,12 +27,13 @@ def _nothing(_spec: LoadSpec, _timings: Sequence[Timing]) -> None:
 
 
 class Eyes(msgspec.Struct, frozen=True, kw_only=True):
-    """What is seen beside the engines: ``conditions`` of devices now, by id.
+    """What is seen beside the engines: ``conditions`` of devices now, by id; why they stay ``throttled``, if they do.
 
     ``teach`` gets the first answers of an instance, in a thread, unless something outside of it made them slow.
     """
 
     conditions: Callable[[], Mapping[str, Condition]] = dict
+    throttled: Callable[[], Mapping[str, Collection[str]]] = dict
     teach: Teach = _nothing
     settle_s: float = SETTLE_S
 
@@ -48,6 +49,15 @@ class Watch:
     def ready(self, run: Run) -> None:
         """The run became ready: remember how its devices are."""
         run.before = dict(self._eyes.conditions())
+
+    def notes(self, run: Run) -> list[str]:
+        """What the devices of a run say against it."""
+        reasons = self._eyes.throttled()
+        return [
+            f"{device} is slower than it could be ({', '.join(sorted(reasons[device]))})"
+            for device in run.spec.bytes
+            if device in reasons
+        ]
 
     async def judge(self, run: Run, held: Callable[[], Mapping[str, int]]) -> None:
         """Say what was slower than predicted and why; else, or when nobody knows why, learn from it.

@@ -102,6 +102,7 @@ def again(failure: Failure, now: float) -> HostlerError:
 
 def is_open(instance: m.Instance, residency: int) -> bool:
     """Takes new leases: ready, and not closed for another profile unless it has yet to answer what a load is owed."""
+    error.cause, error.evidence = failure.error.cause, failure.error.evidence
     return isinstance(instance.state, Ready) and (instance.closed_for is None or instance.served < residency)
 
 

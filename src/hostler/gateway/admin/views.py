@@ -60,4 +60,5 @@ def _profile(entry: Entry, standing: ProfileStanding, default: str | None) -> Pr
         tokens_per_s=standing.tokens_per_s,
         need=entry.need,
         problem=problem_of(entry.problem) if entry.problem else None,
+        failure=problem_of(standing.error) if standing.error else None,
     )
