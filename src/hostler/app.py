@@ -169,13 +169,13 @@ class Gateway:
         """What the fleet sees beside its engines, and where it learns how quick devices are."""
         return Eyes(
             conditions=lambda: conditions(self.telemetry.metrics(seconds=0.0), self.fleet.budget.readings),
+            throttled=lambda: self.telemetry.throttled(),
             teach=Teaching(self.facts.shape, self.devices.machine, self.folders.cache),
         )
 
     def _known_build(self, name: str | None) -> Build | None:
         """What is known of a build; None of one that was not asked yet, or cannot be, which loading it will tell."""
         try:
-            throttled=lambda: self.telemetry.throttled(),
             return self.builds.remembered(name)
         except HostlerError:
             return None

@@ -203,6 +203,7 @@ class ProfileStanding(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     code: str = ""
     retry_in_s: float | None = None
+    error: HostlerError | None = None
     load_s: float | None = None
     tokens_per_s: float | None = None
     waiting: int = 0
@@ -230,7 +231,6 @@ class Fleet(Protocol):
 
     async def end_hold(self, hold: str) -> str:
         """End a hold before its time; its profile. Returns when what was loaded for it is gone; raises NotFound."""
-    error: HostlerError | None = None
         ...
 
     async def unload(self, profile: str, *, now: bool = False) -> bool:

@@ -52,11 +52,6 @@ def test_ps(gateway: FakeGateway, run: Run) -> None:
     assert "Nothing is loaded" in run("ps").stdout
 
 
-def test_ps_says_what_is_other_than_the_profile_asks(gateway: FakeGateway, run: Run) -> None:
-    change = "context 16384 instead of 32768, after running out of memory on gpu0"
-    gateway.instances = [msgspec.structs.replace(INSTANCE, changed=(change,))]
-    assert f"smollm2: {change}" in " ".join(run("ps").stdout.split())
-
 def test_ps_says_what_is_the_matter_and_what_failed(gateway: FakeGateway, run: Run) -> None:
     gateway.instances = [msgspec.structs.replace(INSTANCE, notes=("gpu0 is slower than it could be (heat)",))]
     failure = Problem(code="engine_killed", message="It died by SIGILL.", hint="Remove `build`.", cause="x")
@@ -65,6 +60,11 @@ def test_ps_says_what_is_the_matter_and_what_failed(gateway: FakeGateway, run: R
     assert "smollm2: gpu0 is slower than it could be (heat)" in shown
     assert "broken failed: It died by SIGILL. Remove `build`." in shown
 
+
+def test_ps_says_what_is_other_than_the_profile_asks(gateway: FakeGateway, run: Run) -> None:
+    change = "context 16384 instead of 32768, after running out of memory on gpu0"
+    gateway.instances = [msgspec.structs.replace(INSTANCE, changed=(change,))]
+    assert f"smollm2: {change}" in " ".join(run("ps").stdout.split())
 
 
 @pytest.mark.parametrize(

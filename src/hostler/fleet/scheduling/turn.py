@@ -96,13 +96,13 @@ def expiry(instance: m.Instance) -> float | None:
 def again(failure: Failure, now: float) -> HostlerError:
     """The failure's error, told again to somebody who asks during the pause."""
     error = type(failure.error)(failure.error.message, hint=failure.error.hint)
+    error.cause, error.evidence = failure.error.cause, failure.error.evidence
     error.retry_after_s = None if failure.until is None else max(1.0, failure.until - now)
     return error
 
 
 def is_open(instance: m.Instance, residency: int) -> bool:
     """Takes new leases: ready, and not closed for another profile unless it has yet to answer what a load is owed."""
-    error.cause, error.evidence = failure.error.cause, failure.error.evidence
     return isinstance(instance.state, Ready) and (instance.closed_for is None or instance.served < residency)
 
 
