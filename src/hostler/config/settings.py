@@ -88,6 +88,19 @@ class LimitSettings(Settings, frozen=True, kw_only=True):
         Seconds | None,
         Meta(description="Longest silence inside a response, of the engine or of a client that stops reading."),
     ] = Seconds(600)
+    stall_s: Annotated[
+        Seconds | None,
+        Meta(
+            description="An engine whose busy slots read and generate nothing for this long hangs, and is started anew."
+        ),
+    ] = Seconds(120)
+    idle_check_s: Annotated[
+        Seconds | None,
+        Meta(
+            description="An idle engine generates a token this often, to show that it works; that costs a prompt in "
+            "its slots. Default: only after the machine slept."
+        ),
+    ] = None
     load_s: Annotated[Seconds, Meta(description="For an engine to become ready.")] = Seconds(600)
     load_grace_s: Annotated[
         Seconds,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hostler.config.settings import Task
 from hostler.engines.llamacpp import LlamaCpp
 from hostler.engines.program import Program
-from hostler.engines.protocol import Endpoint, LoadSpec, Report
+from hostler.engines.protocol import Endpoint, LoadSpec, Progress, Report
 
 
 class Drivers:
@@ -25,6 +25,9 @@ class Drivers:
 
     async def slots_busy(self, endpoint: Endpoint) -> int | None:
         return await self._at(endpoint).slots_busy(endpoint)
+
+    async def progress(self, endpoint: Endpoint) -> Progress | None:
+        return await self._at(endpoint).progress(endpoint)
 
     async def probe(self, endpoint: Endpoint, task: Task) -> float | None:
         return await self._at(endpoint).probe(endpoint, task)

@@ -16,12 +16,14 @@ from hostler.config.settings import Task
 from hostler.engines import process
 from hostler.engines.builds import Build, Builds
 from hostler.engines.command import HOST, Place, check_extra_args, command
+from hostler.engines.failures import not_started
 from hostler.engines.logs import path_for
 from hostler.engines.orphans import Record, Records
-from hostler.engines.protocol import Endpoint, LoadSpec, Ready, Report, RunnerSettings
+from hostler.engines.protocol import Endpoint, LoadSpec, Progress, Ready, Report, RunnerSettings
+from hostler.engines.progress import progress
 from hostler.engines.readiness import StillLoading, busy_slots, work
 from hostler.engines.spares import Spares
-from hostler.errors import EngineLost, LoadFailed, ModelError
+from hostler.errors import EngineLost, ModelError
 from hostler.hardware.process import resident
 from hostler.models.facts import Model
 
@@ -64,7 +66,7 @@ class LlamaCpp:
                     if not tries_left:
                         raise
         except OSError as error:
-            raise LoadFailed(f"The engine of `{spec.profile}` could not be started: {error}.") from error
+            raise not_started(spec.profile, error) from error
         finally:
             # Saved prompts are of no use to another process, and are nobody else's to read.
             shutil.rmtree(folder, ignore_errors=True)
@@ -74,6 +76,10 @@ class LlamaCpp:
         with anyio.move_on_after(self._settings.limits.connect_s):
             return await busy_slots(endpoint)
         return None
+
+    async def progress(self, endpoint: Endpoint) -> Progress | None:
+        """What its slots have done so far."""
+        return await progress(endpoint)
 
     async def probe(self, endpoint: Endpoint, task: Task) -> float | None:
         """One piece of real work; tokens/s or None. Raises EngineLost. Unbounded: the caller bounds it."""
@@ -141,7 +147,7 @@ def private_folder(wanted: Path) -> Path:
         try:
             return Path(tempfile.mkdtemp(prefix="hostler-slots-"))
         except OSError as error:
-            raise LoadFailed(f"{wanted} cannot be made: {error.strerror}.", hint="Free some space.") from error
+            raise not_started(wanted.name, error) from error
     return wanted
 
 

@@ -25,7 +25,7 @@ from hostler.engines.llamacpp import PORT_TRIES, free_port
 from hostler.engines.loglines import Listening
 from hostler.engines.logs import path_for
 from hostler.engines.orphans import Records
-from hostler.engines.protocol import Endpoint, LoadSpec, Report, RunnerSettings
+from hostler.engines.protocol import Endpoint, LoadSpec, Progress, Report, RunnerSettings
 from hostler.engines.readiness import StillLoading, work
 from hostler.errors import BuildUnusable, EngineLost, LoadFailed
 from hostler.hardware.process import process_start_time, resident
@@ -81,6 +81,10 @@ class Program:
 
     async def slots_busy(self, endpoint: Endpoint) -> int | None:
         """None: programs do not tell. A hung-up request's slot counts as free when its connection is closed."""
+        return None
+
+    async def progress(self, endpoint: Endpoint) -> Progress | None:
+        """As :meth:`slots_busy`."""
         return None
 
     async def probe(self, endpoint: Endpoint, task: Task) -> float | None:

@@ -88,6 +88,13 @@ class Ready(msgspec.Struct, frozen=True):
     tokens_per_s: float | None = None
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """What the busy slots of an engine have done: ``mark`` differs as soon as one of them has gone on."""
+
+    busy: int
+    mark: tuple[tuple[int, ...], ...]
+
+
 Report = Started | Stage | Buffer | Splits | Complaint | Ready
 
 
@@ -113,6 +120,13 @@ class Runner(Protocol):
 
     async def slots_busy(self, endpoint: Endpoint) -> int | None:
         """How many slots are computing now; None when the engine does not tell."""
+        ...
+
+    async def progress(self, endpoint: Endpoint) -> Progress | None:
+        """What its slots have done so far; None when the engine does not tell. Raises EngineLost without an answer.
+
+        Unbounded: the caller bounds it.
+        """
         ...
 
     async def probe(self, endpoint: Endpoint, task: Task) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hostler.engines.protocol import Endpoint
-from hostler.errors import HostlerError
+from hostler.errors import EngineLost, HostlerError
 from hostler.fleet.protocol import Abandoned, Standing, Timing
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class HeldLease:
         "granted",
         "instance",
         "load_ms",
+        "lost",
         "principal",
         "profile",
         "queue_ms",
@@ -44,6 +45,7 @@ class HeldLease:
         self._fleet = fleet
         self._callback: Callable[[], None] | None = None
         self._lost = False
+        self.lost: EngineLost | None = None
         self.seat: Seat | None = None
         self.redo_s: float | None = None
         self.ended = False
@@ -71,9 +73,10 @@ class HeldLease:
         self.cancelled = True
         self.lose()
 
-    def lose(self) -> None:
-        """Tell the holder, once, that the engine is gone."""
+    def lose(self, why: HostlerError | None = None) -> None:
+        """Tell the holder, once, that the engine is gone, and why if that is known."""
         self._lost = True
+        self.lost = why if isinstance(why, EngineLost) else None
         callback, self._callback = self._callback, None
         if callback is not None:
             callback()

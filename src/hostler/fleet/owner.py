@@ -67,7 +67,9 @@ class FleetOwner(Operated):
         self._specs: dict[str, LoadSpec] = {}
         around = Around(self._free_on, self._idle_on)
         watch = Watch(eyes or Eyes(), bus, lambda: bool(self._held))
-        yard = Yard(self._tell, around, self._kinds, watch, self._waiting_for)
+        yard = Yard(
+            self._tell, around, self._kinds, watch, self._waiting_for, self._busy_leases, lambda: self._limits
+        )
         self._runs = Runs(runner, experience, bus, clock, yard)
         self._preparing = Preparing(runner, experience, bus)
         self.budget = budget
@@ -141,16 +143,16 @@ class FleetOwner(Operated):
         if isinstance(message, m.Leave):
             self._tickets.pop(message.ticket, None)
         if isinstance(message, m.Gone):
-            self._lose(message.instance)
+            self._lose(message.instance, message.error)
         if self._waits_for_time(message):
             self._nudge.set()
         if self._watchers:
             self._changed.set()
             self._changed = anyio.Event()
 
-    def _lose(self, instance: str) -> None:
+    def _lose(self, instance: str, why: HostlerError | None) -> None:
         for lease in [held for held in self._held.values() if held.instance == instance]:
-            lease.lose()
+            lease.lose(why)
 
     def _waits_for_time(self, message: m.Message) -> bool:
         """Whether the next wake may have come nearer; the common grant and release must stay cheap."""

@@ -13,7 +13,7 @@ import msgspec
 
 from hostler.config.settings import Ability, Priority, Profile, SamplingSettings, Task
 from hostler.engines.protocol import Endpoint
-from hostler.errors import HostlerError, UnknownProfile
+from hostler.errors import EngineLost, HostlerError, UnknownProfile
 from hostler.events import InstanceState
 from hostler.models.facts import GgufFacts, Model
 from hostler.wire.management import Instance, RequestInFlight
@@ -81,6 +81,8 @@ class Lease(Protocol):
     load_ms: float
     #: Set before the `on_cancel` callback when an operator cancelled; False there means that the engine is lost.
     cancelled: bool
+    #: Why the engine was lost, set like `cancelled`; None when that is not known.
+    lost: EngineLost | None
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` (at most once) when an operator cancels the request or the engine is lost."""

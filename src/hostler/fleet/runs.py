@@ -12,6 +12,7 @@ import msgspec
 
 from hostler import log
 from hostler.clock import Clock
+from hostler.config.settings import LimitSettings
 from hostler.engines.protocol import (
     Buffer,
     Complaint,
@@ -25,18 +26,29 @@ from hostler.engines.protocol import (
     Started,
 )
 from hostler.errors import EngineLost, HostlerError, LoadFailed
-from hostler.events import Bus, EngineMemory, EngineMessage, InstanceChanged, LoadProgress
+from hostler.events import (
+    Bus,
+    EngineMemory,
+    EngineMessage,
+    EngineTrouble,
+    InstanceChanged,
+    LoadProgress,
+    MachineSlept,
+)
 from hostler.fleet.learning.experience import Experience
 from hostler.fleet.learning.measurements import Measurement
 from hostler.fleet.learning.watch import Watch
 from hostler.fleet.prompts.seat import Seat
 from hostler.fleet.protocol import Abandoned, Timing
+from hostler.fleet.recovery.health import Health
 from hostler.fleet.recovery.retries import Around, retried
+from hostler.fleet.recovery.sleep import SleepWatch
 from hostler.fleet.run import Run
 from hostler.fleet.scheduling import messages as m
 from hostler.hardware.facts import Kind
 
 PROGRESS_S = 0.5
+WEDGED = "a slot stayed busy after its client had left"
 
 E = TypeVar("E", bound=Exception)
 
@@ -44,7 +56,7 @@ E = TypeVar("E", bound=Exception)
 class Yard(msgspec.Struct, frozen=True):
     """What runs know of the fleet around them: how to tell it something, its devices, their kinds, who watches.
 
-    ``waiting`` names the principals who wait for a profile.
+    ``waiting`` names the principals who wait for a profile, ``busy`` counts the requests of an instance.
     """
 
     tell: Callable[[m.Message], None]
@@ -52,6 +64,8 @@ class Yard(msgspec.Struct, frozen=True):
     kinds: Callable[[], Mapping[str, Kind]]
     watch: Watch
     waiting: Callable[[str], Collection[str]] = lambda profile: ()
+    busy: Callable[[str], int] = lambda instance: 0
+    limits: Callable[[], LimitSettings] = LimitSettings
 
 
 class Runs:
@@ -67,6 +81,8 @@ class Runs:
         self._yard = yard
         self._tell = yard.tell
         self._runs: dict[str, Run] = {}
+        self._health = Health(runner, clock, yard.limits, yard.busy, self._lose)
+        self._sleep = SleepWatch(clock)
         self.group: anyio.abc.TaskGroup | None = None
 
     def get(self, instance: str) -> Run | None:
@@ -112,6 +128,17 @@ class Runs:
         finally:
             run.scope.cancel()
 
+    def _lose(self, run: Run, error: EngineLost) -> None:
+        """It runs and does nothing: no request comes to it any more, and it is ended without a word."""
+        run.lost, run.trouble, run.leaving = error, error.message, True
+        self._trouble(run, error.cause, error.message)
+        self._tell(m.Retire(run.spec.instance, error.message))
+        run.scope.cancel()
+
+    def _trouble(self, run: Run, cause: str, reason: str) -> None:
+        spec = run.spec
+        self._bus.publish(EngineTrouble(instance=spec.instance, profile=spec.profile, cause=cause, reason=reason))
+
     async def _live(self, run: Run) -> None:
         error: HostlerError | None = None
         try:
@@ -130,7 +157,7 @@ class Runs:
             del self._runs[run.spec.instance]
             if run.seat is not None:
                 run.seat.gone()
-            self._gone(run, error)
+            self._gone(run, run.lost or error)
 
     async def _run(self, run: Run) -> None:
         await self._runner.run(run.spec, lambda report: self._report(run, report))
@@ -139,14 +166,16 @@ class Runs:
         raise ended(f"The engine of {run.spec.profile!r} ended by itself.")
 
     def _gone(self, run: Run, error: HostlerError | None) -> None:
-        spec, stopped = run.spec, error is None or run.leaving or run.scope.cancel_called
+        asked = run.lost is None and (run.leaving or run.scope.cancel_called)
+        spec, stopped = run.spec, error is None or asked
         step = None
         if error is not None and not stopped:
             tried = (spec, run.changes, run.reported)
             step = self._retries.failed(run.key, tried, error, self._yard.around)
         again = step is not None and run.endpoint is None
-        if stopped or again:
-            reason, code = (error.message, error.code) if again and error is not None else ("", "")
+        if stopped or again or run.lost is not None:
+            told = error if again else run.lost
+            reason, code = ("", "") if told is None else (told.message, told.code)
             event = InstanceChanged(
                 instance=spec.instance, profile=spec.profile, state="stopped", reason=reason, code=code
             )
@@ -206,6 +235,8 @@ class Runs:
         self._remember(run, holds)
         self._compare(run, held or {})
         self._yard.watch.ready(run)
+        if run.tasks is not None:
+            run.tasks.start_soon(self._health.watch, run, endpoint)
 
     def _remember(self, run: Run, holds: dict[str, int]) -> None:
         self.measurements.put(run.key, _measured(run, holds))
@@ -263,7 +294,9 @@ class Runs:
             self.group.start_soon(self._yard.watch.judge, run, lambda: self._resident(run) or {})
 
     async def measure(self) -> dict[str, dict[str, int]]:
-        """What each ready instance really holds now, per device."""
+        """What each ready instance really holds now, per device. Notices, too, that the machine slept."""
+        if slept_s := self._sleep.slept_s():
+            self._woke(slept_s)
         ready = [run for run in self._runs.values() if run.endpoint is not None and run.pid is not None]
         if not ready:
             return {}
@@ -276,13 +309,27 @@ class Runs:
                 self.measurements.put(run.key, _measured(run, sizes))
         return held
 
+    def _woke(self, slept_s: float) -> None:
+        """Drivers and their memory may not have come back with the machine: idle engines show that they work."""
+        idle = [
+            run for run in self._runs.values() if run.endpoint is not None and not self._yard.busy(run.spec.instance)
+        ]
+        self._bus.publish(MachineSlept(seconds=slept_s, rechecked=tuple(run.spec.profile for run in idle)))
+        for run in idle:
+            if run.tasks is not None and run.endpoint is not None:
+                run.tasks.start_soon(self._health.check, run, run.endpoint)
+
     def _resident(self, run: Run) -> dict[str, int] | None:
         return None if run.pid is None else self._runner.resident_bytes(run.pid, run.spec)
 
     async def slot_freed(self, instance: str, abandoned: Abandoned, leases: Callable[[], int]) -> bool:
         """Wait until the engine computes for no more than ``leases()`` requests; False when it never does."""
         run = self._runs.get(instance)
-        return run is None or await run.slots.freed(abandoned, leases, lambda: self._busy(instance))
+        if run is None or await run.slots.freed(abandoned, leases, lambda: self._busy(instance)):
+            return True
+        run.trouble = WEDGED
+        self._trouble(run, "wedged_slot", WEDGED)
+        return False
 
     async def _busy(self, instance: str) -> int | None:
         run = self._runs.get(instance)

@@ -44,6 +44,7 @@ from hostler.gateway.needs import chosen
 from hostler.gateway.peek import Peek, peek
 from hostler.gateway.queueing import priority_of, queue_lines, timed_out
 from hostler.gateway.relay_parts import Relay
+from hostler.gateway.retrying import pause_s
 from hostler.gateway.routes import Route
 from hostler.gateway.rows import Account
 from hostler.gateway.sse import as_event, comment_of
@@ -52,10 +53,6 @@ from hostler.gateway.upstream import Connection
 
 COMMENT_S: Final = 2.0
 QUEUE_RETRY_S: Final = 5.0
-
-#: Pauses before an unanswered request is given to another instance; the fleet may need a moment to see
-#: that an engine is gone.
-RETRY_PAUSES_S: Final = (0.05, 0.5)
 
 CLIENT_LEFT: Final = 499
 ENOUGH_TOKENS: Final = 8  # a speed over fewer says little
@@ -306,19 +303,20 @@ class Exchange:
             if self._connection is not None:
                 self._connection.hang_up()
                 self._connection = None
-            self._lost(EngineLost("The engine ended before its answer did."))
+            self._lost(self._lease.lost or EngineLost("The engine ended before its answer did."))
 
     def _lost(self, error: EngineLost) -> None:
         if self._ended:
             return
-        if self._answering or self._tries >= len(RETRY_PAUSES_S) or isinstance(error, EngineSilent):
+        pause = None if self._answering or isinstance(error, EngineSilent) else pause_s(self._tries)
+        if pause is None:
             if not self._falls_back(error):
                 self._fail(error, abandoned=isinstance(error, EngineSilent))
             return
         if self._lease is not None:
             self._lease.end(status_of(error))
             self._lease = None
-        self._task = self._relay.spawn(self._again(RETRY_PAUSES_S[self._tries]), self.on_stalled)
+        self._task = self._relay.spawn(self._again(pause), self.on_stalled)
         self._tries += 1
 
     async def _again(self, pause_s: float) -> None:

@@ -13,8 +13,19 @@ from hostler.accounts.keys import Keyring
 from hostler.clock import SystemClock
 from hostler.config.settings import LimitSettings, Priority, Profile, SamplingSettings, Task
 from hostler.engines.protocol import Endpoint
-from hostler.errors import HostlerError, QueueFull, UnknownProfile
-from hostler.fleet.protocol import Abandoned, Entry, Lease, ProfileStanding, Served, Standing, Ticket, Timing
+from hostler.errors import EngineLost, HostlerError, QueueFull, UnknownProfile
+from hostler.fleet.protocol import (
+    Abandoned,
+    Conversation,
+    Entry,
+    Lease,
+    Place,
+    ProfileStanding,
+    Served,
+    Standing,
+    Ticket,
+    Timing,
+)
 from hostler.gateway.front import Front, FrontParts, LateApp
 from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.openai import Models
@@ -32,6 +43,7 @@ class FakeLease:
         self.queue_ms = 1.5
         self.load_ms = 0.0
         self.cancelled = False
+        self.lost: EngineLost | None = None
         self.ends: list[tuple[int, bool]] = []
         self.timings: list[Timing] = []
         self._fleet = fleet

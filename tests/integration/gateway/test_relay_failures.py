@@ -12,7 +12,7 @@ from gateway_fakes import ANSWER, EngineSide, Gateway, Heard, gateway_with
 from hostler.accounts.keys import Keyring
 from hostler.config.quantities import Bytes, Seconds
 from hostler.config.settings import LimitSettings
-from hostler.errors import LoadFailed
+from hostler.errors import EngineLost, LoadFailed
 
 pytestmark = pytest.mark.anyio
 
@@ -305,6 +305,26 @@ async def test_a_lease_whose_engine_is_lost_is_replaced(gateway: Gateway) -> Non
     await until(there)
     gateway.fleet.leases[0].take_back(cancelled=False)
     assert (await client.answer()).json() == ANSWER
+
+
+async def test_a_stream_ends_with_why_its_engine_was_lost(gateway: Gateway) -> None:
+    async def hang(heard: Heard, side: EngineSide) -> None:
+        await side.stream_head()
+        await side.event(b'{"n": 1}')
+        await side.gone()
+
+    gateway.engine.script = hang
+    client = await gateway.client()
+    client.send("POST", PATH, json.dumps(STREAM).encode())
+    await client.head()
+    await client.chunk()
+    error = EngineLost("The engine of `coder` hangs.")
+    error.cause = "hang"
+    gateway.fleet.leases[0].lost = error
+    gateway.fleet.leases[0].take_back(cancelled=False)
+    told = await client.chunk()
+    assert b"The engine of `coder` hangs." in told
+    assert b'"cause":"hang"' in told
 
 
 @pytest.mark.parametrize(

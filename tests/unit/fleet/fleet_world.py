@@ -13,8 +13,8 @@ import msgspec
 
 from hostler.clock import SystemClock
 from hostler.config.settings import EngineSettings, LimitSettings, MemorySettings, Profile, Rung, Task
-from hostler.engines.protocol import Buffer, Endpoint, LoadSpec, Ready, Report, Stage, Started
-from hostler.errors import HostlerError, ModelError, NeverFits, OutOfMemory, Shortage
+from hostler.engines.protocol import Buffer, Endpoint, LoadSpec, Progress, Ready, Report, Stage, Started
+from hostler.errors import EngineLost, HostlerError, ModelError, NeverFits, OutOfMemory, Shortage
 from hostler.events import AnyEvent, Bus
 from hostler.fleet.learning.experience import Experience
 from hostler.fleet.learning.pace import Condition
@@ -56,6 +56,9 @@ class ScriptedRunner:
         self.error: HostlerError = ModelError("unset")
         self.prepare: anyio.Event | None = None
         self.preparing = 0
+        self.progresses: Callable[[int], Progress | None] | None = lambda looks: None
+        self.looked = self.probed = 0
+        self.mute = False
 
     async def preflight(self, spec: LoadSpec) -> None:
         self.preparing += 1
@@ -92,7 +95,16 @@ class ScriptedRunner:
     async def slots_busy(self, endpoint: Endpoint) -> int | None:
         return self.busy.get("all", 0)
 
+    async def progress(self, endpoint: Endpoint) -> Progress | None:
+        if self.progresses is None:
+            raise EngineLost("It does not answer.")
+        self.looked += 1
+        return self.progresses(self.looked)
+
     async def probe(self, endpoint: Endpoint, task: Task) -> float | None:
+        self.probed += 1
+        if self.mute:
+            raise EngineLost("It answered with 500.")
         return None
 
     def resident_bytes(self, pid: int, spec: LoadSpec) -> dict[str, int] | None:
