@@ -19,8 +19,8 @@ from hostler.engines.command import HOST, Place, check_extra_args, command
 from hostler.engines.failures import not_started
 from hostler.engines.logs import path_for
 from hostler.engines.orphans import Record, Records
-from hostler.engines.protocol import Endpoint, LoadSpec, Progress, Ready, Report, RunnerSettings
 from hostler.engines.progress import progress
+from hostler.engines.protocol import Endpoint, LoadSpec, Progress, Ready, Report, RunnerSettings
 from hostler.engines.readiness import StillLoading, busy_slots, work
 from hostler.engines.spares import Spares
 from hostler.errors import EngineLost, ModelError

@@ -67,9 +67,7 @@ class FleetOwner(Operated):
         self._specs: dict[str, LoadSpec] = {}
         around = Around(self._free_on, self._idle_on)
         watch = Watch(eyes or Eyes(), bus, lambda: bool(self._held))
-        yard = Yard(
-            self._tell, around, self._kinds, watch, self._waiting_for, self._busy_leases, lambda: self._limits
-        )
+        yard = Yard(self._tell, around, self._kinds, watch, self._waiting_for, self._busy_leases, lambda: self._limits)
         self._runs = Runs(runner, experience, bus, clock, yard)
         self._preparing = Preparing(runner, experience, bus)
         self.budget = budget

@@ -14,18 +14,7 @@ from hostler.clock import SystemClock
 from hostler.config.settings import LimitSettings, Priority, Profile, SamplingSettings, Task
 from hostler.engines.protocol import Endpoint
 from hostler.errors import EngineLost, HostlerError, QueueFull, UnknownProfile
-from hostler.fleet.protocol import (
-    Abandoned,
-    Conversation,
-    Entry,
-    Lease,
-    Place,
-    ProfileStanding,
-    Served,
-    Standing,
-    Ticket,
-    Timing,
-)
+from hostler.fleet.protocol import Abandoned, Entry, Lease, ProfileStanding, Served, Standing, Ticket, Timing
 from hostler.gateway.front import Front, FrontParts, LateApp
 from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.openai import Models
