@@ -18,9 +18,9 @@ from hostler.config.settings import LimitSettings
 from hostler.errors import BodyTooLarge, Draining, HostlerError, InvalidRequest
 from hostler.fleet.protocol import Catalogue, Fleet
 from hostler.gateway.downstream import Call, ClientLimits
-from hostler.gateway.errors import body_of, headers_of, status_of
 from hostler.gateway.guard import check_host
 from hostler.gateway.queueing import priority_of
+from hostler.gateway.refusing import refuse
 from hostler.gateway.relay import QUEUE_RETRY_S, Exchange
 from hostler.gateway.relay_parts import Recorder, Relay, RelayLimits
 from hostler.gateway.routes import INFERENCE
@@ -152,10 +152,8 @@ class Inference:
         return BodyTooLarge(f"The body is over the limit of {limit} ({int(limit)} bytes).")
 
     def _refuse(self, call: Call, error: HostlerError) -> None:
-        lines = b"".join(b"%b: %b\r\n" % header for header in headers_of(error))
-        family = INFERENCE[call.path].family
         call.keep_alive = call.keep_alive and not call.more_body
-        call.answer(status_of(error), b"content-type: application/json\r\n" + lines, body_of(error, family))
+        refuse(call, error, INFERENCE[call.path].family)
 
     def _spawn(self, work: Coroutine[object, object, None], give_up: Callable[[], None]) -> asyncio.Task[None]:
         """Run ``work``; a bug in it is loud and gives up that request only."""

@@ -36,14 +36,15 @@ from hostler.errors import (
 )
 from hostler.fleet.protocol import Abandoned, Lease, Served, Standing, Ticket
 from hostler.gateway.downstream import Call
-from hostler.gateway.errors import body_of, event_of, headers_of, status_of
+from hostler.gateway.errors import status_of
 from hostler.gateway.fallback import Fallback
 from hostler.gateway.heads import engine_lines, lines_of, own_lines
 from hostler.gateway.http1 import Head
 from hostler.gateway.needs import chosen
 from hostler.gateway.peek import Peek, peek
 from hostler.gateway.queueing import priority_of, queue_lines, timed_out
-from hostler.gateway.relay_parts import Relay
+from hostler.gateway.refusing import break_off, refuse
+from hostler.gateway.relay_parts import Relay, tell_tokens
 from hostler.gateway.retrying import pause_s
 from hostler.gateway.routes import Route
 from hostler.gateway.rows import Account
@@ -55,11 +56,9 @@ COMMENT_S: Final = 2.0
 QUEUE_RETRY_S: Final = 5.0
 
 CLIENT_LEFT: Final = 499
-ENOUGH_TOKENS: Final = 8  # a speed over fewer says little
 _STRANGE_ANSWER_LIMIT: Final = 1 * 2**20
 
 _STREAM_LINES: Final = b"content-type: text/event-stream\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
-_JSON_LINE: Final = b"content-type: application/json\r\n"
 
 
 class Exchange:
@@ -328,10 +327,11 @@ class Exchange:
 
     def _fail(self, error: HostlerError, *, abandoned: bool = False) -> None:
         """End with an error, wherever the request stands."""
+        family = self._route.family
         if self._answering or self._opened:
-            self._break_off(error)
+            break_off(self._call, error, family, events=self._sse, begun=self._tail is not None)
         else:
-            self._answer(error)
+            refuse(self._call, error, family, self._own_lines())
         self._end(status_of(error), cancelled=isinstance(error, RequestCancelled), abandoned=abandoned)
 
     def _refuse(self, error: HostlerError) -> None:
@@ -352,19 +352,6 @@ class Exchange:
         self._task = self._relay.spawn(self._again(0), self.on_stalled)
         return True
 
-    def _answer(self, error: HostlerError) -> None:
-        lines = b"".join(b"%b: %b\r\n" % header for header in headers_of(error))
-        self._call.answer(status_of(error), _JSON_LINE + lines + self._own_lines(), body_of(error, self._route.family))
-
-    def _break_off(self, error: HostlerError) -> None:
-        """The answer has begun: an event where the client reads events, else a connection cut short."""
-        if self._sse:
-            # A first empty line ends whatever event was left half-said.
-            self._call.write((b"\n\n" if self._tail is not None else b"") + event_of(error, self._route.family))
-            self._call.finish()
-        else:
-            self._call.cut()
-
     def _end(self, status: int, *, cancelled: bool = False, abandoned: bool = False) -> None:
         if self._ended:
             return
@@ -375,10 +362,7 @@ class Exchange:
         lease, self._lease = self._lease, None
         tokens = NO_TOKENS if self._tail is None else self._tail.tokens()
         if lease is not None:
-            if (told := tokens.told) is not None:
-                lease.timed(told)
-            if tokens.per_second is not None and (tokens.generated or 0) >= ENOUGH_TOKENS:
-                lease.measured(tokens.per_second, tokens.timing)
+            tell_tokens(lease, tokens)
             left = abandoned or connection is not None
             heard: Abandoned = "streaming" if self._sse and self._tail is not None else "silent"
             lease.end(status, abandoned=heard if left else None)

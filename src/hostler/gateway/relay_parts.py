@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from hostler.clock import Clock
-from hostler.fleet.protocol import Catalogue, Fleet, Served
+from hostler.fleet.protocol import Catalogue, Fleet, Lease, Served
 from hostler.gateway.peek import Defaults, Peek
+from hostler.gateway.tail import Tokens
 from hostler.gateway.upstream import Pool
 from hostler.wire.management import RequestRecord
+
+ENOUGH_TOKENS: Final = 8  # a speed over fewer says little
 
 
 class Recorder(Protocol):
@@ -48,3 +51,11 @@ class Relay(msgspec.Struct, frozen=True, kw_only=True):
         if known is None or known.sampling is not served.sampling:
             known = self.defaults[served.name] = Defaults(served.sampling)
         return known.splice(body, asked)
+
+
+def tell_tokens(lease: Lease, tokens: Tokens) -> None:
+    """What the engine said of a request's tokens, for the fleet."""
+    if (told := tokens.told) is not None:
+        lease.timed(told)
+    if tokens.per_second is not None and (tokens.generated or 0) >= ENOUGH_TOKENS:
+        lease.measured(tokens.per_second, tokens.timing)
