@@ -21,7 +21,10 @@ DEPTHS: Final = (0, 2048, 6144)
 #: Tokens of a round; a prompt of whole tiles of the attention kernels (64), as all but the end of a long one is.
 PROMPT, ANSWER = 256, 24
 #: Rounds at a depth: so many are wanted that agree, to within that; another program only ever slows one down.
-AGREE, WITHIN, MOST_ROUNDS = 3, 0.08, 7
+AGREE, WITHIN, MOST_ROUNDS = 3, 0.08, 4
+#: A machine that is shared with others below it is slow for half a minute at a time: what one walk meets so, the next
+#: does not.
+WALKS: Final = 2
 #: What a walk needs beyond its deepest depth.
 BEYOND: Final = MOST_ROUNDS * (PROMPT + ANSWER)
 
@@ -103,25 +106,26 @@ async def walk(
 ) -> AsyncIterator[Round]:
     """Requests at each of ``depths`` (ascending) until enough agree, and one on the way from each to the next.
 
-    At depth 0 every round is a new conversation; deeper ones follow each other, a few hundred tokens apart. A
+    The walk is made :data:`WALKS` times. At depth 0 every round is a new conversation; deeper ones follow each other, a few hundred tokens apart. A
     context of the deepest and :data:`BEYOND` more is needed. Waits while other programs use the processor, but not
     longer than ``patience_s`` for a depth; with None every round counts. Raises EngineLost; unbounded in time.
     """
-    conversation, at = _Conversation(engine.endpoint, vocabulary, 0), 0
-    for depth in depths:
-        patience = _Patience(Others(engine.pid), patience_s)
-        if depth > at:
-            moved = await patience.watched(None, partial(conversation.on, depth - at, 1))
-            at = moved.request.cache_n + moved.request.prompt_n
-            yield moved
-        done: list[Round] = []
-        while not _enough(done):
-            if depth == 0:
-                conversation = _Conversation(engine.endpoint, vocabulary, len(done))
-            done.append(await patience.watched(depth, partial(conversation.on, PROMPT, ANSWER)))
-            told = done[-1].request
-            at = told.cache_n + told.prompt_n + told.predicted_n
-            yield done[-1]
+    for number in range(WALKS):
+        conversation, at = _Conversation(engine.endpoint, vocabulary, number * MOST_ROUNDS), 0
+        for depth in depths:
+            patience = _Patience(Others(engine.pid), patience_s)
+            if depth > at:
+                moved = await patience.watched(None, partial(conversation.on, depth - at, 1))
+                at = moved.request.cache_n + moved.request.prompt_n
+                yield moved
+            done: list[Round] = []
+            while not _enough(done):
+                if depth == 0:
+                    conversation = _Conversation(engine.endpoint, vocabulary, number * MOST_ROUNDS + len(done))
+                done.append(await patience.watched(depth, partial(conversation.on, PROMPT, ANSWER)))
+                told = done[-1].request
+                at = told.cache_n + told.prompt_n + told.predicted_n
+                yield done[-1]
 
 
 class _Patience:
