@@ -106,9 +106,10 @@ async def walk(
 ) -> AsyncIterator[Round]:
     """Requests at each of ``depths`` (ascending) until enough agree, and one on the way from each to the next.
 
-    The walk is made :data:`WALKS` times. At depth 0 every round is a new conversation; deeper ones follow each other, a few hundred tokens apart. A
-    context of the deepest and :data:`BEYOND` more is needed. Waits while other programs use the processor, but not
-    longer than ``patience_s`` for a depth; with None every round counts. Raises EngineLost; unbounded in time.
+    The walk is made :data:`WALKS` times. At depth 0 every round is a new conversation; deeper ones follow each other, a
+    few hundred tokens apart. A context of the deepest and :data:`BEYOND` more is needed. Waits while other programs use
+    the processor, but not longer than ``patience_s`` for a depth of a walk; with None every round counts.
+    Raises EngineLost; unbounded in time.
     """
     for number in range(WALKS):
         conversation, at = _Conversation(engine.endpoint, vocabulary, number * MOST_ROUNDS), 0
