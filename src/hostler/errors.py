@@ -14,6 +14,7 @@
     │   ├── RequestCancelled         an operator cancelled the request
     │   ├── Conflict                 already so, or busy
     │   ├── Unauthorized             no key, or a wrong one
+    │   │   └── CredentialMissing    the profile forwards the client's own key, and there is none
     │   └── Forbidden                the key lacks the scope
     ├── ModelError                   the weights on disk are missing or broken
     │   └── DownloadFailed           a model could not be fetched
@@ -26,12 +27,17 @@
     │   │   ├── KilledBySignal       it died by a signal while loading
     │   │   ├── OutOfMemory          it could not get its memory
     │   │   └── LoadTimeout          it was not ready in time
+    │   ├── RemoteKeyMissing         the key of a remote is not where its profile says
+    │   ├── RemoteRefused            a remote does not take our key, or does not know its model
+    │   ├── RemoteFailed             a remote failed by itself, or speaks another API
     │   └── EngineLost               it ended, or the connection broke, during a request
-    │       └── EngineSilent         it said nothing for longer than its bound
+    │       ├── EngineSilent         it said nothing for longer than its bound
+    │       └── RemoteUnreachable    a remote cannot be connected to, or broke off
     ├── CapacityError                not now: too little room, too many waiting
     │   ├── NeverFits                more than the whole budget
     │   ├── QueueFull                the queue is at its bound
     │   ├── QueueTimeout             waited longer than ``queue_timeout_s``
+    │   ├── RemoteBusy               a remote has reached a limit, or is overloaded
     │   └── Draining                 the gateway is stopping
     ├── HomeError                    the state folder or the port cannot be had
     │   ├── HomeLocked               another gateway holds this state folder
@@ -165,6 +171,13 @@ class Unauthorized(RequestError):
     default_hint = "Send `Authorization: Bearer KEY`."
 
 
+class CredentialMissing(Unauthorized):
+    """The profile forwards the client's own key to its remote, and none came."""
+
+    code = "credential_missing"
+    default_hint = "Send it as `Authorization: Bearer KEY`; where this gateway has keys too, as `x-api-key` beside it."
+
+
 class Forbidden(RequestError):
     """The key is valid but lacks the scope."""
 
@@ -258,6 +271,27 @@ class LoadTimeout(LoadFailed):
     default_hint = "Raise `[limits] load_s` if the disk is slow; `hostler logs PROFILE` shows the stage."
 
 
+class RemoteKeyMissing(EngineError):
+    """The key of a remote is not where its profile says; the message names the place, never a key."""
+
+    code = "remote_key_missing"
+    source: ClassVar[Source] = "gateway"
+
+
+class RemoteRefused(EngineError):
+    """A remote does not take the key of its profile, or knows neither the model nor the path."""
+
+    code = "remote_refused"
+    default_hint = "Set another key where `key_env` or `key_ring` of the profile says, then unload and load it."
+
+
+class RemoteFailed(EngineError):
+    """A remote failed by itself, or speaks another API than its profile says."""
+
+    code = "remote_failed"
+    default_hint = "Try again later, or give the profile's `auto` name a `fallback`."
+
+
 class EngineLost(EngineError):
     """The engine ended, or its connection broke, during a request."""
 
@@ -270,6 +304,13 @@ class EngineSilent(EngineLost):
 
     code = "engine_silent"
     default_hint = "Raise that limit in `[limits]`, or send a shorter prompt."
+
+
+class RemoteUnreachable(EngineLost):
+    """A remote cannot be connected to, or broke off."""
+
+    code = "remote_unreachable"
+    default_hint = "Check `url` in the profile and this machine's way to it."
 
 
 class CapacityError(HostlerError):
@@ -299,6 +340,14 @@ class QueueTimeout(CapacityError):
     code = "queue_timeout"
     place: int = 0
     default_hint = "Try again later, or raise `[limits] queue_timeout_s`."
+
+
+class RemoteBusy(CapacityError):
+    """A remote has reached a limit, or is overloaded."""
+
+    code = "remote_busy"
+    source: ClassVar[Source] = "engine"
+    default_hint = "Try again later, or give the profile's `auto` name a `fallback`."
 
 
 class Draining(CapacityError):

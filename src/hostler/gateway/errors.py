@@ -33,13 +33,17 @@ STATUS: Final[dict[type[HostlerError], int]] = {
     errors.EngineError: 502,
     errors.FlagConflict: 500,
     errors.FlagUnsupported: 500,
+    errors.RemoteKeyMissing: 500,
     errors.LoadTimeout: 504,
     errors.EngineSilent: 504,
     errors.CapacityError: 503,
 }
 
 #: Trying again changes nothing: clients of OpenAI's make obey `x-should-retry`.
-_FINAL: Final = (errors.ConfigError, errors.ModelError, errors.FlagConflict, errors.FlagUnsupported, errors.NeverFits)
+_FINAL: Final = (
+    errors.ConfigError, errors.ModelError, errors.FlagConflict, errors.FlagUnsupported, errors.NeverFits,
+    errors.RemoteKeyMissing, errors.RemoteRefused,
+)  # fmt: skip
 
 _OPENAI_TYPES: Final = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
 _ANTHROPIC_TYPES: Final = {
