@@ -40,12 +40,16 @@ _MAY_LACK = frozenset(
         "--cache-ram",
         "--jinja",
         "--warmup",
+        "--no-warmup",
         "--no-cache-idle-slots",
         "--spec-draft-device",
     )
 )
 
 Option = tuple[str, ...]
+
+# How builds from before --load-mode say it.
+_OLDER: dict[Option, str] = {("--load-mode", "none"): "--no-mmap", ("--load-mode", "dio"): "--direct-io"}
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +102,7 @@ def _options(spec: LoadSpec, build: Build, place: Place) -> list[Option]:
         ("--props",),
         ("--no-ui",),
         ("--jinja",),
-        ("--warmup",),
+        _warm_up(spec),
         ("--slot-save-path", str(place.slot_folder)),
         ("--log-verbosity", "4"),
     ]
@@ -157,12 +161,24 @@ def _task(spec: LoadSpec) -> list[Option]:
     return []
 
 
+def _warm_up(spec: LoadSpec) -> Option:
+    """The engine's own empty run touches every expert, the projector and the model that drafts; where there are none
+    the proof that it is ready touches as much, and one pass is enough."""
+    thorough = spec.facts.experts or spec.model.projector or spec.plan.run.draft or not spec.proves
+    return ("--warmup",) if thorough else ("--no-warmup",)
+
+
 def _takeable(options: Sequence[Option], build: Build) -> list[Option]:
     """``options`` in the spelling that ``build`` knows, without those that it may lack and does."""
     if not build.flags:
         return list(options)
     taken: list[Option] = []
-    for name, *value in options:
+    for option in options:
+        name, *value = option
+        older = _OLDER.get((name, *value)) if name not in build.flags else None
+        if older is not None and older in build.flags:
+            taken.append((older,))
+            continue
         known = _known_spelling(name, build)
         if known is not None:
             taken.append((known, *value))

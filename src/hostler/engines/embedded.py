@@ -5,7 +5,7 @@ environment (``LLAMA_API_KEY``). When the parent passed a status channel, one JS
 ``{"listening": {"host": ..., "port": ...}}`` or ``{"error": ..., "code": ...}``. Logs go to standard error.
 
 With ``--wait`` alone it imports what it needs and then waits for one line on standard input, which holds the flags
-and the key (``{"argv": [...], "key": ...}``), or its end.
+and the key (``{"argv": [...], "env": {"LLAMA_API_KEY": ...}}``), or its end.
 
 SIGTERM ends it: by the default action while it loads (native code that no handler can end), with code 0
 afterwards; both well under 100 ms, busy or not. It ends with its parent. Exit codes: 0 when told to stop, 1
@@ -22,9 +22,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from hostler.engines.parent import die_with_parent, status_fd
-
-WAIT = "--wait"
+from hostler.engines.parent import WAIT, die_with_parent, status_fd, told_later
 
 
 def main(argv: Sequence[str]) -> int:
@@ -35,7 +33,9 @@ def main(argv: Sequence[str]) -> int:
         threading.Thread(target=_end_with_channel, args=(channel,), daemon=True).start()
     key = os.environ.pop("LLAMA_API_KEY", "")
     if list(argv) == [WAIT]:
-        argv, key = _told_later()
+        _import_all()
+        argv, env = told_later()
+        key = env["LLAMA_API_KEY"]
 
     from hostler.errors import HostlerError
 
@@ -56,20 +56,12 @@ def main(argv: Sequence[str]) -> int:
     os._exit(0)
 
 
-def _told_later() -> tuple[list[str], str]:
-    """Import everything, wait until told what to run; nobody will tell any more when the channel ends."""
-    import xllamacpp  # noqa: F401 - what waiting is for
+def _import_all() -> None:
+    """What waiting is for."""
+    import xllamacpp  # noqa: F401
 
     import hostler.engines.arguments
     import hostler.engines.wheel  # noqa: F401
-
-    line = sys.stdin.readline()
-    if not line:
-        os._exit(0)
-    told = json.loads(line)
-    with open(os.devnull, "rb") as nothing:
-        os.dup2(nothing.fileno(), 0)
-    return told["argv"], told["key"]
 
 
 def _start(argv: Sequence[str], key: str):  # type: ignore[no-untyped-def]  # the wheel has no types

@@ -47,9 +47,13 @@ def _inherited() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("LLAMA_ARG_", "HOSTLER_"))}
 
 
-async def end(child: anyio.abc.Process, limits: LimitSettings) -> bool:
-    """Terminate, grace, kill, reap: the whole group. False when even SIGKILL did not end it in time."""
-    for number, patience_s in ((signal.SIGTERM, limits.grace_s), (signal.SIGKILL, limits.kill_s)):
+async def end(child: anyio.abc.Process, limits: LimitSettings, *, abrupt: bool = False) -> bool:
+    """Terminate, grace, kill, reap: the whole group; ``abrupt`` begins with the kill.
+
+    False when even SIGKILL did not end it in time.
+    """
+    ways = ((signal.SIGTERM, limits.grace_s), (signal.SIGKILL, limits.kill_s))
+    for number, patience_s in ways[abrupt:]:
         if not _signal_group(child, number):
             return True
         with anyio.move_on_after(patience_s):

@@ -2,20 +2,22 @@
 
 On Linux it asks the kernel to end this process with its parent and becomes the program (the request
 survives `exec`). Elsewhere it stays as the program's parent, passes signals on and ends it when the status
-channel says that the gateway is gone.
+channel says that the gateway is gone. With ``--wait`` alone it gets the program, and what to add to its environment,
+by one line on standard input later, or ends with that.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from hostler.engines.parent import die_with_parent, status_fd
+from hostler.engines.parent import WAIT, die_with_parent, status_fd, told_later
+
+if TYPE_CHECKING:
+    import subprocess
 
 NOT_STARTED = 127
 
@@ -24,6 +26,9 @@ def main(argv: Sequence[str]) -> int:
     """Become ``argv``, or run it and return its exit code; 127 when it cannot be started."""
     die_with_parent()
     channel = status_fd()
+    if list(argv) == [WAIT]:
+        argv, env = told_later()
+        os.environ.update(env)
     try:
         if sys.platform == "linux":
             _become(argv, channel)
@@ -41,6 +46,10 @@ def _become(argv: Sequence[str], channel: int | None) -> NoReturn:
 
 
 def _stay(argv: Sequence[str], channel: int | None) -> int:
+    # Whoever becomes the program needs neither: each load would wait for their import.
+    import subprocess
+    import threading
+
     child = subprocess.Popen(argv)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda sent, _frame: child.send_signal(sent))

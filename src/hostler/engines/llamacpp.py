@@ -21,7 +21,7 @@ from hostler.engines.logs import path_for
 from hostler.engines.orphans import Record, Records
 from hostler.engines.progress import progress
 from hostler.engines.protocol import Endpoint, LoadSpec, Progress, Ready, Report, RunnerSettings
-from hostler.engines.readiness import StillLoading, busy_slots, work
+from hostler.engines.readiness import SPEED_TOKENS, StillLoading, busy_slots, work
 from hostler.engines.spares import Spares
 from hostler.errors import EngineLost, ModelError
 from hostler.hardware.process import resident
@@ -61,7 +61,8 @@ class LlamaCpp:
         try:
             for tries_left in reversed(range(PORT_TRIES)):
                 try:
-                    await process.run(self._launch(spec, build, folder), self._records, self._seen(build, report))
+                    launch = self._launch(spec, build, folder)
+                    await process.run(launch, self._records, self._seen(launch, report))
                 except process.PortTaken:
                     if not tries_left:
                         raise
@@ -84,7 +85,7 @@ class LlamaCpp:
     async def probe(self, endpoint: Endpoint, task: Task) -> float | None:
         """One piece of real work; tokens/s or None. Raises EngineLost. Unbounded: the caller bounds it."""
         try:
-            return await work(endpoint, task)
+            return await work(endpoint, task, SPEED_TOKENS)
         except StillLoading:
             raise EngineLost("The engine says that it is still loading.") from None
 
@@ -101,13 +102,13 @@ class LlamaCpp:
         shutil.rmtree(self._settings.state / "slots", ignore_errors=True)
         return ended
 
-    def _seen(self, build: Build, report: Callable[[Report], None]) -> Callable[[Report], None]:
+    def _seen(self, launch: process.Launch, report: Callable[[Report], None]) -> Callable[[Report], None]:
         """``report``, after which the next launcher is made ready."""
 
         def seen(told: Report) -> None:
             report(told)
-            if isinstance(told, Ready) and build.kind == "embedded":
-                self.spares.want()
+            if isinstance(told, Ready):
+                self.spares.want(launch.argv)
 
         return seen
 
@@ -127,6 +128,9 @@ class LlamaCpp:
             log_max_bytes=self._settings.log_max_bytes,
             log_keep=self._settings.log_keep,
             spares=self.spares,
+            # It has nothing to save, and takes tens of milliseconds to take its vocabulary apart. Drivers of GPUs are
+            # given the chance.
+            abrupt=not build.devices,
         )
 
     def _place(self, port: int, folder: Path) -> Place:

@@ -13,6 +13,9 @@ import sys
 PARENT_PID = "HOSTLER_PARENT_PID"
 STATUS_FD = "HOSTLER_STATUS_FD"
 
+#: Alone on the command line of a launcher: it gets ready, then waits to be told what to run.
+WAIT = "--wait"
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -35,3 +38,16 @@ def status_fd() -> int | None:
     """The descriptor of the status channel, when the parent passed one."""
     text = os.environ.pop(STATUS_FD, "")
     return int(text) if text else None
+
+
+def told_later() -> tuple[list[str], dict[str, str]]:
+    """Wait for one line on standard input, ``{"argv": [...], "env": {...}}``; ends with it when nobody will tell."""
+    import json
+
+    line = sys.stdin.readline()
+    if not line:
+        os._exit(0)
+    told = json.loads(line)
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    return told["argv"], told["env"]

@@ -54,7 +54,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     ``spares`` may have a launcher that only waits to be told. ``address`` is for a program that does not say where it
     listens. ``prove`` makes it work once (tokens/s or None; StillLoading: ask again, EngineLost: it never will),
     ``proving`` is that stage in words. ``before_end`` is called, shielded, with the pid before the process is ended;
-    what it does must be bounded.
+    what it does must be bounded. One that keeps nothing of its own may end ``abrupt``: it is killed at once.
     """
 
     spec: LoadSpec
@@ -71,6 +71,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     prove: Callable[[Endpoint, Task], Awaitable[float | None]] = work
     proving: str = "generating a first token"
     before_end: Callable[[int], Awaitable[None]] | None = None
+    abrupt: bool = False
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -101,7 +102,7 @@ async def run(launch: Launch, records: Records, report: Callable[[Report], None]
             with anyio.CancelScope(shield=True):
                 if launch.before_end is not None and child.returncode is None:
                     await launch.before_end(child.pid)
-                gone = await end(child, launch.limits)
+                gone = await end(child, launch.limits, abrupt=launch.abrupt)
             if gone:
                 records.remove(launch.spec.instance)
     assert failure is not None

@@ -26,7 +26,7 @@ from hostler.engines.loglines import Listening
 from hostler.engines.logs import path_for
 from hostler.engines.orphans import Records
 from hostler.engines.protocol import Endpoint, LoadSpec, Progress, Report, RunnerSettings
-from hostler.engines.readiness import StillLoading, work
+from hostler.engines.readiness import PROOF_TOKENS, SPEED_TOKENS, StillLoading, work
 from hostler.errors import BuildUnusable, EngineLost, LoadFailed
 from hostler.hardware.process import process_start_time, resident
 
@@ -93,7 +93,7 @@ class Program:
         if spec is None:
             raise EngineLost("The program has ended.")
         try:
-            return await prove(spec, endpoint)
+            return await prove(spec, endpoint, SPEED_TOKENS)
         except StillLoading:
             raise EngineLost("The program says that it is not ready any more.") from None
 
@@ -131,7 +131,7 @@ class Program:
         )
 
 
-async def prove(spec: LoadSpec, endpoint: Endpoint) -> float | None:
+async def prove(spec: LoadSpec, endpoint: Endpoint, tokens: int = PROOF_TOKENS) -> float | None:
     """Its health, then real work when the profile names its task; tokens/s or None.
 
     Raises StillLoading while nothing or 503 answers, EngineLost when the work fails. Bounded to :data:`ANSWER_S`
@@ -146,7 +146,7 @@ async def prove(spec: LoadSpec, endpoint: Endpoint) -> float | None:
                 raise StillLoading
     except (TimeoutError, OSError, Broken):
         raise StillLoading from None
-    return await work(endpoint, spec.task) if spec.proves else None
+    return await work(endpoint, spec.task, tokens) if spec.proves else None
 
 
 def _proving(spec: LoadSpec, port: int) -> str:

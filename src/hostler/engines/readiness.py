@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from hostler.config.settings import Task
@@ -9,8 +11,14 @@ from hostler.engines.exchange import Answer, Broken, ask
 from hostler.engines.protocol import Endpoint
 from hostler.errors import EngineLost
 
-# The second one tells a speed; more would only keep the first request waiting.
-TOKENS = 2
+#: Shows that it works; more would only keep the first request waiting.
+PROOF_TOKENS: Final = 1
+#: The second one tells a speed.
+SPEED_TOKENS: Final = 2
+
+
+#: What it takes a request of one kind to prove; sounds and pictures take more than a moment.
+PROVABLE: Final = frozenset[Task]({"chat", "completion", "embedding", "rerank"})
 
 
 class _Timings(msgspec.Struct):
@@ -40,12 +48,15 @@ class StillLoading(Exception):
     """The engine answers but has not loaded its model yet."""
 
 
-async def work(endpoint: Endpoint, task: Task) -> float | None:
-    """Make the engine work once; tokens per second, None when too few were generated to say.
+async def work(endpoint: Endpoint, task: Task, tokens: int = PROOF_TOKENS, model: str | None = None) -> float | None:
+    """Make the engine work once, as ``model`` where it has to be named; tokens per second, None when too few were
+    generated to say.
 
     Raises StillLoading at 503, EngineLost when it answers anything but a result or its connection breaks.
     """
-    path, body = _request(task)
+    path, body = _request(task, tokens)
+    if model is not None:
+        body["model"] = model
     try:
         answer = await ask(endpoint, "POST", path, body)
     except Broken as error:
@@ -58,14 +69,14 @@ async def work(endpoint: Endpoint, task: Task) -> float | None:
     return _result(task, path, answer)
 
 
-def _request(task: Task) -> tuple[str, dict[str, object]]:
+def _request(task: Task, tokens: int) -> tuple[str, dict[str, object]]:
     if task == "embedding":
         return "/v1/embeddings", {"input": "ready", "model": "ready"}
     if task == "rerank":
         return "/v1/rerank", {"query": "ready", "documents": ["ready"], "model": "ready"}
     return "/v1/completions", {
         "prompt": "One",
-        "max_tokens": TOKENS,
+        "max_tokens": tokens,
         "temperature": 0,
         "ignore_eos": True,
         # The first real request must find an empty slot, as if this had not been.
@@ -90,7 +101,7 @@ def _result(task: Task, path: str, answer: Answer) -> float | None:
 
 def _tokens(completion: _Completion) -> tuple[int, float | None]:
     count = completion.timings.predicted_n or completion.usage.completion_tokens
-    speed = completion.timings.predicted_per_second if completion.timings.predicted_n >= TOKENS else None
+    speed = completion.timings.predicted_per_second if completion.timings.predicted_n >= SPEED_TOKENS else None
     return count if completion.choices else 0, speed
 
 

@@ -1,71 +1,81 @@
-"""A launcher of the embedded build that waits: Python is up and the wheel imported before a load needs them.
+"""Launchers that wait: Python is up, and for the embedded build the wheel imported, before a load needs them.
 
-At most one, made when an engine of that build has become ready; it holds 17 MiB of its own. It ends with the
-gateway, whatever way that ends, like every engine.
+One of each kind at most, made when an engine that it started has become ready. That of the embedded build holds
+17 MiB of its own, the shim that becomes a binary 8 MiB. They end with the gateway, whatever way that ends, like every
+engine.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import anyio
 import msgspec
 
 from hostler.config.settings import LimitSettings
-from hostler.engines.embedded import WAIT
 from hostler.engines.group import end
+from hostler.engines.parent import WAIT
 from hostler.engines.spawned import Spawned, spawned
 from hostler.errors import EngineError
 
 #: After an engine became ready: what it was loaded for comes first.
-SETTLE_S = 0.25
+SETTLE_S: Final = 0.25
 
-PROGRAM = (sys.executable, "-P", "-m", "hostler.engines.embedded")
+Program = tuple[str, ...]
+
+EMBEDDED: Final[Program] = (sys.executable, "-P", "-m", "hostler.engines.embedded")
+GUARD: Final[Program] = (sys.executable, "-P", "-m", "hostler.engines.guard")
 
 
 class Spares:
-    """Keeps one launcher ready while :meth:`run` runs; without that there is never one."""
+    """Keeps launchers ready while :meth:`run` runs; without that there is never one."""
 
     def __init__(self, limits: LimitSettings) -> None:
         self._limits = limits
-        self._wanted = anyio.Event()
-        self._waiting: Spawned | None = None
+        self._wanted: set[Program] = set()
+        self._nudge = anyio.Event()
+        self._waiting: dict[Program, Spawned] = {}
 
     async def run(self) -> None:
-        """Make a launcher whenever one is wanted, until cancelled; then the one that waits is ended."""
+        """Make a launcher whenever one is wanted, until cancelled; then those that wait are ended."""
         try:
             while True:
-                await self._wanted.wait()
-                self._wanted = anyio.Event()
+                await self._nudge.wait()
+                self._nudge = anyio.Event()
                 await anyio.sleep(SETTLE_S)
-                await self._renew()
+                while self._wanted:
+                    await self._renew(self._wanted.pop())
         finally:
             with anyio.CancelScope(shield=True):
-                await self._end()
+                for program in list(self._waiting):
+                    await self._end(program)
 
-    def want(self) -> None:
-        """An engine of the embedded build runs: the next one is to start quicker."""
-        self._wanted.set()
+    def want(self, argv: Sequence[str]) -> None:
+        """An engine that was started by ``argv`` runs: the next one is to start quicker."""
+        if (program := _program(argv)) is not None:
+            self._wanted.add(program)
+            self._nudge.set()
 
     @property
-    def pid(self) -> int | None:
-        """The process that waits, if one does."""
-        return None if self._waiting is None else self._waiting.child.pid
+    def pids(self) -> dict[Program, int]:
+        """The processes that wait."""
+        return {program: spare.child.pid for program, spare in self._waiting.items()}
 
-    async def take(self, argv: tuple[str, ...], env: dict[str, str]) -> Spawned | None:
-        """The launcher that waits, told to run ``argv``; None when there is none that could.
-
-        ``env`` may hold the key alone: libraries read other variables when they are loaded.
-        """
-        if argv[: len(PROGRAM)] != PROGRAM or set(env) != {"LLAMA_API_KEY"}:
+    async def take(self, argv: Sequence[str], env: Mapping[str, str]) -> Spawned | None:
+        """The launcher that waits, told to run ``argv`` with ``env`` added; None when there is none that could."""
+        program = _program(argv)
+        # Libraries read the environment when they are loaded, and the wheel is.
+        if program is None or (program == EMBEDDED and set(env) != {"LLAMA_API_KEY"}):
             return None
-        found, self._waiting = self._waiting, None
+        found = self._waiting.pop(program, None)
         if found is None or found.child.returncode is not None or found.child.stdin is None:
             if found is not None:
                 found.close()
             return None
-        told = msgspec.json.encode({"argv": argv[len(PROGRAM) :], "key": env["LLAMA_API_KEY"]})
+        told = msgspec.json.encode({"argv": argv[len(program) :], "env": env})
         with anyio.CancelScope(shield=True):
             try:
                 await found.child.stdin.send(told + b"\n")
@@ -75,19 +85,24 @@ class Spares:
                 return None
         return found
 
-    async def _renew(self) -> None:
-        if self._waiting is not None and self._waiting.child.returncode is None:
+    async def _renew(self, program: Program) -> None:
+        waiting = self._waiting.get(program)
+        if waiting is not None and waiting.child.returncode is None:
             return
-        await self._end()
+        await self._end(program)
         try:
-            self._waiting = await spawned((*PROGRAM, WAIT), {}, subprocess.PIPE)
+            self._waiting[program] = await spawned((*program, WAIT), {}, subprocess.PIPE)
         except (EngineError, OSError):
             return  # the next load says what is wrong
 
-    async def _end(self) -> None:
-        found, self._waiting = self._waiting, None
-        if found is not None:
+    async def _end(self, program: Program) -> None:
+        if (found := self._waiting.pop(program, None)) is not None:
             await _ended(found, self._limits)
+
+
+def _program(argv: Sequence[str]) -> Program | None:
+    """The launcher that ``argv`` begins with."""
+    return next((program for program in (EMBEDDED, GUARD) if tuple(argv[: len(program)]) == program), None)
 
 
 async def _ended(waiting: Spawned, limits: LimitSettings) -> None:

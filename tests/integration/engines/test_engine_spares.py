@@ -1,4 +1,4 @@
-"""A launcher that waits, so that a load of the embedded build need not start Python."""
+"""Launchers that wait, so that a load need not start Python."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ import psutil
 import pytest
 
 from hostler.config.settings import LimitSettings
-from hostler.engines.spares import PROGRAM, Spares
+from hostler.engines.exchange import ask
+from hostler.engines.protocol import Endpoint
+from hostler.engines.spares import EMBEDDED, GUARD, Program, Spares
+from hostler.testing.builds import write_build
 
 pytestmark = pytest.mark.anyio
 
 KEYED = {"LLAMA_API_KEY": "secret"}
 
 
-async def _waiting(spares: Spares) -> int:
+async def _waiting(spares: Spares, program: Program = EMBEDDED) -> int:
     with anyio.fail_after(60):
-        while spares.pid is None:
+        while program not in spares.pids:
             await anyio.sleep(0.01)
-    return spares.pid
+    return spares.pids[program]
 
 
 async def test_the_second_load_takes_the_launcher_that_waits(runner, spec, run, smollm2: Path) -> None:
@@ -41,9 +44,27 @@ async def test_the_second_load_takes_the_launcher_that_waits(runner, spec, run, 
     assert not psutil.pid_exists(following)
 
 
+async def test_a_binary_is_become_by_the_shim_that_waits(runner, spec, run, tmp_path: Path) -> None:
+    driver, build = runner(), str(write_build(tmp_path))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(driver.spares.run)
+        async with run(driver, spec(None, build=build)) as first:
+            assert first.failure is None
+            waiting = await _waiting(driver.spares, GUARD)
+        async with run(driver, spec(None, build=build)) as second:
+            assert second.failure is None
+            assert second.started.pid == waiting
+            assert await driver.slots_busy(second.ready.endpoint) == 0
+            assert (
+                await ask(Endpoint("127.0.0.1", second.ready.endpoint.port, "guessed"), "GET", "/slots")
+            ).status == 401
+        tasks.cancel_scope.cancel()
+    assert not driver.spares.pids
+
+
 async def test_it_says_why_it_cannot_load_like_any_other(runner, spec, run, tmp_path: Path) -> None:
     driver = runner()
-    driver.spares.want()
+    driver.spares.want(EMBEDDED)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(driver.spares.run)
         waiting = await _waiting(driver.spares)
@@ -55,7 +76,7 @@ async def test_it_says_why_it_cannot_load_like_any_other(runner, spec, run, tmp_
 
 async def test_one_that_died_meanwhile_is_passed_over() -> None:
     spares = Spares(LimitSettings())
-    spares.want()
+    spares.want(EMBEDDED)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(spares.run)
         waiting = await _waiting(spares)
@@ -63,21 +84,21 @@ async def test_one_that_died_meanwhile_is_passed_over() -> None:
         with anyio.fail_after(10):
             while await _alive(spares, waiting):
                 await anyio.sleep(0.01)
-        assert await spares.take((*PROGRAM, "--port", "0"), KEYED) is None
+        assert await spares.take((*EMBEDDED, "--port", "0"), KEYED) is None
         tasks.cancel_scope.cancel()
 
 
 async def _alive(spares: Spares, pid: int) -> bool:
-    return spares.pid == pid and psutil.pid_exists(pid)
+    return pid in spares.pids.values() and psutil.pid_exists(pid)
 
 
 async def test_other_programs_and_environments_get_none() -> None:
     spares = Spares(LimitSettings())
-    spares.want()
+    spares.want(EMBEDDED)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(spares.run)
         await _waiting(spares)
         assert await spares.take(("/bin/true",), KEYED) is None
-        assert await spares.take((*PROGRAM, "--port", "0"), {**KEYED, "OMP_NUM_THREADS": "1"}) is None
+        assert await spares.take((*EMBEDDED, "--port", "0"), {**KEYED, "OMP_NUM_THREADS": "1"}) is None
         tasks.cancel_scope.cancel()
-    assert spares.pid is None
+    assert not spares.pids

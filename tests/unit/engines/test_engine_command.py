@@ -27,7 +27,7 @@ SPEC = msgspec.structs.replace(ONE_SLOT, slots=3, plan=on_host(Wish(context=4096
 EXPLICIT = frozenset(
     """--host --port --alias --ctx-size --parallel --no-kv-unified --batch-size --ubatch-size --threads
     --threads-batch --cache-type-k --cache-type-v --flash-attn --fit --cache-ram --ctx-checkpoints --load-mode
-    --slots --metrics --props --no-ui --slot-save-path --log-verbosity --warmup --jinja""".split()  # noqa: SIM905
+    --slots --metrics --props --no-ui --slot-save-path --log-verbosity --no-warmup --jinja""".split()  # noqa: SIM905
 )
 
 
@@ -95,6 +95,15 @@ def test_a_projector_is_passed() -> None:
     model = msgspec.structs.replace(SPEC.model, projector=Path("/models/mmproj.gguf"))
 
     assert _values(_spec(model=model))["--mmproj"] == "/models/mmproj.gguf"
+
+
+def test_the_engine_warms_itself_only_where_the_proof_would_leave_something_cold() -> None:
+    experts = msgspec.structs.replace(FACTS, experts=8)
+    images = msgspec.structs.replace(SPEC.model, projector=Path("/models/mmproj.gguf"))
+
+    assert _values(SPEC)["--no-warmup"] is False
+    for thorough in (_spec(facts=experts), _spec(model=images), _spec(proves=False), _on_a_card(draft=SHAPE)):
+        assert _values(thorough)["--warmup"] is True
 
 
 def test_the_host_cache_is_counted_in_mebibytes() -> None:

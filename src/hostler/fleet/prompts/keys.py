@@ -19,7 +19,8 @@ _WITHOUT_EFFECT = frozenset(
         "--threads-batch", "--batch-size", "--ubatch-size", "--n-gpu-layers", "--device", "--tensor-split",
         "--main-gpu", "--split-mode", "--override-tensor", "--n-cpu-moe", "--load-mode", "--no-mmap", "--mmap",
         "--mlock", "--fit", "--cache-ram", "--no-cache-idle-slots", "--ctx-checkpoints", "--metrics", "--slots",
-        "--props", "--no-ui", "--no-webui", "--warmup", "--no-mmproj-offload", "--spec-draft-device",
+        "--props", "--no-ui", "--no-webui", "--warmup", "--no-warmup", "--no-mmproj-offload",
+        "--spec-draft-device",
     )
 )  # fmt: skip
 
