@@ -48,7 +48,6 @@ from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.openai import Models
 from hostler.gateway.server import Server, check_exposure, is_loopback, listen, url_of
 from hostler.gateway.web.page import page
-from hostler.hardware.facts import HOST
 from hostler.ledger.recorder import Recorder
 from hostler.models.facts_cache import FactsCache
 from hostler.models.library import Library
@@ -162,7 +161,7 @@ class Gateway:
         return Around(
             files=self.catalogue.files,
             resident=lambda: {each.profile for each in self.fleet.instances()},
-            free=lambda: budget.readings[HOST].free - budget.rooms[HOST].margin,
+            free=lambda: budget.spare,
         )
 
     def _eyes(self) -> Eyes:

@@ -37,6 +37,12 @@ class Budget:
         self._telling: set[str] = set()
         self.refresh(())
 
+    @property
+    def spare(self) -> int:
+        """Bytes of main memory that are free beyond what is kept free."""
+        reading, room = self.readings.get(HOST), self.rooms.get(HOST)
+        return 0 if reading is None or room is None else max(0, reading.free - room.margin)
+
     def configure(self, settings: MemorySettings) -> None:
         """Take other settings from now on."""
         self._settings = settings

@@ -206,6 +206,7 @@ class FleetOwner(Operated):
             return
         self._specs[profile] = spec
         self._tell(m.Prepared(profile, want))
+        await self._preparing.read_ahead(spec, self.budget.spare)
 
     async def _look(self) -> None:
         """Read the devices anew; in a thread, because drivers can be slow."""

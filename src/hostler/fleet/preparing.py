@@ -5,6 +5,7 @@ from __future__ import annotations
 import anyio.to_thread
 from msgspec.structs import replace
 
+from hostler.engines.prefetch import SHARE, read_ahead
 from hostler.engines.protocol import LoadSpec, Runner
 from hostler.errors import CapacityError
 from hostler.events import Bus
@@ -48,6 +49,10 @@ class Preparing:
                 self._bus.publish(retried("", profile, self._retries.of(key)))
             return None
         return (spec, want) if self._retries.suits(key, spec.build) else None
+
+    async def read_ahead(self, spec: LoadSpec, spare: int) -> None:
+        """Have the kernel read its files while room is made for it, into at most half of ``spare`` bytes of memory."""
+        await anyio.to_thread.run_sync(read_ahead, spec.model.files, int(SHARE * spare), abandon_on_cancel=True)
 
     def _corrected(self, spec: LoadSpec, want: Want) -> Want:
         """``want`` with what the same settings and flags were measured to hold, where that is known."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostler.engines.prefetch import forget, read_ahead
+from hostler.engines.prefetch import fill, forget, read_ahead
 from hostler.events import Bus, Event, InstanceChanged, LoadForeseen, LoadMeasured, LoadProgress
 from hostler.fleet.learning.foresight import Around, Course, Foresight
 from hostler.fleet.learning.switches import FOLLOWERS, Switches, likely, noted
@@ -68,6 +68,7 @@ def test_reading_ahead_is_bounded_and_forgives_files_that_are_gone(tmp_path: Pat
     files = [tmp_path / "a", tmp_path / "gone", tmp_path / "b"]
     files[0].write_bytes(b"x" * 3000)
     files[2].write_bytes(b"x" * 5000)
+    fill(files)
     assert read_ahead(files, 10_000) == 8000
     assert read_ahead(files, 4000) == 4000
     assert read_ahead(files, -1) == 0

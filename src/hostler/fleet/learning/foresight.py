@@ -10,12 +10,10 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from hostler.engines.prefetch import read_ahead
+from hostler.engines.prefetch import SHARE, read_ahead
 from hostler.events import Bus, InstanceChanged, LoadForeseen, LoadMeasured, LoadProgress
 from hostler.fleet.learning.switches import Switches
 
-#: Of the memory that nobody needs: read ahead must push nothing out.
-SHARE: Final = 0.5
 LOOK_S: Final = 0.1
 
 
