@@ -29,11 +29,13 @@ from hostler.engines.installed import FOLDER as BUILDS
 from hostler.engines.llamacpp import LlamaCpp
 from hostler.engines.program import Program
 from hostler.engines.protocol import RunnerSettings
-from hostler.errors import HostlerError
+from hostler.errors import Conflict, HostlerError
 from hostler.events import Bus, GatewayDraining, GatewayStarted
 from hostler.fleet.learning.conditions import conditions
 from hostler.fleet.learning.experience import Experience
 from hostler.fleet.learning.foresight import Around, Foresight
+from hostler.fleet.learning.loadmodes import LoadModes
+from hostler.fleet.learning.loadtrials import LoadTrials, Subject
 from hostler.fleet.learning.teaching import Teaching
 from hostler.fleet.learning.watch import Eyes
 from hostler.fleet.memory import Budget
@@ -74,6 +76,7 @@ class Gateway:
         self.builds = self._builds()
         self.prompts = Keeper(folders.state, self._kv, Tenancy(self._tenant, self._only_tenant), self.bus, clock)
         self.experience = Experience(folders.state, self.prompts)
+        self.load_modes = LoadModes(folders.state / "load_modes.json")
         self.facts = FactsCache()
         settings = _runner_settings(folders, config)
         self.runner = LlamaCpp(settings, self.builds, self.devices.held_by)
@@ -103,6 +106,7 @@ class Gateway:
         self.recorder = Recorder(self.writer, self.bus, clock)
         self.telemetry = telemetry(self)
         self.warming = Warming(self.fleet, self.catalogue, clock, drivers.probe, self.catalogue.files)
+        self.load_trials = LoadTrials(self.fleet, self.load_modes, clock, self._subject)
         self.draining = False
         self.closing = anyio.Event()
         self.reports = Reports(self)
@@ -152,6 +156,7 @@ class Gateway:
             residents=lambda: self.fleet.residents(),
             efficiencies=lambda machine, build: learnt(self.folders.cache, machine.fingerprint, build),
             corrections=self.experience.residuals.corrections,
+            loading=self.load_modes.of,
             environ=os.environ,
         )
 
@@ -178,6 +183,20 @@ class Gateway:
             return self.builds.remembered(name)
         except HostlerError:
             return None
+
+    def _subject(self, profile: str) -> Subject:
+        """What load modes of a profile are compared with. Raises its problem, or Conflict."""
+        entry = next(each for each in self.catalogue.entries() if each.name == profile)
+        if entry.problem is not None:
+            raise entry.problem
+        if entry.model is None or not self.catalogue.has_build(profile):
+            raise Conflict(f"{profile!r} runs a program of its own, which loads its files as it likes.")
+        if entry.profile.engine.load_mode != "auto":
+            raise Conflict(
+                f"{profile!r} says itself how it is loaded.", hint="Remove `load_mode` from its `engine` settings."
+            )
+        build = self._known_build(self.catalogue.build(profile))
+        return Subject(entry.model, "" if build is None else build.key)
 
     async def _probe(self, profile: str) -> None:
         if self.catalogue.has_build(profile):
@@ -218,6 +237,7 @@ class Gateway:
         group.start_soon(self.keys.follow)
         group.start_soon(self.prompts.tend)
         group.start_soon(self.warming.run)
+        group.start_soon(self.load_trials.run)
         group.start_soon(Foresight(self.bus, self.folders.state / "switches.json", self._around()).run)
         group.start_soon(self.telemetry.run)
         wanted = dict.fromkeys([*self.running_config.config.gateway.preload, *([first] if first else [])])

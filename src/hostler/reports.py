@@ -148,6 +148,7 @@ class Reports:
             hardware=gateway.telemetry,
             prompts=gateway.prompts,
             warming=gateway.warming,
+            load_modes=gateway.load_trials,
             logs=LogFiles(),
             closing=gateway.closing,
             authenticate=gateway.keys.authenticate,

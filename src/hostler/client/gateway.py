@@ -19,6 +19,7 @@ from hostler.events import AnyEvent
 from hostler.hardware.facts import Machine
 from hostler.wire.caching import CacheCleared, CacheStatus, ClearOptions
 from hostler.wire.hardware import Metrics
+from hostler.wire.loading import CompareOptions, LoadComparison, LoadModeStatus
 from hostler.wire.management import (
     Cancelled,
     ConfigValue,
@@ -127,6 +128,15 @@ class Client:
     async def clear_cache(self, profile: str | None = None) -> CacheCleared:
         """Remove saved prompts, all or a profile's."""
         return await self._transport.post("/api/models/cache/clear", CacheCleared, ClearOptions(profile))
+
+    async def load_modes(self) -> LoadModeStatus:
+        """Which load modes were chosen, and how comparisons went."""
+        return await self._transport.get("/api/models/mmap/status", LoadModeStatus)
+
+    async def compare_load_modes(self, profile: str, *, behind: bool = False) -> LoadComparison:
+        """Load a profile in each mode, cold and warm, and choose; ``behind`` returns at once."""
+        wanted = CompareOptions(profile=profile)
+        return await self._transport.post("/api/models/mmap/benchmark", LoadComparison, wanted, behind=behind)
 
     async def instances(self) -> list[Instance]:
         """The running engines."""

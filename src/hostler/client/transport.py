@@ -62,9 +62,9 @@ class Transport:
         """The JSON answer to a GET, as ``kind``."""
         return _decoded(await self._send("GET", path, query), kind)
 
-    async def post(self, path: str, kind: type[T], body: msgspec.Struct | None = None) -> T:
-        """The JSON answer to a POST of ``body``, as ``kind``."""
-        return _decoded(await self._send("POST", path, {}, body), kind)
+    async def post(self, path: str, kind: type[T], body: msgspec.Struct | None = None, *, behind: bool = False) -> T:
+        """The JSON answer to a POST of ``body``, as ``kind``; ``behind`` asks for it before the work is done."""
+        return _decoded(await self._send("POST", path, {"async": "true"} if behind else {}, body), kind)
 
     async def delete(self, path: str, kind: type[T]) -> T:
         """The JSON answer to a DELETE, as ``kind``."""

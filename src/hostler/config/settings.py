@@ -24,6 +24,7 @@ Placement = Literal["auto", "engine", "manual"]
 Ability = Literal["tools", "images", "reasoning"]
 Rule = Literal["ability", "context", "loaded"]
 Rung = Literal["ubatch", "kv", "host", "context", "evict"]
+LoadMode = Literal["mmap", "read", "direct"]
 Priority = Literal["interactive", "batch"]
 
 # Bounds stand inside the union: msgspec takes none on `int | None` itself.
@@ -197,6 +198,13 @@ class EngineSettings(Settings, frozen=True, kw_only=True):
     cache_ram: Annotated[Bytes, Meta(description="Host memory for earlier prompts (llama.cpp's --cache-ram).")] = Bytes(
         0
     )
+    load_mode: Annotated[
+        LoadMode | Literal["auto"],
+        Meta(
+            description="How files are read: mapped (`mmap`), into memory (`read`), past the page cache (`direct`); "
+            "`auto`: mapped, unless `hostler load-modes` measured another as quicker."
+        ),
+    ] = "auto"
     extra_args: Annotated[
         tuple[str, ...], Meta(description="Passed as they are; a conflict with what Hostler sets is an error.")
     ] = ()

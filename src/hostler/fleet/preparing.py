@@ -52,6 +52,8 @@ class Preparing:
 
     async def read_ahead(self, spec: LoadSpec, spare: int) -> None:
         """Have the kernel read its files while room is made for it, into at most half of ``spare`` bytes of memory."""
+        if spec.plan.run.direct:
+            return
         await anyio.to_thread.run_sync(read_ahead, spec.model.files, int(SHARE * spare), abandon_on_cancel=True)
 
     def _corrected(self, spec: LoadSpec, want: Want) -> Want:

@@ -49,7 +49,7 @@ def flags_of(shape: ModelShape, run: Run, layout: Layout, site: Site, wish: Wish
         places = [Chosen(("--fit", "off"), "the profile's own arguments say where everything goes")]
     else:
         places = _places(shape, layout, site)
-    return (*places, *_sizes(shape, run, site, wish), *_cache(run, wish), *_loading(run, layout))
+    return (*places, *_sizes(shape, run, site, wish), *_cache(run, wish), *_loading(run, wish))
 
 
 def _places(shape: ModelShape, layout: Layout, site: Site) -> Iterator[Chosen]:
@@ -184,8 +184,11 @@ def _cache(run: Run, wish: Wish) -> Iterator[Chosen]:
         yield Chosen(("--flash-attn", "on"), f"{run.cache_v} values need it")
 
 
-def _loading(run: Run, layout: Layout) -> Iterator[Chosen]:
-    if run.mapped:
-        yield Chosen(("--load-mode", "mmap"), "the page cache keeps the file for the next load")
+def _loading(run: Run, wish: Wish) -> Iterator[Chosen]:
+    mode = "dio" if run.direct else "mmap" if run.mapped else "none"
+    if wish.load_mode != "auto":
+        yield Chosen(("--load-mode", mode), wish.load_why)
+    elif run.mapped:
+        yield Chosen(("--load-mode", mode), "the page cache keeps the file for the next load")
     else:
-        yield Chosen(("--load-mode", "none"), "experts that cross the bus are read faster from memory of its own")
+        yield Chosen(("--load-mode", mode), "experts that cross the bus are read faster from memory of its own")

@@ -21,6 +21,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     ``context`` is tokens for one request; the engine gets ``context * slots``. ``prompt_cache`` (llama.cpp's
     --cache-ram) and ``projector`` (the size of its file) are bytes, ``checkpoints`` a count per slot. ``draft`` is the
     model that drafts for speculative decoding. ``pooled``: the answers are vectors, so a whole ubatch gets outputs.
+    A file that is not ``mapped`` is read, ``direct``: past the page cache.
     """
 
     context: int
@@ -32,6 +33,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     flash_attention: bool = True
     threads: int = 1
     mapped: bool = True
+    direct: bool = False
     repacked: bool = True
     prompt_cache: int = 0
     checkpoints: int = 0

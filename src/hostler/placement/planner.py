@@ -134,6 +134,7 @@ class _Planner:
             flash_attention=wish.flash_attention,
             threads=wish.threads or max(1, cpu.cores - cpu.efficiency_cores),
             mapped=wish.mapped,
+            direct=wish.load_mode == "direct",
             prompt_cache=wish.prompt_cache,
             checkpoints=wish.checkpoints,
             projector=wish.projector,
@@ -184,7 +185,9 @@ class _Planner:
         found = self._problem(run, projector_on_host=projector_on_host).best(self.site.usable)
         if found is None:
             return None
-        if run.mapped and (HOST in found.layout.experts or (len(found.layout.gpus) > 1 and self.shape.experts)):
+        if self.wish.load_mode == "auto" and (
+            HOST in found.layout.experts or (len(found.layout.gpus) > 1 and self.shape.experts)
+        ):
             # Weights that are read from a mapped file go over the bus at two thirds of the speed (llama.cpp#27742).
             # Experts that would be slower there than on a slow card may be quicker there when they are not mapped.
             unmapped = replace(run, mapped=False)

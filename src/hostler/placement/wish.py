@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from hostler.config.settings import CacheType, KvType, Placement, Profile, Task
+from hostler.config.settings import CacheType, KvType, LoadMode, Placement, Profile, Task
 from hostler.hardware.facts import Machine
 from hostler.models.shape import ModelShape
 from hostler.placement.corrections import NONE, Corrections
@@ -26,7 +26,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     that may be used, () all, ("host",) none. The plan makes the time of a request with ``prompt`` new tokens and
     ``answer`` tokens shortest. ``pooled`` runs answer with vectors only, ``whole_inputs`` with vectors beside chat: an
     input must fit one ubatch. ``manual`` says where a profile that places by hand puts
-    everything.
+    everything. ``load_mode`` "auto" is a mapped file unless experts need otherwise; ``load_why`` is the reason for
+    another one, in words.
     """
 
     context: int | Literal["max"]
@@ -38,7 +39,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     ubatch: int | None = None
     flash_attention: bool = True
     threads: int | None = None
-    mapped: bool = True
+    load_mode: LoadMode | Literal["auto"] = "auto"
+    load_why: str = "as asked"
     prompt_cache: int = 0
     checkpoints: int = 0
     projector: int = 0
@@ -55,6 +57,11 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
         """Types of keys and values, with ``auto`` where the choice is open."""
         keys = auto if self.cache_k == "auto" else self.cache_k
         return keys, auto if self.cache_v == "auto" else self.cache_v
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the engine maps the file."""
+        return self.load_mode in ("auto", "mmap")
 
     @property
     def open_cache(self) -> bool:
@@ -77,6 +84,7 @@ def wish_of(profile: Profile, shape: ModelShape, *, task: Task, projector: int =
         batch=engine.batch,
         ubatch=engine.ubatch,
         threads=engine.threads,
+        load_mode=engine.load_mode,
         prompt_cache=engine.cache_ram,
         checkpoints=checkpoints,
         projector=projector,

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from admin_fakes import FakeCatalogue, FakeFleet, FakeHardware, FakeHistory, FakeLogs, World
 from cache_fakes import FakePrompts
-from warm_fakes import FakeWarming
+from warm_fakes import FakeLoadModes, FakeWarming
 
 from hostler.accounts.keys import Keyring
 from hostler.clock import ManualClock
@@ -46,6 +46,7 @@ def world(home: Path, prompts: FakePrompts) -> World:
             hardware=FakeHardware(),
             prompts=prompts,
             warming=FakeWarming(),
+            load_modes=FakeLoadModes(),
             logs=world.logs,
             closing=world.closing,
             authenticate=keys.authenticate,

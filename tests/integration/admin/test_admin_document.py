@@ -63,6 +63,8 @@ async def test_paths_are_all_there(document: dict[str, dict[str, object]]) -> No
         "/api/models/cache/clear",
         "/api/models/cache/settings",
         "/api/models/cache/status",
+        "/api/models/mmap/benchmark",
+        "/api/models/mmap/status",
         "/api/models/warmup/status",
         "/api/models/warmup/{name}",
         "/api/models/warmup/{name}/benchmark",
@@ -115,7 +117,7 @@ def test_answers_are_what_the_document_says(world: World) -> None:
     world.closing.set()  # followed logs and event streams end at once
     schema = schemathesis.openapi.from_asgi("/api/schema", world.app)
     operations = [result.ok() for result in schema.get_all_operations()]
-    assert len(operations) == 25
+    assert len(operations) == 27
     for operation in operations:
         can_be_wrong = len(operation.body) + len(operation.query)
         for mode in GenerationMode if can_be_wrong else (GenerationMode.POSITIVE,):

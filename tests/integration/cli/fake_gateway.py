@@ -16,6 +16,7 @@ import uvicorn
 from hostler.errors import HostlerError, NotFound, UnknownProfile
 from hostler.events import AnyEvent, InstanceChanged, LoadProgress
 from hostler.wire.hardware import DeviceMetrics, Metrics, Reading
+from hostler.wire.loading import ChosenMode, LoadComparison, LoadModeStatus, ModeFigures, ModeLoad
 from hostler.wire.management import (
     Cancelled,
     ConfigValue,
@@ -88,6 +89,17 @@ EVENTS: tuple[AnyEvent, ...] = (
     LoadProgress(id=2, at=2.0, instance="smollm2-1", profile="smollm2", stage="loading tensors", elapsed_s=0.4),
     InstanceChanged(id=3, at=3.0, instance="smollm2-1", profile="smollm2", state="ready"),
 )
+_LOAD = ModeLoad(load_s=0.5, gb_per_s=0.2, held={"host": 338 * MIB})
+LOAD_MODES = LoadModeStatus(
+    chosen=(ChosenMode(disk="ext4 /dev/sda1", build="b", size_class="under 1 GiB", mode="read", why="quick", at=1.0),),
+    comparisons=(
+        LoadComparison(
+            profile="smollm2", state="done", at=1.0, bytes=98 * MIB, disk="ext4 /dev/sda1", build="b 1",
+            size_class="under 1 GiB", modes=(ModeFigures(mode="mmap", cold=_LOAD, warm=_LOAD),), chosen="read",
+            why="quick",
+        ),
+    ),
+)  # fmt: skip
 USAGE = {"prompt_n": 12, "predicted_n": 3, "predicted_per_second": 85.4}
 
 
@@ -104,6 +116,7 @@ class FakeGateway:
         self.instances = [INSTANCE]
         self.requests = REQUESTS
         self.status = STATUS
+        self.load_modes = LOAD_MODES
         self.pieces: tuple[str, ...] = ("The sea ", "is wide", ".")
         self.stream_error: dict[str, object] | None = None
         self.truncated = False
@@ -185,6 +198,12 @@ class FakeGateway:
                 return Switched(profile=self._known(name).name, state="unloaded", unloaded=(name,))
             case "POST", "api", "profiles", name, "switch":
                 return Switched(profile=self._known(name).name, state="ready", unloaded=("old", "older"))
+            case "GET", "api", "models", "mmap", "status":
+                return self.load_modes
+            case "POST", "api", "models", "mmap", "benchmark":
+                known = self._known(str(self.bodies[-1]["profile"])).name
+                compared = msgspec.structs.replace(self.load_modes.comparisons[0], profile=known)
+                return msgspec.structs.replace(compared, state="running") if query.get("async") else compared
             case "GET", "api", "instances":
                 return self.instances
             case "GET", "api", "hardware", "gpu", "metrics":

@@ -153,6 +153,15 @@ def test_an_older_binary_gets_what_it_knows() -> None:
     assert "mmap" not in argv
 
 
+def test_an_older_binary_is_told_in_its_words_how_to_load() -> None:
+    read = _spec(plan=on_host(Wish(context=4096, slots=3, load_mode="read")))
+    older = _binary("--load-mode")
+
+    assert _values(read)["--load-mode"] == "none"
+    assert "--no-mmap" in command(read, msgspec.structs.replace(older, flags=older.flags | {"--no-mmap"}), PLACE).argv
+    assert "--no-mmap" not in command(read, older, PLACE).argv
+
+
 def test_a_binary_that_lacks_the_essential_is_refused() -> None:
     with pytest.raises(FlagUnsupported, match=r"/opt/llama-server does not take `--ctx-size`"):
         command(SPEC, _binary("--ctx-size"), PLACE)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from hostler.config.settings import EngineSettings, Profile
+from hostler.config.settings import EngineSettings, LoadMode, Profile
 from hostler.engines.builds import Build
 from hostler.errors import ConfigError, NeverFits
 from hostler.fleet.profiles.planning import RIPPLE, Asked, Planning, Resident, World, less
@@ -37,6 +37,7 @@ class Bench:
         self.known = build
         self.reads = 0
         self.environ: dict[str, str] = {}
+        self.load_mode: tuple[LoadMode, str] | None = None
 
     def rooms(self, anew: bool) -> dict[str, Room]:
         self.reads += anew
@@ -50,6 +51,7 @@ class Bench:
                 rooms=self.rooms,
                 build=lambda _: self.known,
                 residents=lambda: self.residents,
+                loading=lambda *_: self.load_mode,
                 environ=self.environ,
             )
         )
@@ -141,6 +143,17 @@ def test_an_unknown_build_and_one_without_gpus_compute_on_the_host() -> None:
         made = Bench(build=build).loaded(_asked())
         assert made.layout.gpus == ()
         assert made.need.keys() == {"host"}
+
+
+def test_the_load_mode_that_was_measured_is_planned_unless_the_profile_says_another() -> None:
+    bench = Bench()
+    assert "mmap" in bench.loaded(_asked()).argv
+    bench.load_mode = ("direct", "measured: quick")
+    made = bench.loaded(_asked())
+    assert (made.run.mapped, made.run.direct) == (False, True)
+    [why] = [each.reason for each in made.flags if each.argv == ("--load-mode", "dio")]
+    assert why == "measured: quick"
+    assert "none" in bench.loaded(_asked(engine=EngineSettings(load_mode="read"))).argv
 
 
 def test_hidden_cards_are_not_used() -> None:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from hostler.config.diff import instance_key
-from hostler.config.settings import Profile, Task
+from hostler.config.settings import LoadMode, Profile, Task
 from hostler.engines import placing
 from hostler.engines.builds import Build
 from hostler.engines.command import CHECKPOINTS
@@ -83,7 +83,9 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
 
     ``machine`` gives devices and processor; ``rooms`` the room on each device as if nothing of ours were loaded, read
     anew when asked so; ``build`` what is known of the build of that name, None when nothing is (it then computes on
-    the host). ``efficiencies`` and ``corrections`` are by the key of the build. ``environ`` is what engines inherit.
+    the host). ``efficiencies`` and ``corrections`` are by the key of the build. ``loading`` tells another way to load a
+    model's files than the usual one, and why, by the profile's name, the key of its build and the room on the host.
+    ``environ`` is what engines inherit.
     """
 
     machine: Callable[[], Machine]
@@ -92,6 +94,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     residents: Callable[[], Iterable[Resident]] = tuple
     efficiencies: Callable[[Machine, str], Efficiencies] = lambda _machine, _build: PRIORS
     corrections: Callable[[ModelShape, str, Wish], Corrections] = lambda _shape, _build, _wish: NONE
+    loading: Callable[[str, Model, str, int], tuple[LoadMode, str] | None] = lambda _name, _model, _build, _room: None
     environ: Mapping[str, str] = {}
 
 
@@ -183,7 +186,7 @@ class Planning:
         machine, rooms = self._world.machine(), self._world.rooms(True)
         others = [each for each in self._world.residents() if each.profile != asked.name]
         others = [each for each in others if not each.apart or each.pinned or each.apart != asked.profile.group]
-        wish = wished(asked, changes)
+        wish = self._loading(asked, wished(asked, changes), rooms)
         site = self._site(asked, wish, machine, rooms)
         wish = replace(wish, manual=self._check(asked, site))
         return _Ready(
@@ -193,6 +196,15 @@ class Planning:
             idle={each.profile: each.bytes for each in others if each.idle and not each.pinned},
             busy={each.profile: each.bytes for each in others if not each.pinned},
         )
+
+    def _loading(self, asked: Asked, wish: Wish, rooms: Mapping[str, Room]) -> Wish:
+        """``wish`` with the load mode that was measured, where the profile leaves it open."""
+        if wish.load_mode != "auto":
+            return wish
+        build = _key(self._world.build(asked.profile.engine.build))
+        room = rooms[HOST].available if HOST in rooms else 0
+        found = self._world.loading(asked.name, asked.model, build, room)
+        return wish if found is None else replace(wish, load_mode=found[0], load_why=found[1])
 
     def empty(self, asked: Asked, *, again: bool = True) -> Alone:
         """How it would be loaded if nothing else were; kept until profile, model or (roughly) the room changes.

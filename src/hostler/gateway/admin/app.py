@@ -23,6 +23,7 @@ from hostler.gateway.admin.routes.docs import DocsRoutes
 from hostler.gateway.admin.routes.gateway import GatewayRoutes
 from hostler.gateway.admin.routes.hardware import HardwareRoutes
 from hostler.gateway.admin.routes.holds import HoldRoutes
+from hostler.gateway.admin.routes.loading import LoadModeRoutes
 from hostler.gateway.admin.routes.profiles import ProfileRoutes
 from hostler.gateway.admin.routes.running import InstanceRoutes, RequestRoutes
 from hostler.gateway.admin.routes.streams import StreamRoutes
@@ -102,6 +103,7 @@ def _litestar(services: Services) -> Litestar:
             HardwareRoutes,
             CacheRoutes,
             WarmRoutes,
+            LoadModeRoutes,
             StreamRoutes,
             DocsRoutes,
         ],

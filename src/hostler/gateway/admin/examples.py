@@ -5,6 +5,7 @@ from __future__ import annotations
 from hostler.hardware.facts import Absence, Cpu, Device, Figure, Machine, PcieLink
 from hostler.wire.caching import CacheCleared, CacheSettings, CacheStatus, SavedPrompt
 from hostler.wire.hardware import DeviceMetrics, History, Metrics, Reading
+from hostler.wire.loading import ChosenMode, LoadComparison, LoadModeStatus, ModeFigures, ModeLoad
 from hostler.wire.management import (
     Cancelled,
     ConfigValue,
@@ -34,6 +35,25 @@ from hostler.wire.plan import (
     Span,
 )
 from hostler.wire.warming import LoadFigures, WarmBenchmark, WarmUp
+
+_COMPARISON = LoadComparison(
+    profile="smollm2",
+    state="done",
+    at=1_767_225_600.0,
+    bytes=98_362_432,
+    disk="ext4 /dev/nvme0n1p2",
+    build="xllamacpp 2026.10.11549",
+    size_class="under 1 GiB",
+    modes=(
+        ModeFigures(
+            mode="mmap",
+            cold=ModeLoad(load_s=0.52, gb_per_s=0.19, held={"host": 338_000_000}),
+            warm=ModeLoad(load_s=0.31, gb_per_s=0.32, held={"host": 338_000_000}),
+        ),
+    ),
+    chosen="mmap",
+    why="no other mode is worth memory that cannot be taken back",
+)
 
 _PROFILE = ProfileInfo(
     name="smollm2",
@@ -294,6 +314,20 @@ EXAMPLES: dict[tuple[str, str], object] = {
         folder="/home/me/.local/state/hostler/prompts",
     ),
     ("post", "/api/models/cache/clear"): CacheCleared(prompts=1, bytes=106_987_044),
+    ("get", "/api/models/mmap/status"): LoadModeStatus(
+        chosen=(
+            ChosenMode(
+                disk="ext4 /dev/nvme0n1p2",
+                build="xllamacpp 2026.10.11549",
+                size_class="under 1 GiB",
+                mode="mmap",
+                why="no other mode is worth memory that cannot be taken back",
+                at=1_767_225_600.0,
+            ),
+        ),
+        comparisons=(_COMPARISON,),
+    ),
+    ("post", "/api/models/mmap/benchmark"): _COMPARISON,
     ("get", "/api/models/warmup/status"): [_WARM_UP],
     ("post", "/api/models/warmup/{name}"): _WARM_UP,
     ("post", "/api/models/warmup/{name}/benchmark"): WarmBenchmark(

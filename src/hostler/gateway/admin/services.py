@@ -13,6 +13,7 @@ from hostler.fleet.protocol import Catalogue, Fleet
 from hostler.hardware.facts import Machine
 from hostler.wire.caching import CacheCleared, CacheSettings, CacheStatus
 from hostler.wire.hardware import Metrics
+from hostler.wire.loading import LoadComparison, LoadModeStatus
 from hostler.wire.management import ConfigValue, GatewayStatus, Reloaded, RequestRecord
 from hostler.wire.plan import PlanReport
 from hostler.wire.warming import WarmBenchmark, WarmUp
@@ -90,6 +91,23 @@ class Warmer(Protocol):
         ...
 
 
+class LoadComparer(Protocol):
+    """Load modes compared; :class:`hostler.fleet.learning.loadtrials.LoadTrials` is one. All take a profile's own
+    name."""
+
+    def status(self) -> LoadModeStatus:
+        """What was chosen, and the latest of each profile."""
+        ...
+
+    def begin(self, profile: str) -> LoadComparison:
+        """In the background."""
+        ...
+
+    async def compare(self, profile: str) -> LoadComparison:
+        """Until it is done; raises why it cannot be."""
+        ...
+
+
 class Closing(Protocol):
     """An event that is set when the gateway stops; ``anyio.Event`` is one."""
 
@@ -114,6 +132,7 @@ class Services:
     hardware: HardwareReader
     prompts: PromptKeeper
     warming: Warmer
+    load_modes: LoadComparer
     logs: LogReader
     closing: Closing
     authenticate: Callable[[Mapping[bytes, bytes]], Principal]
