@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 
 from msgspec.structs import replace
 
@@ -44,11 +44,20 @@ class Decisions(Room):
         return True
 
     def _make_resident(self) -> None:
-        """Bring in the profiles that are waited for, the most pressing first."""
+        """Bring in the profiles that are waited for: those for which room is being made, then the most pressing.
+
+        Room that is being made for one is not for another, least of all for who is leaving it.
+        """
         blocked: list[str] = []
-        for waiter in most_pressing(self.state, self.at.rules, self.at.now):
+        promised: dict[str, int] = {}
+        for waiter in self._in_order():
             profile = waiter.profile
-            if live(self.state, profile) or profile in self.state.preparing:
+            if live(self.state, profile):
+                continue
+            if profile in self.state.preparing:
+                if self._makes_room(profile):  # what it needs now is not known yet: for a moment nobody else gets room
+                    blocked.append(profile)
+                    break
                 continue
             if any(self.at.rules.apart(profile, other) for other in blocked):
                 continue  # it would be in the way of the one that is more pressing
@@ -59,15 +68,21 @@ class Decisions(Room):
             if want is None:
                 self._prepare(profile)
                 continue
-            if not self._place(waiter, want, may_evict=not blocked):
+            if not self._place(waiter, want, promised, may_evict=not blocked):
                 blocked.append(profile)
+                promised = total([promised, want.need]) if self._makes_room(profile) else promised
         self._reopen({w.profile for w in self.state.waiting if not live(self.state, w.profile)} if blocked else ())
+
+    def _in_order(self) -> list[m.Waiter]:
+        """One waiter of each profile: urgent ones, those for which room is being made, then the most pressing."""
+        pressing = most_pressing(self.state, self.at.rules, self.at.now)
+        return sorted(pressing, key=lambda w: not w.urgent and not self._makes_room(w.profile))
 
     def _prepare(self, profile: str) -> None:
         self.state = replace(self.state, preparing=self.state.preparing | {profile})
         self.effects.append(m.Prepare(profile))
 
-    def _place(self, waiter: m.Waiter, want: m.Want, *, may_evict: bool) -> bool:
+    def _place(self, waiter: m.Waiter, want: m.Want, promised: Mapping[str, int], *, may_evict: bool) -> bool:
         """Start the profile, or make room for it; False while it must wait for room."""
         pinned = total(i.holds for i in self._kept())
         if missing := eviction.shortage(want.need, less(self.at.budget, pinned)):
@@ -83,7 +98,7 @@ class Decisions(Room):
         if want.clears and not self._cleared(waiter, want.clears, may_evict=may_evict):
             return False
         free = less(self.at.budget, total(i.holds for i in self.state.instances.values()))
-        if not eviction.shortage(want.need, free):
+        if not eviction.shortage(want.need, self._unpromised(free, promised)):
             self._start(waiter.profile, want)
             return True
         if may_evict:

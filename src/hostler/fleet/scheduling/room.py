@@ -72,6 +72,18 @@ class Room(Moves):
             self._evict(waiter.profile, tuple(idle))
         return not idle and not any(isinstance(i.state, Stopping) for i in there)
 
+    def _makes_room(self, profile: str) -> bool:
+        """Whether somebody leaves, or takes no new leases, for this profile."""
+        return any(i.closed_for == profile for i in self.state.instances.values())
+
+    def _unpromised(self, free: Mapping[str, int], promised: Mapping[str, int]) -> Mapping[str, int]:
+        """What of the free room may be taken: what is promised to others has to be there when all have left."""
+        if not promised:
+            return free
+        leaving = [i for i in self.state.instances.values() if i.closed_for is not None or not stays(i)]
+        spare = less(total([free, *(i.holds for i in leaving)]), promised)
+        return {device: max(0, min(size, spare.get(device, 0))) for device, size in free.items()}
+
     def _make_room(self, waiter: m.Waiter, want: m.Want, free: Mapping[str, int]) -> None:
         leaving = [i for i in self.state.instances.values() if not stays(i)]
         soon = {device: size + total(i.holds for i in leaving).get(device, 0) for device, size in free.items()}
@@ -141,7 +153,8 @@ class Room(Moves):
         chosen = [self.state.instances[v] for v in victims]
         self.effects.append(m.Evict(profile, tuple(i.profile for i in chosen)))
         for instance in chosen:
-            self._stop(instance, f"makes room for {profile!r}")
+            self._put(replace(instance, closed_for=profile))
+            self._stop(self.state.instances[instance.id], f"makes room for {profile!r}")
 
     def _close_for(self, waiter: m.Waiter, want: m.Want, soon: Mapping[str, int]) -> None:
         """Close the cheapest set of instances, busy ones too, whose room is needed: when it has waited for its bound,
