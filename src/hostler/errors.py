@@ -351,10 +351,13 @@ class RemoteBusy(CapacityError):
 
 
 class Draining(CapacityError):
-    """The gateway is stopping and takes no new work."""
+    """The gateway is stopping and takes no new work. Another, or the same one, may be there in a few seconds."""
 
     code = "draining"
     default_hint = "Try again when it is back."
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float | None = 5.0) -> None:
+        super().__init__(message, hint=hint, retry_after_s=retry_after_s)
 
 
 class HomeError(HostlerError):

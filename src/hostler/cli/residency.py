@@ -1,4 +1,4 @@
-"""`hostler load`, `unload` and `switch`, with the progress of what they set going."""
+"""`hostler load`, `unload`, `switch` and `pin`, with the progress of what they set going."""
 
 from __future__ import annotations
 
@@ -16,18 +16,24 @@ if TYPE_CHECKING:
 
     from hostler.client.gateway import Client
     from hostler.events import AnyEvent
-    from hostler.wire.management import Switched
+    from hostler.wire.management import Pinned, Switched
 
 ProfileName = Annotated[
     str, typer.Argument(metavar="PROFILE", help="A profile or an alias.", autocompletion=complete_profile)
 ]
 NowOption = Annotated[bool, typer.Option("--now", help="Cut running requests off instead of letting them finish.")]
+PinOption = Annotated[bool, typer.Option("--pin", help="Pin it too: it makes no room for others.")]
 KeepOption = Annotated[bool, typer.Option("--keep", help="Leave the other profiles loaded.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    command(app, "load", "hostler load smollm2            evicts only what it needs")(load)
+    command(
+        app,
+        "load",
+        "hostler load smollm2            evicts only what it needs",
+        "hostler load smollm2 --pin      and stays, until it is unloaded or unpinned",
+    )(load)
     command(
         app,
         "unload",
@@ -40,14 +46,23 @@ def register(app: typer.Typer) -> None:
         "hostler switch gemma3-270m      nothing else stays loaded",
         "hostler switch gemma3-270m --keep",
     )(switch)
+    command(app, "pin", "hostler pin smollm2             until the gateway ends")(pin)
+    command(app, "unpin", "hostler unpin smollm2           even if the configuration pins it")(unpin)
 
 
-async def load(session: Session, profile: ProfileName) -> None:
+async def load(session: Session, profile: ProfileName, pinned: PinOption = False) -> None:
     """Load a profile and wait until it is ready.
 
     Evicts only what it needs, and never a busy profile.
     """
-    await _do(session, profile, "Loading", lambda client: client.load(profile))
+
+    async def act(client: Client) -> Switched:
+        done = await client.load(profile)
+        if pinned:
+            await client.pin(profile)
+        return done
+
+    await _do(session, profile, "Loading", act)
 
 
 async def unload(session: Session, profile: ProfileName, now: NowOption = False) -> None:
@@ -62,6 +77,30 @@ async def switch(session: Session, profile: ProfileName, keep: KeepOption = Fals
     """
     async with session.connect() as client:
         await switch_to(session, client, profile, keep=keep)
+
+
+async def pin(session: Session, profile: ProfileName) -> None:
+    """Let a profile make no room for others, loaded or not.
+
+    Ends with the gateway, with `unpin` or `unload`; the configuration stays as it is.
+    """
+    async with session.connect() as client:
+        _tell_pin(session, await client.pin(profile))
+
+
+async def unpin(session: Session, profile: ProfileName) -> None:
+    """Let a profile make room like others again."""
+    async with session.connect() as client:
+        _tell_pin(session, await client.unpin(profile))
+
+
+def _tell_pin(session: Session, done: Pinned) -> None:
+    from hostler.cli import output
+
+    if session.json:
+        output.write_json(done)
+    else:
+        print(f"{done.profile} is {'pinned' if done.pinned else 'not pinned'}.")
 
 
 async def switch_to(session: Session, client: Client, profile: str, *, keep: bool = False) -> None:

@@ -27,6 +27,7 @@ from hostler.wire.management import (
     HoldInfo,
     HoldOptions,
     Instance,
+    Pinned,
     ProfileInfo,
     ReadyReport,
     Reloaded,
@@ -112,6 +113,14 @@ class Client:
     async def switch(self, name: str, *, keep: bool = False) -> Switched:
         """Load a profile and, unless ``keep``, unload every other unpinned one."""
         return await self._transport.post(f"{_profile(name)}/switch", Switched, SwitchOptions(keep=keep))
+
+    async def pin(self, name: str) -> Pinned:
+        """Let a profile make no room for others, until the gateway ends or it is unloaded; loads nothing."""
+        return await self._transport.post(f"{_profile(name)}/pin", Pinned)
+
+    async def unpin(self, name: str) -> Pinned:
+        """Let a profile make room like others, even if its configuration pins it."""
+        return await self._transport.delete(f"{_profile(name)}/pin", Pinned)
 
     async def hardware(self) -> Machine:
         """The devices of the gateway's machine."""

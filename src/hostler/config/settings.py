@@ -49,6 +49,10 @@ class GatewaySettings(Settings, frozen=True, kw_only=True):
         str | None, Meta(description="Profile for requests that name none; else the most recently used one.")
     ] = None
     preload: Annotated[tuple[str, ...], Meta(description="Profiles loaded at start.")] = ()
+    send_loading_state: Annotated[
+        bool,
+        Meta(description="Chat streams that wait hear where they stand in their reasoning field, for people to read."),
+    ] = False
 
 
 class MemorySettings(Settings, frozen=True, kw_only=True):
@@ -299,6 +303,9 @@ class Profile(Settings, frozen=True, kw_only=True):
         ),
     ] = "interactive"
     hidden: Annotated[bool, Meta(description="Left out of lists; still callable.")] = False
+    send_loading_state: Annotated[
+        bool | None, Meta(description="As in `[gateway]`, for this profile; default: that.")
+    ] = None
     sampling: SamplingSettings = SamplingSettings()
     engine: EngineSettings = EngineSettings()
 

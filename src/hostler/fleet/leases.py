@@ -120,6 +120,7 @@ class QueuedTicket:
         self._taken = False
         self.number = number
         self.asked = asked
+        self.place = 0
 
     async def wait(self) -> HeldLease:
         try:

@@ -57,6 +57,9 @@ class Operated(Shown):
         await self._until(lambda: not leaving & self._state.instances.keys())
         return known.profile
 
+    def pin(self, profile: str, pin: bool) -> None:
+        self._tell(m.Pin(profile, pin))
+
     async def unload(self, profile: str, *, now: bool = False) -> bool:
         targets = {i.id for i in self._state.instances.values() if i.profile == profile}
         for lease in [each for each in self._held.values() if now and each.profile == profile]:

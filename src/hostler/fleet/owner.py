@@ -31,6 +31,7 @@ from hostler.fleet.protocol import Abandoned, Timing
 from hostler.fleet.recovery.retries import Around
 from hostler.fleet.runs import Runs, Yard
 from hostler.fleet.scheduling import messages as m
+from hostler.fleet.scheduling.rules import Rules
 from hostler.fleet.scheduling.scheduler import live, next_wake, step
 
 TEND_S = 5.0  # between measurements of residents and readings of the budget
@@ -79,7 +80,7 @@ class FleetOwner(Operated):
     def configure(self, limits: LimitSettings) -> None:
         """Take other limits from now on."""
         self._limits = limits
-        self._rules = m.Rules(
+        self._rules = Rules(
             queue=limits.queue,
             starvation_s=limits.starvation_s,
             load_tries=limits.load_tries,
@@ -132,9 +133,8 @@ class FleetOwner(Operated):
             self._telling = False
 
     def _handle(self, message: m.Message) -> None:
-        self._turned = now = self._clock.monotonic()
-        budget = self.budget
-        situation = m.Situation(now=now, budget=budget.bytes, rules=self._rules, slack=budget.slack)
+        situation = self._at()
+        self._turned = situation.now
         self._state, effects = step(self._state, message, situation)
         for effect in effects:
             self._carry_out(effect)
@@ -269,8 +269,8 @@ class FleetOwner(Operated):
         if (error := ticket.refusal()) is not None:
             raise error
         if ticket.number in self._tickets:
-            place = self._position(ticket.number)
-            self._bus.publish(RequestQueued(request=request, profile=profile, position=place))
+            ticket.place = self._position(ticket.number)
+            self._bus.publish(RequestQueued(request=request, profile=profile, position=ticket.place))
         return ticket
 
     def _enter(self, asked: Asked, *, lease: bool, urgent: bool = False, mate: bool = False) -> QueuedTicket:

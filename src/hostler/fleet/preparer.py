@@ -8,7 +8,8 @@ import msgspec
 
 from hostler.engines.protocol import LoadSpec
 from hostler.fleet.recovery.ladder import Changes
-from hostler.fleet.scheduling.messages import Terms, Want
+from hostler.fleet.scheduling.messages import Want
+from hostler.fleet.scheduling.rules import Terms
 
 
 async def nothing_to_probe(_: str) -> None:

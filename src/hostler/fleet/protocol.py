@@ -108,6 +108,9 @@ class Lease(Protocol):
 class Ticket(Protocol):
     """A request's place in line; becomes a lease or an error."""
 
+    #: Where it stood when it joined, from 1; 0 for one that was served at once.
+    place: int
+
     async def wait(self) -> Lease:
         """The lease. Raises the refusal (a HostlerError). Cancelling the wait leaves the line."""
         ...
@@ -133,8 +136,8 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
 class Served(msgspec.Struct, frozen=True, kw_only=True):
     """What the request path needs of a profile; looked up once per request.
 
-    ``choose`` is there when the client's name is an `auto` name: it gives the profile for one request's needs, and
-    after it those to fall back to.
+    ``notes``: a chat stream that waits hears in its reasoning field where it stands. ``choose`` is there when the
+    client's name is an `auto` name: it gives the profile for one request's needs, and after it those to fall back to.
     """
 
     name: str
@@ -143,6 +146,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     sampling: SamplingSettings
     context: int
     abilities: frozenset[Ability] = frozenset()
+    notes: bool = False
     choose: Callable[[Needs], tuple[Served, ...]] | None = None
 
 
@@ -199,7 +203,10 @@ async def found(catalogue: Catalogue, name: str) -> Served:
 
 
 class ProfileStanding(msgspec.Struct, frozen=True, kw_only=True):
-    """What the fleet knows of a profile: the state of its instance, or why there is none."""
+    """What the fleet knows of a profile: the state of its instance, or why there is none.
+
+    ``pin`` is what an operator said, None when nobody did.
+    """
 
     state: InstanceState | Literal["unloaded"]
     reason: str = ""
@@ -209,6 +216,7 @@ class ProfileStanding(msgspec.Struct, frozen=True, kw_only=True):
     load_s: float | None = None
     tokens_per_s: float | None = None
     waiting: int = 0
+    pin: bool | None = None
 
 
 class Fleet(Protocol):
@@ -233,6 +241,11 @@ class Fleet(Protocol):
 
     async def end_hold(self, hold: str) -> str:
         """End a hold before its time; its profile. Returns when what was loaded for it is gone; raises NotFound."""
+        ...
+
+    def pin(self, profile: str, pin: bool) -> None:
+        """Pin or unpin ``profile``, loaded or not, whatever its configuration says: until that changes, the gateway
+        ends, or (pinned) it is unloaded on request."""
         ...
 
     async def unload(self, profile: str, *, now: bool = False) -> bool:

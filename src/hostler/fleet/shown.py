@@ -17,6 +17,7 @@ from hostler.fleet.runs import Runs
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.explain import explain
 from hostler.fleet.scheduling.forecast import forecast
+from hostler.fleet.scheduling.rules import Rules
 from hostler.fleet.scheduling.scheduler import live
 from hostler.fleet.scheduling.turn import held, idle, stays, total
 from hostler.hardware.facts import HOST, Kind
@@ -28,7 +29,7 @@ class Shown:
     """The views of a :class:`hostler.fleet.owner.FleetOwner`, which keeps what they read."""
 
     _state: m.State
-    _rules: m.Rules
+    _rules: Rules
     _runs: Runs
     _tickets: dict[int, QueuedTicket]
     _held: dict[str, HeldLease]
@@ -43,15 +44,20 @@ class Shown:
 
     def standing(self, ticket: QueuedTicket) -> Standing:
         """Where ``ticket`` stands now."""
-        now = self._clock.monotonic()
+        at = self._at()
         instance = live(self._state, ticket.asked.profile)
         run = self._runs.get(instance.id) if instance is not None else None
-        stage, fraction = run.progress(now) if run is not None and run.endpoint is None else ("queued", None)
-        stands = forecast(self._state, ticket.number, self._rules, now)
-        return Standing(stands.place, stage, fraction, now - ticket.asked.since, stands.wait_s)
+        stage, fraction = run.progress(at.now) if run is not None and run.endpoint is None else ("queued", None)
+        stands = forecast(self._state, ticket.number, at)
+        return Standing(stands.place, stage, fraction, at.now - ticket.asked.since, stands.wait_s)
 
     def _position(self, ticket: int) -> int:
-        return forecast(self._state, ticket, self._rules, self._clock.monotonic()).place
+        return forecast(self._state, ticket, self._at()).place
+
+    def _at(self) -> m.Situation:
+        """What is outside the state, at this moment."""
+        budget = self.budget
+        return m.Situation(now=self._clock.monotonic(), budget=budget.bytes, rules=self._rules, slack=budget.slack)
 
     def instances(self) -> list[Instance]:
         now = self._clock.monotonic()
@@ -68,24 +74,26 @@ class Shown:
         ]
 
     def requests(self) -> list[RequestInFlight]:
-        now = self._clock.monotonic()
-        return [views.running(lease, now) for lease in self._held.values()] + [
-            self._queued(ticket, now) for ticket in self._tickets.values() if ticket.asked.api
+        at = self._at()
+        return [views.running(lease, at.now) for lease in self._held.values()] + [
+            self._queued(ticket, at) for ticket in self._tickets.values() if ticket.asked.api
         ]
 
-    def _queued(self, ticket: QueuedTicket, now: float) -> RequestInFlight:
-        stands = forecast(self._state, ticket.number, self._rules, now)
-        return replace(views.queued(ticket.asked, now), place=stands.place or None, wait_s=stands.wait_s)
+    def _queued(self, ticket: QueuedTicket, at: m.Situation) -> RequestInFlight:
+        stands = forecast(self._state, ticket.number, at)
+        return replace(views.queued(ticket.asked, at.now), place=stands.place or None, wait_s=stands.wait_s)
 
     def profile(self, name: str) -> ProfileStanding:
         waiting = sum(1 for w in self._state.waiting if w.profile == name)
         instance = next((i for i in self._state.instances.values() if i.profile == name), None)
         run = self._runs.get(instance.id) if instance is not None else None
+        pin = self._state.pins.get(name)
         if instance is not None and run is not None:
-            return views.resident(instance, run, waiting)
+            return replace(views.resident(instance, run, waiting), pin=pin)
         key = self._preparer.key(name)
         failure = self._state.failures.get(name)
-        return views.absent(self._runs.measurements.get(key), failure, waiting, self._clock.monotonic())
+        shown = views.absent(self._runs.measurements.get(key), failure, waiting, self._clock.monotonic())
+        return replace(shown, pin=pin)
 
     def recent(self) -> str | None:
         return self._recent

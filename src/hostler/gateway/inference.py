@@ -21,7 +21,7 @@ from hostler.gateway.downstream import Call, ClientLimits
 from hostler.gateway.guard import check_host
 from hostler.gateway.queueing import priority_of
 from hostler.gateway.refusing import refuse
-from hostler.gateway.relay import QUEUE_RETRY_S, Exchange
+from hostler.gateway.relay import Exchange
 from hostler.gateway.relay_parts import Recorder, Relay, RelayLimits
 from hostler.gateway.routes import INFERENCE
 from hostler.gateway.upstream import Pool, UpstreamLimits
@@ -110,7 +110,7 @@ class Inference:
                     f"The body is encoded with {coding.decode('latin-1')!r}.", hint="Send it without Content-Encoding."
                 )
             if self._parts.draining():
-                raise Draining("The gateway is stopping.", retry_after_s=QUEUE_RETRY_S)
+                raise Draining("The gateway is stopping.")
         except HostlerError as error:
             self._refuse(call, error)
 

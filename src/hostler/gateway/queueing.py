@@ -2,16 +2,52 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
+import msgspec
+
+from hostler.clock import Clock
 from hostler.config.settings import Priority
 from hostler.errors import InvalidRequest, QueueTimeout
-from hostler.fleet.protocol import Standing
+from hostler.fleet.protocol import Lease, Standing, Ticket
+
+COMMENT_S: Final = 2.0
 
 PRIORITY: Final = b"x-hostler-priority"
 _PRIORITIES: Final[dict[bytes, Priority]] = {b"interactive": "interactive", b"batch": "batch"}
+
+
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How a request waits: since when (monotonic seconds), how long at the most, and what its client hears of it.
+
+    ``say`` is called after ``first_s`` and then every :data:`COMMENT_S`; None for one that does not stream.
+    """
+
+    profile: str
+    since: float
+    bound_s: float | None
+    first_s: float
+    say: Callable[[Standing], None] | None
+
+
+async def patiently(waiter: asyncio.Future[Lease], ticket: Ticket, clock: Clock, patience: Patience) -> Lease:
+    """The lease that ``waiter`` gets, while the client hears that it is not forgotten. Raises QueueTimeout."""
+    give_up = None if patience.bound_s is None else patience.since + patience.bound_s
+    pause = patience.first_s
+    while True:
+        left = None if give_up is None else max(0.0, give_up - clock.monotonic())
+        bounds = [bound for bound in (left, pause if patience.say else None) if bound is not None]
+        await asyncio.wait((waiter,), timeout=min(bounds) if bounds else None)
+        if waiter.done():
+            return waiter.result()
+        if give_up is not None and clock.monotonic() >= give_up:
+            raise timed_out(patience.profile, patience.bound_s or 0.0, ticket.standing())
+        if patience.say is not None:
+            patience.say(ticket.standing())
+        pause = COMMENT_S
 
 
 def priority_of(headers: Mapping[bytes, bytes]) -> Priority | None:
@@ -32,6 +68,16 @@ def queue_lines(standing: Standing) -> bytes:
     if not standing.position:
         return b""
     return lines_of(standing.position, standing.wait_s)
+
+
+def waited_lines(place: int, lease: Lease | None) -> bytes:
+    """Header lines of an answer whose request had waited: its place when it joined the line, and how many seconds."""
+    if not place or lease is None:
+        return b""
+    return b"x-hostler-queue-place: %d\r\nx-hostler-queue-waited: %.1f\r\n" % (
+        place,
+        (lease.queue_ms + lease.load_ms) / 1e3,
+    )
 
 
 def lines_of(place: int, wait_s: float | None) -> bytes:

@@ -42,18 +42,15 @@ from hostler.gateway.heads import engine_lines, lines_of, own_lines
 from hostler.gateway.http1 import Head
 from hostler.gateway.needs import chosen
 from hostler.gateway.peek import Peek, peek
-from hostler.gateway.queueing import priority_of, queue_lines, timed_out
+from hostler.gateway.queueing import COMMENT_S, Patience, patiently, priority_of, queue_lines, waited_lines
 from hostler.gateway.refusing import break_off, refuse
 from hostler.gateway.relay_parts import Relay, tell_tokens
 from hostler.gateway.retrying import pause_s
 from hostler.gateway.routes import Route
 from hostler.gateway.rows import Account
-from hostler.gateway.sse import as_event, comment_of
+from hostler.gateway.sse import Notes, as_event, comment_of
 from hostler.gateway.tail import NO_TOKENS, Tail
 from hostler.gateway.upstream import Connection
-
-COMMENT_S: Final = 2.0
-QUEUE_RETRY_S: Final = 5.0
 
 CLIENT_LEFT: Final = 499
 _STRANGE_ANSWER_LIMIT: Final = 1 * 2**20
@@ -66,8 +63,8 @@ class Exchange:
 
     __slots__ = (
         "_answering", "_asked", "_body", "_call", "_collected", "_connection", "_ended", "_fallback", "_first", "_full",
-        "_lease", "_opened", "_principal", "_profile", "_relay", "_route", "_spent_stale", "_sse", "_started",
-        "_status", "_stream", "_tail", "_task", "_ticket", "_tries", "request",
+        "_lease", "_notes", "_opened", "_place", "_principal", "_profile", "_relay", "_route", "_spent_stale", "_sse",
+        "_started", "_status", "_stream", "_tail", "_task", "_ticket", "_tries", "request",
     )  # fmt: skip
 
     def __init__(self, relay: Relay, call: Call, route: Route, principal: str, request: str) -> None:
@@ -88,6 +85,7 @@ class Exchange:
         self._first: float | None = None
         self._status = 0
         self._tail: Tail | None = None
+        self._place = 0  # in the line, when it joined
         self._opened = False  # 200 and SSE comments were sent while waiting
         self._answering = False  # the engine's head has come
         self._sse = False  # what the client gets is an event stream
@@ -122,7 +120,7 @@ class Exchange:
     def _admit(self, body: bytes) -> None:
         relay = self._relay
         if relay.draining():
-            raise Draining("The gateway is stopping.", retry_after_s=QUEUE_RETRY_S)
+            raise Draining("The gateway is stopping.")
         asked = peek(body)
         self._stream = asked.stream is True
         served, *others = chosen(relay.catalogue.resolve(asked.model), self._route, body)
@@ -138,6 +136,7 @@ class Exchange:
     def _take(self, served: Served, body: bytes, asked: Peek) -> None:
         self._profile = served.name
         self._route.check(served)
+        self._notes = Notes.of_chat(served, self._route, self.request, self._relay.clock)
         self._body = self._relay.with_defaults(served, body, asked) if self._route.sampled else body
 
     def _wait(self) -> None:
@@ -145,12 +144,13 @@ class Exchange:
         priority = priority_of(self._call.headers)
         ticket = self._relay.fleet.ask(self._profile, self.request, self._principal, self._route.api, priority=priority)
         self._ticket = ticket
+        self._place = self._place or ticket.place
         self._task = self._relay.spawn(self._stand_in_line(ticket), self.on_stalled)
 
     async def _stand_in_line(self, ticket: Ticket) -> None:
         waiter = asyncio.ensure_future(ticket.wait())
         try:
-            lease = await self._patiently(waiter, ticket)
+            lease = await patiently(waiter, ticket, self._relay.clock, self._patience())
         except HostlerError as error:
             self._ticket = None
             self._refuse(error)
@@ -164,32 +164,25 @@ class Exchange:
         self._ticket = None
         self._use(lease)
 
-    async def _patiently(self, waiter: asyncio.Future[Lease], ticket: Ticket) -> Lease:
-        """The lease, while the client hears (if it streams) that it is not forgotten."""
-        clock, limits = self._relay.clock, self._relay.limits
-        give_up = None if limits.queue_timeout_s is None else self._started + limits.queue_timeout_s
-        pause = COMMENT_S if self._opened else limits.load_grace_s
-        while True:
-            left = None if give_up is None else max(0.0, give_up - clock.monotonic())
-            bounds = [bound for bound in (left, pause if self._stream else None) if bound is not None]
-            await asyncio.wait((waiter,), timeout=min(bounds) if bounds else None)
-            if waiter.done():
-                return waiter.result()
-            if left is not None and give_up is not None and clock.monotonic() >= give_up:
-                raise timed_out(self._profile, limits.queue_timeout_s or 0.0, ticket.standing())
-            self._comment(ticket.standing())
-            pause = COMMENT_S
+    def _patience(self) -> Patience:
+        limits = self._relay.limits
+        return Patience(
+            profile=self._profile,
+            since=self._started,
+            bound_s=limits.queue_timeout_s,
+            first_s=COMMENT_S if self._opened else limits.load_grace_s,
+            say=self._comment if self._stream else None,
+        )
 
     def _comment(self, standing: Standing) -> None:
-        """Keep a stream alive and say where it stands, in a form that every SSE reader skips."""
-        if not self._stream:
-            return
+        """Keep a stream alive and say where it stands; every SSE reader skips it, people read the note."""
         if not self._opened:
             self._opened = self._sse = True
             self._call.begin(200, _STREAM_LINES + self._own_lines() + queue_lines(standing), None)
             self._call.flush()
         if not self._full:
-            self._call.write(comment_of(self._profile, standing))
+            note = b"" if self._notes is None else self._notes.of(standing)
+            self._call.write(comment_of(self._profile, standing) + note)
 
     # 3.
 
@@ -375,4 +368,5 @@ class Exchange:
 
     def _own_lines(self) -> bytes:
         asked = self._asked
-        return own_lines(self.request, self._lease, ((self._first or asked) - asked) * 1e3)
+        own = own_lines(self.request, self._lease, ((self._first or asked) - asked) * 1e3)
+        return own + waited_lines(self._place, self._lease)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from hostler.clock import Clock
 from hostler.errors import EngineError
-from hostler.fleet.protocol import Standing
+from hostler.fleet.protocol import Served, Standing
 from hostler.gateway.errors import Family, event_of
+from hostler.gateway.routes import Route
 
 
 def comment_of(profile: str, standing: Standing) -> bytes:
@@ -17,6 +19,49 @@ def comment_of(profile: str, standing: Standing) -> bytes:
     waited = f" elapsed={standing.elapsed_s:.1f}{wait}"
     text = f': hostler profile="{profile}"{place} stage="{standing.stage}"{fraction}{waited}'
     return text.replace("\n", " ").replace("\r", " ").encode() + b"\n\n"
+
+
+class Notes:
+    """Where a request stands, in the reasoning field of its chat stream: for people whose program shows that."""
+
+    __slots__ = ("_created", "_profile", "_request", "_told")
+
+    def __init__(self, request: str, profile: str, now: float) -> None:
+        self._request = request
+        self._profile = profile
+        self._created = int(now)
+        self._told = ""
+
+    @staticmethod
+    def of_chat(served: Served, route: Route, request: str, clock: Clock) -> Notes | None:
+        """Those of a request; None where nobody wants them or there is no such field."""
+        return Notes(request, served.name, clock.wall()) if served.notes and route.api == "chat" else None
+
+    def of(self, standing: Standing) -> bytes:
+        """One chunk; nothing while there is nothing new to say."""
+        note = note_of(self._profile, standing)
+        if note == self._told:
+            return b""
+        self._told = note
+        chunk = {
+            "id": f"chatcmpl-{self._request}",
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self._profile,
+            "choices": [
+                {"index": 0, "delta": {"role": "assistant", "reasoning_content": f"{note}\n"}, "finish_reason": None}
+            ],
+        }
+        return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
+
+
+def note_of(profile: str, standing: Standing) -> str:
+    """``Loading gemma: loading tensors, 40%.``, in steps of a tenth; or the place in line."""
+    if standing.stage == "queued":
+        return f"Waiting for {profile}: place {standing.position} in line."
+    done = "" if standing.fraction is None else f", {int(10 * standing.fraction)}0%"
+    behind = f", place {standing.position} in line" if standing.position > 1 else ""
+    return f"Loading {profile}: {standing.stage}{done}{behind}."
 
 
 def as_event(answer: bytes, family: Family) -> bytes:

@@ -15,7 +15,10 @@ from hostler.importers.options import REPEATED, Option
 from hostler.importers.protocol import ImportedProfile, Note, Sort
 
 _SECTIONS: dict[str, type[Settings]] = {"": Profile, "sampling": SamplingSettings, "engine": EngineSettings}
-_ORDER = ("model", "description", "task", "aliases", "context", "slots", "placement", "ttl", "pin", "group", "hidden")
+_ORDER = (
+    "model", "description", "task", "aliases", "context", "slots", "placement", "ttl", "pin", "group", "hidden",
+    "send_loading_state",
+)  # fmt: skip
 
 # Flags with a setting of the same meaning: section and key.
 _SETTINGS = {

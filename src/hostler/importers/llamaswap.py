@@ -21,7 +21,7 @@ _GLOBAL = {
     "logToStdout": "`hostler logs PROFILE` shows an engine's output",
     "startPort": "engines get free ports by themselves",
     "apiKeys": "keys are kept as hashes: `hostler key new NAME` makes one",
-    "sendLoadingState": "waiting clients always hear where they stand",
+    "sendLoadingState": "`[gateway] send_loading_state` says so here, for all profiles",
     "unloadTimeout": "see `[limits] grace_s`",
     "matrix": "which models run together is decided by memory",
     "peers": "other servers are not profiles",
@@ -34,7 +34,6 @@ _MODEL = {
     "unloadTimeout": "see `[limits] grace_s`",
     "useModelName": "the engine gets the profile's name, and answers to any",
     "concurrencyLimit": "requests beyond `slots` wait in line",
-    "sendLoadingState": "waiting clients always hear where they stand",
     "timeouts": "see `[limits]`",
 }
 _NONE = "no counterpart"
@@ -168,6 +167,8 @@ class _File:
                     draft.note(f"env `{_flat(each)}`", "left out: it is no NAME=value", each.line)
             case "unlisted":
                 draft.put("", "hidden", item.value, here)
+            case "sendLoadingState":
+                draft.put("", "send_loading_state", item.value, here)
             case "filters":
                 self._filters(draft, item)
             case _:

@@ -208,6 +208,14 @@ class Switched(msgspec.Struct, frozen=True, kw_only=True):
     unloaded: tuple[str, ...] = ()
 
 
+class Pinned(msgspec.Struct, frozen=True, kw_only=True):
+    """``POST`` and ``DELETE /api/profiles/{name}/pin``: whether it is pinned now, loaded or not."""
+
+    profile: str
+    state: ProfileState
+    pinned: bool
+
+
 class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
     """``POST /api/gateway/reload``: names of the profiles that differ."""
 

@@ -52,6 +52,9 @@ class FakeFleet:
     async def end_hold(self, hold: str) -> str:
         return "coder"
 
+    def pin(self, profile: str, pin: bool) -> None:
+        self.asked.append(("pin", profile, pin))
+
     async def unload(self, profile: str, *, now: bool = False) -> bool:
         self.asked.append(("unload", profile, now))
         was = profile in self.resident

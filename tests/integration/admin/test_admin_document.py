@@ -71,6 +71,7 @@ async def test_paths_are_all_there(document: dict[str, dict[str, object]]) -> No
         "/api/profiles",
         "/api/profiles/{name}",
         "/api/profiles/{name}/load",
+        "/api/profiles/{name}/pin",
         "/api/profiles/{name}/plan",
         "/api/profiles/{name}/switch",
         "/api/profiles/{name}/unload",
@@ -117,7 +118,7 @@ def test_answers_are_what_the_document_says(world: World) -> None:
     world.closing.set()  # followed logs and event streams end at once
     schema = schemathesis.openapi.from_asgi("/api/schema", world.app)
     operations = [result.ok() for result in schema.get_all_operations()]
-    assert len(operations) == 27
+    assert len(operations) == 29
     for operation in operations:
         can_be_wrong = len(operation.body) + len(operation.query)
         for mode in GenerationMode if can_be_wrong else (GenerationMode.POSITIVE,):

@@ -16,6 +16,7 @@ from hostler.wire.management import (
     GatewayStatus,
     HoldInfo,
     Instance,
+    Pinned,
     ProblemBody,
     ProfileInfo,
     Reloaded,
@@ -98,6 +99,15 @@ async def test_a_hold_has_a_name_and_an_end(client: httpx.AsyncClient) -> None:
     for wrong in ("soon", 0, -3):
         refused = await client.post("/api/load", json={"profile": "fast", "hold": wrong})
         assert problem(refused, 400) == "invalid_request"
+
+
+@pytest.mark.parametrize("name", [FOUND, QUOTED])
+async def test_pin_and_unpin(client: httpx.AsyncClient, world: World, name: str) -> None:
+    for method, pin in (("POST", True), ("DELETE", False)):
+        answer = await client.request(method, f"/api/profiles/{name}/pin")
+        told = msgspec.json.decode(answer.content, type=Pinned)
+        assert told == Pinned(profile=FOUND, state="unloaded", pinned=pin)
+        assert world.fleet.asked[-1] == ("pin", FOUND, pin)
 
 
 async def test_switch_unloads_others_unless_kept(client: httpx.AsyncClient, world: World) -> None:

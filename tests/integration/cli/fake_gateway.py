@@ -24,6 +24,7 @@ from hostler.wire.management import (
     GatewayStatus,
     HoldInfo,
     Instance,
+    Pinned,
     Problem,
     ProblemBody,
     ProfileInfo,
@@ -194,6 +195,8 @@ class FakeGateway:
                 return HoldInfo(profile="smollm2", state="unloaded")
             case "POST", "api", "profiles", name, "load":
                 return Switched(profile=self._known(name).name, state="ready")
+            case "POST" | "DELETE", "api", "profiles", name, "pin":
+                return Pinned(profile=self._known(name).name, state="ready", pinned=method == "POST")
             case "POST", "api", "profiles", name, "unload":
                 return Switched(profile=self._known(name).name, state="unloaded", unloaded=(name,))
             case "POST", "api", "profiles", name, "switch":

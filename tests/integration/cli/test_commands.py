@@ -13,7 +13,7 @@ from fake_gateway import INSTANCE, FakeGateway, profile
 
 from hostler.client.problems import CLASSES
 from hostler.errors import UnknownProfile
-from hostler.wire.management import Instance, Problem, ProblemBody, ProfileInfo, Requests, Switched
+from hostler.wire.management import Instance, Pinned, Problem, ProblemBody, ProfileInfo, Requests, Switched
 
 
 def test_ls_groups_profiles_and_hides_the_hidden(gateway: FakeGateway, run: Run) -> None:
@@ -76,6 +76,8 @@ def test_ps_says_what_is_other_than_the_profile_asks(gateway: FakeGateway, run: 
         (("load", "tiny"), Switched),
         (("unload", "smollm2"), Switched),
         (("switch", "smollm2"), Switched),
+        (("pin", "smollm2"), Pinned),
+        (("load", "tiny", "--pin"), Switched),
     ],
 )
 def test_json_is_the_wire_struct(gateway: FakeGateway, run: Run, command: tuple[str, ...], kind: type) -> None:
@@ -87,6 +89,14 @@ def test_json_is_the_wire_struct(gateway: FakeGateway, run: Run, command: tuple[
 def test_load_resolves_an_alias_and_tells_the_profile(gateway: FakeGateway, run: Run) -> None:
     assert run("load", "tiny").stdout == "smollm2 is ready.\n"
     assert ("POST", "/api/profiles/tiny/load") in gateway.asked
+
+
+def test_pin_and_unpin(gateway: FakeGateway, run: Run) -> None:
+    assert run("pin", "tiny").stdout == "smollm2 is pinned.\n"
+    assert run("unpin", "tiny").stdout == "smollm2 is not pinned.\n"
+    assert run("load", "tiny", "--pin").stdout == "smollm2 is ready.\n"
+    pinned = [method for method, path in gateway.asked if path == "/api/profiles/tiny/pin"]
+    assert pinned == ["POST", "DELETE", "POST"]
 
 
 def test_names_with_slashes_and_spaces_reach_the_gateway(gateway: FakeGateway, run: Run) -> None:

@@ -122,6 +122,9 @@ class FakeFleet:
     async def end_hold(self, hold: str) -> str:
         return "coder"
 
+    def pin(self, profile: str, pin: bool) -> None:
+        raise NotImplementedError
+
     async def unload(self, profile: str, *, now: bool = False) -> bool:
         return False
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 
 import anyio
+import msgspec
 import pytest
 from gateway_fakes import ANSWER, EngineSide, Gateway, Heard, gateway_with
 
@@ -198,6 +199,40 @@ async def test_waiting_streams_hear_comments_and_then_the_answer(keys: Keyring) 
         assert comment == b': hostler profile="tiny" place=1 stage="loading tensors" fraction=0.40 elapsed=1.0\n\n'
         gateway.fleet.tickets[0].grant()
         assert (await client.chunk()).startswith(b'data: {"a":1}\n\n')
+
+
+async def test_people_who_wait_read_it_in_the_reasoning_field_if_that_is_wanted(keys: Keyring) -> None:
+    async with gateway_with(keys, LimitSettings(load_grace_s=Seconds(0))) as gateway:
+        tiny = gateway.catalogue.served["tiny"]
+        gateway.catalogue.served["tiny"] = msgspec.structs.replace(tiny, notes=True)
+        gateway.fleet.ready = False
+        client = await gateway.client()
+        client.send("POST", PATH, json.dumps(STREAM).encode())
+        await client.head()
+        said = await client.chunk()
+        comment, note = said.split(b"\n\n", 1)
+        assert comment.startswith(b": hostler ")
+        chunk = json.loads(note.removeprefix(b"data: "))
+        assert chunk["object"] == "chat.completion.chunk"
+        assert chunk["choices"][0]["delta"] == {
+            "role": "assistant",
+            "reasoning_content": "Loading tiny: loading tensors, 40%.\n",
+        }
+        gateway.fleet.tickets[0].grant()
+        assert (await client.chunk()).startswith(b'data: {"a":1}\n\n')
+
+
+async def test_an_answer_whose_request_waited_says_so(gateway: Gateway) -> None:
+    at_once = await gateway.ask(CHAT)
+    assert not [name for name in at_once.headers if name.startswith("x-hostler-queue")]
+    gateway.fleet.ready = False
+    client = await gateway.client()
+    client.send("POST", PATH, json.dumps(CHAT).encode())
+    await until(gateway.fleet.asked)
+    gateway.fleet.tickets[0].grant().queue_ms = 2345.0
+    answer = await client.answer()
+    assert answer.headers["x-hostler-queue-place"] == "1"
+    assert answer.headers["x-hostler-queue-waited"] == "2.3"
 
 
 async def test_a_load_that_fails_quickly_keeps_its_status(gateway: Gateway) -> None:

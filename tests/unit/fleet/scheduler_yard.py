@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from hostler.engines.state import Starting
 from hostler.errors import HostlerError
 from hostler.fleet.scheduling import messages as m
+from hostler.fleet.scheduling.rules import Rules
 from hostler.fleet.scheduling.scheduler import step
 
 GIB = 2**30
-RULES = m.Rules(queue=4, starvation_s=30.0, load_tries=3, backoff_s=2.0)
+RULES = Rules(queue=4, starvation_s=30.0, load_tries=3, backoff_s=2.0)
 
 
 class Yard:
     """Drives the scheduler by hand and answers its Prepare effects with a table of needs."""
 
-    def __init__(self, needs: Mapping[str, int], budget: int = 10 * GIB, rules: m.Rules = RULES) -> None:
+    def __init__(self, needs: Mapping[str, int], budget: int = 10 * GIB, rules: Rules = RULES) -> None:
         self.needs, self.budget, self.rules = needs, budget, rules
         self.state, self.now, self.tickets = m.State(), 0.0, 0
         self.pins: set[str] = set()
@@ -29,8 +30,7 @@ class Yard:
         return sum(isinstance(e, m.Prepare) and e.profile == profile for e in self.done)
 
     def tell(self, message: m.Message) -> list[m.Effect]:
-        at = m.Situation(now=self.now, budget={"host": self.budget}, rules=self.rules)
-        self.state, effects = step(self.state, message, at)
+        self.state, effects = step(self.state, message, self.at())
         self.done += effects
         for effect in list(effects):
             if isinstance(effect, m.Prepare):
@@ -38,6 +38,9 @@ class Yard:
             elif isinstance(effect, m.Bring):
                 self.ask(effect.profile, lease=False, mate=True)
         return effects
+
+    def at(self) -> m.Situation:
+        return m.Situation(now=self.now, budget={"host": self.budget}, rules=self.rules)
 
     def want(self, profile: str) -> m.Want:
         return m.Want(

@@ -8,6 +8,7 @@ from scheduler_yard import GIB, RULES, Yard
 from hostler.engines.state import Stopping
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.explain import Reason, explain
+from hostler.fleet.scheduling.rules import Terms
 
 
 def reasons(yard: Yard) -> dict[str, Reason]:
@@ -27,7 +28,7 @@ def test_who_would_leave_next_is_who_leaves() -> None:
 
 
 def test_every_way_to_stay_is_told() -> None:
-    terms = {name: m.Terms(group="g", together=True) for name in ("pinned", "mate")}
+    terms = {name: Terms(group="g", together=True) for name in ("pinned", "mate")}
     yard = Yard(
         dict.fromkeys(("busy", "held", "pinned", "mate", "loading", "idle"), GIB), rules=replace(RULES, terms=terms)
     )

@@ -11,7 +11,7 @@ from hostler.fleet.scheduling.forecast import Forecast, forecast
 
 
 def told(yard: Yard, ticket: int) -> Forecast:
-    return forecast(yard.state, ticket, yard.rules, yard.now)
+    return forecast(yard.state, ticket, yard.at())
 
 
 def test_behind_a_load_it_is_what_is_left_of_it_and_the_answers_before() -> None:
@@ -42,6 +42,67 @@ def test_behind_others_that_are_busy_it_is_the_bound_and_the_load() -> None:
     waiting = yard.ask("b")
     yard.now = 10.0
     assert told(yard, waiting) == Forecast(1, 25.0)
+
+
+def waiting_for_room(yard: Yard, **lease_s: float) -> int:
+    """`a` is loaded, `b` wants its room and takes 5 s to load."""
+    yard.resident("a")
+    yard.state = replace(yard.state, load_s={"a": 2.0, "b": 5.0}, lease_s=lease_s)
+    return yard.tickets
+
+
+def test_behind_a_hold_it_is_what_is_left_of_it() -> None:
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB})
+    waiting_for_room(yard)
+    yard.tell(m.Hold("h1", "a", 120.0))
+    waiting = yard.ask("b")
+    yard.now = 40.0
+    assert told(yard, waiting) == Forecast(1, 80.0 + 5.0)
+
+
+def test_what_is_held_elsewhere_is_not_waited_for() -> None:
+    yard = Yard({"a": 4 * GIB, "c": 4 * GIB, "b": 6 * GIB})
+    yard.resident("c")
+    waiting_for_room(yard)
+    yard.tell(m.Hold("h1", "a", 120.0))
+    yard.ask("c")
+    yard.state = replace(yard.state, lease_s={"c": 3.0})
+    assert told(yard, yard.ask("b")) == Forecast(1, 3.0 + 5.0)
+
+
+def test_behind_somebody_for_whom_nobody_waits_it_is_its_answer_and_the_load() -> None:
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB})
+    waiting_for_room(yard, a=12.0)
+    yard.ask("a")
+    waiting = yard.ask("b")
+    yard.now = 2.0
+    assert told(yard, waiting) == Forecast(1, 10.0 + 5.0)
+    yard.ask("a")
+    assert told(yard, waiting) == Forecast(1, 28.0 + 10.0 + 5.0)
+
+
+def test_who_makes_room_comes_back_after_the_other() -> None:
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB})
+    waiting_for_room(yard, a=40.0, b=3.0)
+    yard.ask("a")
+    yard.ask("b")
+    yard.now = 31.0
+    yard.tell(m.Tick())
+    assert told(yard, yard.ask("a")) == Forecast(1, 9.0 + 5.0 + 3.0 + 2.0)
+
+
+def test_behind_a_profile_that_waits_longer_it_is_that_one_first() -> None:
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB, "c": 6 * GIB})
+    waiting_for_room(yard, a=10.0, b=3.0)
+    yard.state = replace(yard.state, load_s={**yard.state.load_s, "c": 1.0})
+    yard.ask("a")
+    yard.ask("b")
+    assert told(yard, yard.ask("c")) == Forecast(1, 10.0 + 5.0 + 3.0 + 1.0)
+
+
+def test_before_the_first_load_nobody_is_told_a_time() -> None:
+    yard = Yard({"a": GIB})
+    assert told(yard, yard.ask("a")) == Forecast(1, None)
 
 
 def test_another_profile_s_line_is_not_counted() -> None:

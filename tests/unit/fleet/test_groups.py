@@ -9,17 +9,18 @@ from scheduler_yard import GIB, RULES, Yard
 from hostler.engines.state import Ready, Stopping
 from hostler.errors import NeverFits
 from hostler.fleet.scheduling import messages as m
+from hostler.fleet.scheduling.rules import Terms
 
 
-def either(*names: str) -> dict[str, m.Terms]:
-    return {name: m.Terms(group="either", exclusive=True) for name in names}
+def either(*names: str) -> dict[str, Terms]:
+    return {name: Terms(group="either", exclusive=True) for name in names}
 
 
-def both(*names: str) -> dict[str, m.Terms]:
-    return {name: m.Terms(group="both", together=True) for name in names}
+def both(*names: str) -> dict[str, Terms]:
+    return {name: Terms(group="both", together=True) for name in names}
 
 
-def yard(needs: dict[str, int], terms: dict[str, m.Terms]) -> Yard:
+def yard(needs: dict[str, int], terms: dict[str, Terms]) -> Yard:
     return Yard({name: size * GIB for name, size in needs.items()}, rules=replace(RULES, terms=terms))
 
 

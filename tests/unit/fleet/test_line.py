@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.line import in_order, joining, most_pressing
+from hostler.fleet.scheduling.rules import Rules
 
-RULES = m.Rules(queue=1000, starvation_s=30.0, load_tries=3, backoff_s=2.0)
+RULES = Rules(queue=1000, starvation_s=30.0, load_tries=3, backoff_s=2.0)
 
 
 class Queue:

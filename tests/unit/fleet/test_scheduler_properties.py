@@ -9,17 +9,18 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from hostler.engines.state import Ready, Starting, Stopping
 from hostler.errors import EngineLost, LoadFailed
 from hostler.fleet.scheduling import messages as m
+from hostler.fleet.scheduling.rules import Rules, Terms
 from hostler.fleet.scheduling.scheduler import next_wake, step
 
 NEEDS = {"a": 3, "b": 4, "c": 6, "d": 9, "e": 1, "huge": 11}
 BUDGET = 10
 TERMS = {
-    "a": m.Terms(group="pair", together=True),
-    "b": m.Terms(group="pair", together=True, batch=True),
-    "c": m.Terms(group="either", exclusive=True),
-    "e": m.Terms(group="either", exclusive=True, batch=True),
+    "a": Terms(group="pair", together=True),
+    "b": Terms(group="pair", together=True, batch=True),
+    "c": Terms(group="either", exclusive=True),
+    "e": Terms(group="either", exclusive=True, batch=True),
 }
-RULES = m.Rules(queue=8, starvation_s=30.0, load_tries=3, backoff_s=2.0, residency=2, terms=TERMS)
+RULES = Rules(queue=8, starvation_s=30.0, load_tries=3, backoff_s=2.0, residency=2, terms=TERMS)
 profiles = st.sampled_from(sorted(NEEDS))
 
 
@@ -60,6 +61,7 @@ class FleetMachine(RuleBasedStateMachine):
                 assert any(w.profile == profile for w in self.open.values())
             case m.Evict(_, victims):
                 assert not {h.profile for h in self.state.holds.values()} & set(victims)
+                assert not {profile for profile, pin in self.state.pins.items() if pin} & set(victims)
             case m.Stop(instance, _):
                 told = isinstance(message, m.Unload) and message.now
                 assert told or instance not in self.leases.values()
@@ -152,6 +154,10 @@ class FleetMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(["h1", "h2"]))
     def unhold(self, name: str) -> None:
         self.tell(m.Unhold(name))
+
+    @rule(profile=profiles, pin=st.booleans())
+    def pin(self, profile: str, pin: bool) -> None:
+        self.tell(m.Pin(profile, pin))
 
     @rule(profile=profiles)
     def unload_others(self, profile: str) -> None:

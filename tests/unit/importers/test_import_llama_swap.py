@@ -183,3 +183,8 @@ def test_anchors_cannot_fill_the_memory() -> None:
 def test_anchors_and_merges_are_followed() -> None:
     imported = swap("base: &base {ttl: 60}\nmodels:\n  a:\n    <<: *base\n    cmd: llama-server -m /a.gguf\n")
     assert imported.profiles[0].fields["ttl"] == "1m"
+
+
+def test_notes_in_the_reasoning_field_stay_those_of_their_model() -> None:
+    (a,) = swap("models:\n  a:\n    cmd: llama-server -m /m.gguf\n    sendLoadingState: true\n").profiles
+    assert a.fields["send_loading_state"] is True

@@ -26,7 +26,8 @@ from hostler.fleet.profiles.shelf import Item, view
 from hostler.fleet.protocol import Entry, Needs, Served
 from hostler.fleet.recovery.ladder import NONE as UNCHANGED
 from hostler.fleet.recovery.ladder import Changes
-from hostler.fleet.scheduling.messages import Terms, Want
+from hostler.fleet.scheduling.messages import Want
+from hostler.fleet.scheduling.rules import Terms
 from hostler.models.facts import GgufFacts, Model
 from hostler.models.library import FactsCache, Library, Scan
 from hostler.models.shape import ModelShape
@@ -170,7 +171,12 @@ class ProfileCatalogue:
             sampling=profile.sampling,
             context=self._context(name, profile, looked),
             abilities=abilities_of(profile, looked.model, looked.facts),
+            notes=self._notes(profile),
         )
+
+    def _notes(self, profile: Profile) -> bool:
+        told = profile.send_loading_state
+        return self._view.config.gateway.send_loading_state if told is None else told
 
     def _look(self, profile: Profile) -> _Looked:
         """What the header says, or why it says nothing."""

@@ -123,7 +123,7 @@ class Decisions(Room):
             state=Starting(self.at.now),
             holds=want.need,
             slots=want.slots,
-            pin=want.pin,
+            pin=self.state.pins.get(profile, want.pin),
             ttl_s=want.ttl_s,
             last_used=self.at.now,
             heat=self._heat(profile) + 1.0,

@@ -11,6 +11,7 @@ from hostler.engines.state import Starting
 from hostler.fleet.scheduling import eviction
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.room import Room
+from hostler.fleet.scheduling.rules import Rules
 from hostler.fleet.scheduling.turn import stays
 
 
@@ -21,7 +22,7 @@ class Reason(msgspec.Struct, frozen=True):
     leaves: int | None = None
 
 
-def explain(state: m.State, rules: m.Rules, now: float) -> Mapping[str, Reason]:
+def explain(state: m.State, rules: Rules, now: float) -> Mapping[str, Reason]:
     """The reason of every instance, by its id. Mates leave together and share a number."""
     return _Explaining(state, m.Situation(now=now, budget={}, rules=rules)).reasons()
 
@@ -54,7 +55,7 @@ class _Explaining(Room):
         if waiting:
             parts.append(f"{_requests(waiting)} for it")
         if instance.pin:
-            parts.append("pinned")
+            parts.append("pinned on request" if self.state.pins.get(instance.profile) else "pinned")
         elif any(self._mates(instance, kept) and kept.pin for kept in self._kept()):
             parts.append("one of its group is pinned")
         holds = [h.until for h in self.state.holds.values() if h.profile == instance.profile]

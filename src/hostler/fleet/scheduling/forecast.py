@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
-from hostler.engines.state import Ready, Starting
+from hostler.engines.state import Draining, Starting, Stopping
 from hostler.fleet.scheduling import messages as m
-from hostler.fleet.scheduling.line import in_order, joining, starvation
-from hostler.fleet.scheduling.turn import live
+from hostler.fleet.scheduling.eviction import shortage
+from hostler.fleet.scheduling.line import in_order, joining, most_pressing, starvation
+from hostler.fleet.scheduling.turn import less, live, total
 
 
 class Forecast(msgspec.Struct, frozen=True):
     """``place`` from 1 among those who wait for the same profile, 0 for nobody; ``wait_s`` from now on.
 
-    None when nothing that it depends on was measured yet.
+    None when something that it depends on was not measured yet.
     """
 
     place: int
@@ -23,47 +26,123 @@ class Forecast(msgspec.Struct, frozen=True):
 NOWHERE = Forecast(0, 0.0)
 
 
-def forecast(state: m.State, ticket: int, rules: m.Rules, now: float) -> Forecast:
+def forecast(state: m.State, ticket: int, at: m.Situation) -> Forecast:
     """Where the waiter of that ticket stands; place 0 when it does not wait."""
     waiter = next((w for w in state.waiting if w.ticket == ticket), None)
-    return NOWHERE if waiter is None else _of(state, waiter, rules, now)
+    return NOWHERE if waiter is None else _of(state, waiter, at)
 
 
-def for_newcomer(state: m.State, waiter: m.Waiter, rules: m.Rules, now: float) -> Forecast:
+def for_newcomer(state: m.State, waiter: m.Waiter, at: m.Situation) -> Forecast:
     """Where somebody would stand who joined now."""
     waiter, state = joining(state, waiter)
-    return _of(msgspec.structs.replace(state, waiting=(*state.waiting, waiter)), waiter, rules, now)
+    return _of(msgspec.structs.replace(state, waiting=(*state.waiting, waiter)), waiter, at)
 
 
-def _of(state: m.State, waiter: m.Waiter, rules: m.Rules, now: float) -> Forecast:
-    line = [w.ticket for w in in_order(state, rules, now) if w.profile == waiter.profile and w.lease]
+def _of(state: m.State, waiter: m.Waiter, at: m.Situation) -> Forecast:
+    line = [w.ticket for w in in_order(state, at.rules, at.now) if w.profile == waiter.profile and w.lease]
     place = line.index(waiter.ticket) + 1 if waiter.ticket in line else 1
     instance, lease_s = live(state, waiter.profile), state.lease_s.get(waiter.profile)
     if instance is None:
         want = state.wants.get(waiter.profile)
         slots = 1 if want is None else want.slots
-        ready_s = _room_s(state, waiter, rules, now) + state.load_s.get(waiter.profile, 0.0)
-        return _after(ready_s, place, place - 1, slots, lease_s)
+        return _after(_ready_s(state, waiter, at), place, place - 1, slots, lease_s)
     if isinstance(instance.state, Starting):
-        left = max(0.0, instance.state.since + state.load_s.get(waiter.profile, 0.0) - now)
-        return _after(left, place, place - 1, instance.slots, lease_s)
+        return _after(_load_left_s(state, instance, at.now), place, place - 1, instance.slots, lease_s)
+    if instance.closed_for is not None:
+        return _after(_returns_s(state, instance, at.now), place, place - 1, instance.slots, lease_s)
     free = max(0, instance.slots - instance.leases)
     return _after(0.0, place, max(0, place - free), instance.slots, lease_s)
 
 
-def _after(ready_s: float, place: int, ahead: int, slots: int, lease_s: float | None) -> Forecast:
+def _after(ready_s: float | None, place: int, ahead: int, slots: int, lease_s: float | None) -> Forecast:
     """Its turn when that many before it are done; with no slot free, the one that it gets is one of them."""
-    if ahead and lease_s is None:
+    if ready_s is None or (ahead and lease_s is None):
         return Forecast(place, None)
     return Forecast(place, ready_s + ahead / slots * (lease_s or 0.0))
 
 
-def _room_s(state: m.State, waiter: m.Waiter, rules: m.Rules, now: float) -> float:
-    """Until room is made for a profile that is not loaded: at once where nothing is in use, else by its bound."""
-    if waiter.profile not in state.wants or not any(i.leases and isinstance(i.state, Ready) for i in _in_use(state)):
+def _ready_s(state: m.State, waiter: m.Waiter, at: m.Situation) -> float | None:
+    """Until a profile that is not loaded is: those before it that it does not fit beside, room for it, and its load."""
+    load_s = state.load_s.get(waiter.profile)
+    if load_s is None:
+        return None
+    room_s = _room_s(state, waiter, at)
+    for other in most_pressing(state, at.rules, at.now):
+        if other.profile == waiter.profile:
+            break
+        if live(state, other.profile) is None and not _beside(state, waiter, other, at):
+            known = state.load_s.get(other.profile, 0.0) + state.lease_s.get(other.profile, 0.0)
+            room_s = max(room_s, _room_s(state, other, at) + known)
+    return room_s + load_s
+
+
+def _beside(state: m.State, one: m.Waiter, other: m.Waiter, at: m.Situation) -> bool:
+    """Whether both can be loaded at the same time."""
+    mine, theirs = state.wants.get(one.profile), state.wants.get(other.profile)
+    if mine is None or theirs is None:
+        return True
+    pinned = total(i.holds for i in state.instances.values() if i.pin)
+    both = total((mine.need, theirs.need))
+    return not at.rules.apart(one.profile, other.profile) and not shortage(both, less(at.budget, pinned))
+
+
+def _room_s(state: m.State, waiter: m.Waiter, at: m.Situation) -> float:
+    """Until enough of those who are loaded have left for a profile that is not."""
+    want = state.wants.get(waiter.profile)
+    if want is None:
         return 0.0
-    return max(0.0, waiter.since + starvation(state, waiter.profile, rules) - now)
+    leave = [(_leaves_s(state, i, waiter, at), i) for i in state.instances.values()]
+    rivals = [seconds for seconds, i in leave if seconds is not None and at.rules.apart(waiter.profile, i.profile)]
+    free: Mapping[str, int] = less(at.budget, total(i.holds for _, i in leave))
+    longest = max(rivals, default=0.0)
+    for seconds, instance in sorted(((s, i) for s, i in leave if s is not None), key=lambda each: each[0]):
+        if not shortage(want.need, free):
+            break
+        free = total((free, instance.holds))
+        longest = max(longest, seconds)
+    return longest
 
 
-def _in_use(state: m.State) -> list[m.Instance]:
-    return [i for i in state.instances.values() if i.closed_for is None]
+def _leaves_s(state: m.State, instance: m.Instance, waiter: m.Waiter, at: m.Situation) -> float | None:
+    """Until the instance may leave for ``waiter``; None for one that never does.
+
+    1. It leaves already. 2. A held one when its hold is over. 3. An idle one at once. 4. One that nobody else waits for
+    when its answers are done. 5. Any other, and one whose answers were never measured, after the waiter's bound.
+    """
+    if isinstance(instance.state, Stopping):
+        return 0.0
+    if instance.pin:
+        return None
+    busy_s = _busy_s(state, instance, at.now)
+    if isinstance(instance.state, Draining) or instance.closed_for == waiter.profile:
+        return busy_s or 0.0
+    held_s = max((h.until - at.now for h in state.holds.values() if h.profile == instance.profile), default=0.0)
+    wanted = any(w.profile == instance.profile for w in state.waiting)
+    if not wanted and busy_s is not None:
+        return max(0.0, held_s, busy_s)
+    bound_s = 0.0 if waiter.urgent else waiter.since + starvation(state, waiter.profile, at.rules) - at.now
+    return max(0.0, held_s, bound_s) + (busy_s or 0.0)
+
+
+def _busy_s(state: m.State, instance: m.Instance, now: float) -> float | None:
+    """What is left of its load and answers, 0 of an idle one; None when they were never measured."""
+    if isinstance(instance.state, Starting):
+        return _load_left_s(state, instance, now)
+    if not instance.leases:
+        return 0.0
+    lease_s = state.lease_s.get(instance.profile)
+    return None if lease_s is None else max(0.0, lease_s - (now - instance.last_used))
+
+
+def _load_left_s(state: m.State, instance: m.Instance, now: float) -> float | None:
+    load_s = state.load_s.get(instance.profile)
+    return None if load_s is None else max(0.0, instance.state.since + load_s - now)
+
+
+def _returns_s(state: m.State, instance: m.Instance, now: float) -> float | None:
+    """Until a profile that makes room now is back: the other's load and an answer of it, then its own load."""
+    busy_s, other = _busy_s(state, instance, now), instance.closed_for or ""
+    loads = (state.load_s.get(other), state.load_s.get(instance.profile))
+    if busy_s is None or loads[0] is None or loads[1] is None:
+        return None
+    return busy_s + loads[0] + state.lease_s.get(other, 0.0) + loads[1]

@@ -12,16 +12,17 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from hostler.fleet.scheduling import messages as m
+from hostler.fleet.scheduling.rules import Rules
 
 Space = tuple[str, bool]  # a profile, and whether these are its batch waiters: turns count within
 
 
-def starvation(state: m.State, profile: str, rules: m.Rules) -> float:
+def starvation(state: m.State, profile: str, rules: Rules) -> float:
     """Seconds after which a waiter goes before new ones for resident profiles."""
     return max(rules.starvation_s, 3 * state.load_s.get(profile, 0.0))
 
 
-def starving(state: m.State, waiter: m.Waiter, rules: m.Rules, now: float) -> bool:
+def starving(state: m.State, waiter: m.Waiter, rules: Rules, now: float) -> bool:
     """Whether it has waited for its bound; an urgent one has none."""
     bound = 0.0 if waiter.urgent else starvation(state, waiter.profile, rules)
     return now - waiter.since >= bound
@@ -38,7 +39,7 @@ def joining(state: m.State, waiter: m.Waiter) -> tuple[m.Waiter, m.State]:
     return replace(waiter, turn=turn), replace(state, turns=turns)
 
 
-def in_order(state: m.State, rules: m.Rules, now: float) -> list[m.Waiter]:
+def in_order(state: m.State, rules: Rules, now: float) -> list[m.Waiter]:
     """All who wait, in the order in which instances are given to them."""
     if len(state.waiting) < 2:
         return list(state.waiting)
@@ -51,7 +52,7 @@ def in_order(state: m.State, rules: m.Rules, now: float) -> list[m.Waiter]:
     return sorted(state.waiting, key=key)
 
 
-def most_pressing(state: m.State, rules: m.Rules, now: float) -> list[m.Waiter]:
+def most_pressing(state: m.State, rules: Rules, now: float) -> list[m.Waiter]:
     """One waiter of each profile that is waited for: urgent ones, then by priority, then those who wait longest."""
 
     def key(w: m.Waiter) -> tuple[bool, bool, bool, float]:

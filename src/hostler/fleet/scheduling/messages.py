@@ -11,6 +11,7 @@ import msgspec
 
 from hostler.engines.state import Failure, InstanceState
 from hostler.errors import HostlerError
+from hostler.fleet.scheduling.rules import Rules
 
 
 class Want(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +95,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """All that the scheduler knows. ``wants`` and ``preparing`` are by profile; ``turns`` are the latest that each key
-    was given, by profile and whether batch; ``load_s`` and ``lease_s`` what loads and answers of profiles took."""
+    was given, by profile and whether batch; ``load_s`` and ``lease_s`` what loads and answers of profiles took.
+    ``pins`` are what operators said of profiles since the gateway started, other than their configuration."""
 
     instances: Mapping[str, Instance] = msgspec.field(default_factory=dict)
     waiting: tuple[Waiter, ...] = ()
@@ -102,53 +104,13 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     wants: Mapping[str, Want] = msgspec.field(default_factory=dict)
     preparing: frozenset[str] = frozenset()
     holds: Mapping[str, Held] = msgspec.field(default_factory=dict)
+    pins: Mapping[str, bool] = msgspec.field(default_factory=dict)
     load_s: Mapping[str, float] = msgspec.field(default_factory=dict)
     lease_s: Mapping[str, float] = msgspec.field(default_factory=dict)
     heat: Mapping[str, Heat] = msgspec.field(default_factory=dict)
     turns: Mapping[tuple[str, bool], Mapping[str, int]] = msgspec.field(default_factory=dict)
     next_instance: int = 1
     draining: bool = False
-
-
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What the configuration says of a profile and the others: its group and the group's rule, and its priority."""
-
-    group: str = ""
-    exclusive: bool = False
-    together: bool = False
-    batch: bool = False
-
-
-PLAIN = Terms()
-
-
-class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits the scheduler keeps.
-
-    ``residency`` is how many requests a loaded instance answers, while any wait for it, before it is closed for
-    others. ``terms`` is by profile; one that is not in it has none.
-    """
-
-    queue: int
-    starvation_s: float
-    load_tries: int
-    backoff_s: float
-    residency: int = 1
-    terms: Mapping[str, Terms] = {}
-
-    def of(self, profile: str) -> Terms:
-        """The terms of a profile."""
-        return self.terms.get(profile, PLAIN)
-
-    def apart(self, one: str, other: str) -> bool:
-        """Whether the two may not be resident at the same time."""
-        mine = self.of(one)
-        return mine.exclusive and one != other and self.of(other).group == mine.group
-
-    def mates(self, one: str, other: str) -> bool:
-        """Whether the two are loaded and leave together."""
-        mine = self.of(one)
-        return mine.together and one != other and self.of(other).group == mine.group
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
@@ -260,6 +222,13 @@ class Unhold(msgspec.Struct, frozen=True):
     id: str
 
 
+class Pin(msgspec.Struct, frozen=True):
+    """Pin the profile, loaded or not, or unpin it, whatever its configuration says; until that changes."""
+
+    profile: str
+    pin: bool
+
+
 class Retire(msgspec.Struct, frozen=True):
     """Drain this instance (a stuck slot, say); a later request starts a new one."""
 
@@ -294,6 +263,7 @@ Message = (
     | UnloadOthers
     | Hold
     | Unhold
+    | Pin
     | Retire
     | Configured
     | Drain

@@ -12,6 +12,7 @@ from hostler.errors import CapacityError, NeverFits
 from hostler.fleet.scheduling import eviction
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.line import starving
+from hostler.fleet.scheduling.rules import Rules
 from hostler.fleet.scheduling.turn import Moves, held, idle, less, stays, total
 
 SWAP_S = 1.0  # no swap is cheaper: draining, starting, the first token
@@ -211,7 +212,7 @@ def never_fits(
     return NeverFits(f"{text}.")
 
 
-def excluded(profile: str, pinned: str, rules: m.Rules) -> CapacityError:
+def excluded(profile: str, pinned: str, rules: Rules) -> CapacityError:
     """The refusal of a profile whose group has a pinned one loaded."""
     group = rules.of(profile).group
     return NeverFits(

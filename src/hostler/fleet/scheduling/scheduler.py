@@ -15,7 +15,7 @@ It reads no clock, does no I/O and does not log, so every rule below is a proper
 7. Failures pause a profile (:func:`hostler.engines.state.after_failure`); a load that fails refuses its waiters. One
    that ran out of memory and is tried again in another way (:mod:`hostler.fleet.recovery.ladder`) has not failed.
 8. Requests of one profile go in turns of their keys, ``batch`` ones after all others until the starvation bound.
-9. What is held neither makes room nor leaves when idle; what was loaded for a hold leaves with the last one.
+9. What is pinned or held neither makes room nor leaves when idle; what was loaded for a hold leaves with the last one.
 10. Profiles of an exclusive group are never loaded at once, not even while one stops; mates leave together or not at
     all.
 """
@@ -33,6 +33,7 @@ from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.decisions import Decisions
 from hostler.fleet.scheduling.forecast import for_newcomer
 from hostler.fleet.scheduling.line import joining, starvation
+from hostler.fleet.scheduling.rules import Rules
 from hostler.fleet.scheduling.turn import again, expiry, held, is_open, live, without
 
 __all__ = ["live", "next_wake", "step"]
@@ -46,7 +47,7 @@ def step(state: m.State, message: m.Message, at: m.Situation) -> tuple[m.State, 
     return turn.state, turn.effects
 
 
-def next_wake(state: m.State, rules: m.Rules, after: float) -> float | None:
+def next_wake(state: m.State, rules: Rules, after: float) -> float | None:
     """When a Tick is needed next if nothing else happens; None when never.
 
     ``after`` is the time of the last step: what was due by then has been seen to, and if it is still due it
@@ -89,7 +90,7 @@ class _Turn(Decisions):
 
     def _full(self, waiter: m.Waiter) -> QueueFull:
         """The refusal of one too many: its place if it could wait, and when it would about have its turn."""
-        stands = for_newcomer(self.state, waiter, self.at.rules, self.at.now)
+        stands = for_newcomer(self.state, waiter, self.at)
         patience = 5.0 if stands.wait_s is None else stands.wait_s
         error = QueueFull(f"{len(self.state.waiting)} requests already wait.", retry_after_s=max(1.0, patience))
         error.place = stands.place
@@ -164,6 +165,7 @@ class _Turn(Decisions):
         until = message.until if known is None else max(message.until, known.until)
         hold = m.Held(profile=message.profile, until=until, loaded=loaded)
         self.state = replace(self.state, holds={**self.state.holds, message.id: hold})
+        self._keep(message.profile)
 
     def _unhold(self, message: m.Unhold) -> None:
         """What was loaded for a hold leaves with the last one of its profile, unless somebody waits for it."""
@@ -183,6 +185,8 @@ class _Turn(Decisions):
     def _unload(self, message: m.Unload) -> None:
         holds = {name: hold for name, hold in self.state.holds.items() if hold.profile != message.profile}
         self.state = replace(self.state, holds=holds)
+        if self.state.pins.get(message.profile):
+            self.state = replace(self.state, pins=without(self.state.pins, message.profile))
         for instance in self._of(message.profile):
             starting = isinstance(instance.state, Starting)
             if message.now or starting:
@@ -201,11 +205,19 @@ class _Turn(Decisions):
             if instance.profile != message.profile and not instance.pin and not held(self.state, instance.profile):
                 self._drain_instance(instance, message.reason)
 
+    def _pin(self, message: m.Pin) -> None:
+        self.state = replace(self.state, pins={**self.state.pins, message.profile: message.pin})
+        for instance in self._of(message.profile):
+            self._put(replace(instance, pin=message.pin))
+        self._keep(message.profile)
+
     def _retire(self, message: m.Retire) -> None:
         if instance := self.state.instances.get(message.instance):
             self._drain_instance(instance, message.reason)
 
     def _configured(self, message: m.Configured) -> None:
+        known = message.profiles
+        pins = {name: pin for name, pin in self.state.pins.items() if name in known and known[name][1] != pin}
         for instance in list(self.state.instances.values()):
             now = message.profiles.get(instance.profile)
             if now is None:
@@ -213,11 +225,11 @@ class _Turn(Decisions):
             elif now[0] != instance.key:
                 self._drain_instance(instance, "its settings changed")
             else:
-                self._put(replace(instance, pin=now[1], ttl_s=now[2]))
+                self._put(replace(instance, pin=pins.get(instance.profile, now[1]), ttl_s=now[2]))
         # A want is as old as the configuration it was made from, and a failure may be mended.
         heat = {name: known for name, known in self.state.heat.items() if name in message.profiles}
         holds = {name: hold for name, hold in self.state.holds.items() if hold.profile in message.profiles}
-        self.state = replace(self.state, wants={}, failures={}, heat=heat, holds=holds)
+        self.state = replace(self.state, wants={}, failures={}, heat=heat, holds=holds, pins=pins)
 
     def _drain(self, _: m.Drain) -> None:
         self.state = replace(self.state, draining=True)
@@ -242,6 +254,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     m.UnloadOthers: _Turn._unload_others,
     m.Hold: _Turn._hold,
     m.Unhold: _Turn._unhold,
+    m.Pin: _Turn._pin,
     m.Retire: _Turn._retire,
     m.Configured: _Turn._configured,
     m.Drain: _Turn._drain,

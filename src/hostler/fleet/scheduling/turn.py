@@ -43,6 +43,12 @@ class Moves:
             self._put(replace(instance, state=Draining(self.at.now, reason)))
             self.effects.append(m.Close(instance.id, reason))
 
+    def _keep(self, profile: str) -> None:
+        """Whoever waits for the room of what is pinned or held now has to look for it elsewhere."""
+        for instance in self._of(profile):
+            if instance.closed_for is not None and (instance.pin or held(self.state, profile)):
+                self._put(replace(instance, closed_for=None))
+
     def _failing(self, profile: str) -> Failure | None:
         """The failure that still refuses requests."""
         failure = self.state.failures.get(profile)

@@ -6,8 +6,7 @@ from urllib.parse import quote, unquote
 
 PREFIX = "/api/profiles/"
 WARM_UP = "/api/models/warmup/"
-ACTIONS = ("load", "unload", "switch")
-PARTS = ("plan",)
+LAST = {"POST": ("load", "unload", "switch", "pin"), "GET": ("plan",), "DELETE": ("pin",)}
 
 
 def routed(method: str, path: str) -> str:
@@ -25,7 +24,7 @@ def routed(method: str, path: str) -> str:
         return path
     rest = path.removeprefix(PREFIX)
     name, slash, last = rest.rpartition("/")
-    if slash and last in (ACTIONS if method == "POST" else PARTS if method == "GET" else ()):
+    if slash and last in LAST.get(method, ()):
         return f"{PREFIX}{quote(name, safe='')}/{last}"
     return f"{PREFIX}{quote(rest, safe='')}"
 

@@ -48,7 +48,7 @@ def _profile(entry: Entry, standing: ProfileStanding, default: str | None) -> Pr
         context=entry.context,
         slots=wanted.slots,
         ttl_s=wanted.ttl,
-        pin=wanted.pin,
+        pin=wanted.pin if standing.pin is None else standing.pin,
         group=wanted.group,
         hidden=wanted.hidden,
         origin=entry.origin,

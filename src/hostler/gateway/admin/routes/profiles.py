@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar import Controller, get, post
+from litestar import Controller, delete, get, post
 from litestar.openapi.spec import Example
 from litestar.params import Body, PathParameter
 
 from hostler.gateway.admin import views
 from hostler.gateway.admin.paths import named
 from hostler.gateway.admin.problems import fails
+from hostler.gateway.admin.services import Services
 from hostler.gateway.admin.wanted import Wanted
-from hostler.wire.management import ProfileInfo, Switched, SwitchOptions, UnloadOptions
+from hostler.wire.management import Pinned, ProfileInfo, Switched, SwitchOptions, UnloadOptions
 from hostler.wire.plan import PlanReport
 
 Name = Annotated[
@@ -85,3 +86,20 @@ class ProfileRoutes(Controller):
         profile = await views.resolved(services.catalogue, named(name))
         unloaded = await services.fleet.switch(profile, keep=data.keep if data else False)
         return Switched(profile=profile, state=services.fleet.profile(profile).state, unloaded=unloaded)
+
+    @post("/{name:str}/pin", status_code=200, summary="Pin a profile", responses=fails(400, 404))
+    async def pin(self, services: Wanted, name: Name) -> Pinned:
+        """From now on it never makes room for others and has no TTL. Loads nothing; the configuration stays as it is.
+        Ends with the gateway, with an unload on request, or when the configuration says the same."""
+        return await _pinned(services, named(name), pin=True)
+
+    @delete("/{name:str}/pin", status_code=200, summary="Unpin a profile", responses=fails(400, 404))
+    async def unpin(self, services: Wanted, name: Name) -> Pinned:
+        """From now on it makes room like others, even if its configuration pins it."""
+        return await _pinned(services, named(name), pin=False)
+
+
+async def _pinned(services: Services, name: str, *, pin: bool) -> Pinned:
+    profile = await views.resolved(services.catalogue, name)
+    services.fleet.pin(profile, pin)
+    return Pinned(profile=profile, state=services.fleet.profile(profile).state, pinned=pin)
