@@ -17,7 +17,8 @@ from hostler.clock import Clock
 from hostler.config.settings import LimitSettings
 from hostler.errors import BodyTooLarge, Draining, HostlerError, InvalidRequest
 from hostler.fleet.protocol import Catalogue, Fleet
-from hostler.gateway.downstream import Call, ClientLimits
+from hostler.gateway.call import Call
+from hostler.gateway.downstream import ClientLimits
 from hostler.gateway.guard import check_host
 from hostler.gateway.queueing import priority_of
 from hostler.gateway.refusing import refuse

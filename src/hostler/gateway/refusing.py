@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from hostler.errors import HostlerError
-from hostler.gateway.downstream import Call
+from hostler.gateway.call import Call
 from hostler.gateway.errors import Family, body_of, event_of, headers_of, status_of
 
 _JSON_LINE: Final = b"content-type: application/json\r\n"

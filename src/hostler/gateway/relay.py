@@ -35,7 +35,7 @@ from hostler.errors import (
     UnknownProfile,
 )
 from hostler.fleet.protocol import Abandoned, Lease, Served, Standing, Ticket
-from hostler.gateway.downstream import Call
+from hostler.gateway.call import Call
 from hostler.gateway.errors import status_of
 from hostler.gateway.fallback import Fallback
 from hostler.gateway.heads import engine_lines, lines_of, own_lines
