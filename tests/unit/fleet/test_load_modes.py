@@ -12,7 +12,7 @@ from hostler.clock import SystemClock
 from hostler.config.settings import LoadMode
 from hostler.errors import Conflict, LoadFailed
 from hostler.fleet.learning.loadmodes import LoadModes, quickest, size_class
-from hostler.fleet.learning.loadtrials import LoadTrials, Subject
+from hostler.fleet.learning.loadtrials import LoadTrials, Subject, better
 from hostler.models.facts import Model
 from hostler.wire.loading import ChosenMode, ModeFigures, ModeLoad
 
@@ -45,6 +45,11 @@ def _chosen(mode: LoadMode, build: str = "b1") -> ChosenMode:
 )
 def test_a_mapped_file_is_left_only_for_what_is_worth_it(other: ModeFigures, chosen: str) -> None:
     assert quickest([_figures("mmap", 10.0, 1.0), other])[0] == chosen
+
+
+def test_of_two_loads_the_quicker_one_counts() -> None:
+    both = better(_figures("read", 4.0, 3.0), _figures("read", 5.0, 1.0))
+    assert (both.cold.load_s, both.warm.load_s) == (4.0, 1.0)
 
 
 def test_size_classes() -> None:
@@ -81,7 +86,7 @@ async def test_a_comparison_loads_in_each_mode_and_leaves_it_loaded(tmp_path: Pa
         done = await trials.compare("a")
         assert (done.state, [each.mode for each in done.modes]) == ("done", ["mmap", "read", "direct"])
         assert done.chosen == modes.chosen()[0].mode
-        assert len(w.runner.loads) >= 6
+        assert len(w.runner.loads) == 13
         assert w.states() == {"a": "ready"}
         assert trials.status().comparisons == (done,)
 

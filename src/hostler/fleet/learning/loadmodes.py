@@ -21,8 +21,10 @@ CLASSES_GIB: Final = (1, 4, 16, 64)
 
 #: A mapped file shares its pages and gives them back: another mode has to be this much quicker, cold and warm together,
 WORTH: Final = 0.85
-#: and may not make the usual, warm load slower, nor hold more, than by this.
-NO_WORSE: Final = 1.05
+#: may not make the usual, warm load slower than by this,
+NO_SLOWER: Final = 1.05
+#: nor hold more than by this: tensors that are repacked for a processor leave less of a mapped file behind.
+NO_LARGER: Final = 1.15
 #: A model that takes more of the room on the host than this part does not stay in the page cache, or would crowd others
 #: with memory that nobody can take back.
 ROOMY: Final = 0.5
@@ -53,7 +55,7 @@ def _both(figures: ModeFigures) -> float:
 
 def _no_worse(other: ModeFigures, mapped: ModeFigures) -> bool:
     held, before = other.warm.held.get(HOST, 0), mapped.warm.held.get(HOST, 0)
-    return other.warm.load_s <= NO_WORSE * mapped.warm.load_s and held <= NO_WORSE * before
+    return other.warm.load_s <= NO_SLOWER * mapped.warm.load_s and held <= NO_LARGER * before
 
 
 class LoadModes:

@@ -22,6 +22,8 @@ from hostler.models.facts import Model
 from hostler.wire.loading import ChosenMode, LoadComparison, LoadModeStatus, ModeFigures, ModeLoad
 
 MODES: Final[tuple[LoadMode, ...]] = ("mmap", "read", "direct")
+#: Other programs make some loads slow: the better of two counts, where the first round took no longer than this.
+QUICK_S: Final = 60.0
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -96,16 +98,21 @@ class LoadTrials:
 
     async def _measured(self, profile: str, model: Model) -> tuple[list[ModeFigures], bool]:
         """Figures of each mode, and whether files could be dropped from the page cache."""
-        figures, dropped = [], True
-        for mode in MODES:
-            self._modes.try_out(profile, mode)
-            await self._fleet.unload(profile)
-            dropped = await anyio.to_thread.run_sync(forget, model.files) and dropped
-            cold = await self._load(profile, model)
-            await self._fleet.unload(profile)
-            await anyio.to_thread.run_sync(fill, model.files)
-            figures.append(ModeFigures(mode=mode, cold=cold, warm=await self._load(profile, model)))
-        return figures, dropped
+        began, dropped = self._clock.monotonic(), True
+        best: dict[LoadMode, ModeFigures] = {}
+        for order in (MODES, MODES[::-1]):
+            if best and self._clock.monotonic() - began > QUICK_S:
+                break
+            for mode in order:
+                self._modes.try_out(profile, mode)
+                await self._fleet.unload(profile)
+                dropped = await anyio.to_thread.run_sync(forget, model.files) and dropped
+                cold = await self._load(profile, model)
+                await self._fleet.unload(profile)
+                await anyio.to_thread.run_sync(fill, model.files)
+                found = ModeFigures(mode=mode, cold=cold, warm=await self._load(profile, model))
+                best[mode] = better(best[mode], found) if mode in best else found
+        return list(best.values()), dropped
 
     async def _load(self, profile: str, model: Model) -> ModeLoad:
         began = self._clock.monotonic()
@@ -126,9 +133,8 @@ class LoadTrials:
         )
         await anyio.to_thread.run_sync(self._save)
         self._modes.try_out(begun.profile, None)
-        if mode != MODES[-1]:
-            await self._fleet.unload(begun.profile)
-            await self._fleet.load(begun.profile)
+        await self._fleet.unload(begun.profile)
+        await self._fleet.load(begun.profile)
         return msgspec.structs.replace(
             begun,
             state="done",
@@ -158,3 +164,13 @@ class LoadTrials:
         self._known.pop(told.profile, None)
         self._known[told.profile] = told
         return told
+
+
+def better(first: ModeFigures, second: ModeFigures) -> ModeFigures:
+    """The quicker cold and the quicker warm load of the same mode."""
+    cold, warm = (min(pair, key=lambda load: load.load_s) for pair in zip(_both(first), _both(second), strict=True))
+    return ModeFigures(mode=first.mode, cold=cold, warm=warm)
+
+
+def _both(figures: ModeFigures) -> tuple[ModeLoad, ModeLoad]:
+    return figures.cold, figures.warm
