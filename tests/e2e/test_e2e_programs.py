@@ -65,6 +65,15 @@ async def test_a_program_that_never_listens_is_a_clear_error(gateway, place: Hom
     assert await running.instances() == []
 
 
+async def test_a_program_that_holds_less_than_it_declares(gateway, place: Home) -> None:
+    """What was measured of it could once not be written down, and the gateway ended."""
+    running = gateway(program(place, "modest", engine='memory = { host = "300 MiB" }'))
+    assert (await running.chat("modest", max_tokens=2)).status == 200
+    assert (await running.instance("modest"))["bytes"] == {"host": 300 * 2**20}
+    await eventually((place.state / "measurements.json").exists, "what was measured is written")
+    assert (await running.chat("modest", max_tokens=2)).status == 200
+
+
 async def test_what_a_program_declares_can_never_fit(gateway, place: Home) -> None:
     running = gateway(program(place, "huge", engine='memory = { host = "900 TiB" }'))
     refused = await running.chat("huge")

@@ -103,7 +103,7 @@ class Program:
         if held is None:
             return None
         seen = {**self._on_gpus(pid), "host": held.anonymous + held.shared + held.file_backed}
-        declared = spec.engine.memory
+        declared = {device: int(size) for device, size in spec.engine.memory.items()}
         return {device: max(seen.get(device, 0), declared.get(device, 0)) for device in {**seen, **declared}}
 
     def _launch(self, spec: LoadSpec) -> process.Launch:
