@@ -47,12 +47,18 @@ def _lines(fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
     return b"".join(b"%b: %b\r\n" % field for field in fields if not field[0].startswith(_CORS))
 
 
-def own_lines(request: str, lease: Lease | None, engine_ms: float) -> bytes:
-    """Our header lines: the request's id, who serves it, where the time went until the engine's first byte."""
+def own_lines(request: str, profile: str, lease: Lease | None, engine_ms: float, total_ms: float) -> bytes:
+    """Our header lines: the request's id, who serves it, where its milliseconds went until this head was written.
+
+    Without a lease all of them went into waiting for one; ``profile`` is empty while there is none.
+    """
     if lease is None:
-        return b"x-request-id: %b\r\n" % request.encode()
-    return (
-        f"x-request-id: {request}\r\nx-hostler-profile: {lease.profile}\r\n"
-        f"x-hostler-instance: {lease.instance}\r\nserver-timing: queue;dur={lease.queue_ms:.1f}, "
-        f"load;dur={lease.load_ms:.1f}, engine;dur={engine_ms:.1f}\r\n"
-    ).encode("latin-1", "replace")
+        named = f"x-hostler-profile: {profile}\r\n" if profile else ""
+        spent = f"queue;dur={total_ms:.1f}, total;dur={total_ms:.1f}"
+    else:
+        named = f"x-hostler-profile: {lease.profile}\r\nx-hostler-instance: {lease.instance}\r\n"
+        spent = (
+            f"queue;dur={lease.queue_ms:.1f}, load;dur={lease.load_ms:.1f}, "
+            f"engine;dur={engine_ms:.1f}, total;dur={total_ms:.1f}"
+        )
+    return f"x-request-id: {request}\r\n{named}server-timing: {spent}\r\n".encode("latin-1", "replace")

@@ -20,6 +20,7 @@ from hostler.fleet.protocol import Catalogue, Fleet
 from hostler.gateway.call import Call
 from hostler.gateway.downstream import ClientLimits
 from hostler.gateway.guard import check_host
+from hostler.gateway.heads import own_lines
 from hostler.gateway.queueing import priority_of
 from hostler.gateway.refusing import refuse
 from hostler.gateway.relay import Exchange
@@ -154,7 +155,8 @@ class Inference:
 
     def _refuse(self, call: Call, error: HostlerError) -> None:
         call.keep_alive = call.keep_alive and not call.more_body
-        refuse(call, error, INFERENCE[call.path].family)
+        name = self._name(call.headers.get(b"x-request-id"))
+        refuse(call, error, INFERENCE[call.path].family, own_lines(name, "", None, 0.0, 0.0))
 
     def _spawn(self, work: Coroutine[object, object, None], give_up: Callable[[], None]) -> asyncio.Task[None]:
         """Run ``work``; a bug in it is loud and gives up that request only."""

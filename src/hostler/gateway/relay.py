@@ -362,11 +362,13 @@ class Exchange:
         self._relay.closed(self.request)
         account = Account(
             request=self.request, principal=self._principal, profile=self._profile, api=self._route.api, status=status,
-            lease=lease, tokens=tokens, started=self._started, first=self._first, cancelled=cancelled,
+            lease=lease, tokens=tokens, started=self._started, first=self._first, streamed=self._sse,
+            cancelled=cancelled,
         )  # fmt: skip
         self._relay.recorder.record(account.row(self._relay.clock))
 
     def _own_lines(self) -> bytes:
-        asked = self._asked
-        own = own_lines(self.request, self._lease, ((self._first or asked) - asked) * 1e3)
+        asked, now = self._asked, self._first or self._relay.clock.monotonic()
+        engine_ms = (now - asked) * 1e3 if asked else 0.0
+        own = own_lines(self.request, self._profile, self._lease, engine_ms, (now - self._started) * 1e3)
         return own + waited_lines(self._place, self._lease)

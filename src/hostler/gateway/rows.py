@@ -11,7 +11,10 @@ from hostler.wire.management import RequestRecord
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """One request as it ended. ``started`` and ``first`` (its first byte, if one came) are monotonic seconds."""
+    """One request as it ended. ``started`` and ``first`` (its first byte, if one came) are monotonic seconds.
+
+    ``streamed``: its tokens came one by one.
+    """
 
     request: str
     principal: str
@@ -22,11 +25,13 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     tokens: Tokens
     started: float
     first: float | None
+    streamed: bool
     cancelled: bool
 
     def row(self, clock: Clock) -> RequestRecord:
         """What the ledger keeps of it, which ends now."""
-        total = clock.monotonic() - self.started
+        now = clock.monotonic()
+        total = now - self.started
         lease, tokens = self.lease, self.tokens
         return RequestRecord(
             id=self.request,
@@ -41,6 +46,16 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
             queue_ms=total * 1e3 if lease is None else lease.queue_ms,
             load_ms=0.0 if lease is None else lease.load_ms,
             first_byte_ms=None if self.first is None else (self.first - self.started) * 1e3,
+            prompt_ms=None if tokens.timing is None else tokens.timing.prompt_ms,
+            generated_ms=self._generated_ms(now),
             total_ms=total * 1e3,
             cancelled=self.cancelled,
         )
+
+    def _generated_ms(self, now: float) -> float | None:
+        """From the first token to the last, as the engine says; else of a stream that told how many there were."""
+        if self.tokens.timing is not None:
+            return self.tokens.timing.generated_ms
+        if self.first is None or not self.streamed or self.tokens.generated is None:
+            return None
+        return (now - self.first) * 1e3

@@ -1,8 +1,9 @@
-"""The end of an answer: the last 8 KiB, read once when the answer is complete.
+"""The ends of an answer: its first 2 KiB and its last 8, read once when it is complete.
 
 An engine says how many tokens it took and gave in its last words (`timings` of llama.cpp, `usage` of the
-OpenAI and Anthropic APIs). Quotes inside JSON strings are escaped, so a field name between bare quotes
-cannot come from the text of an answer.
+OpenAI and Anthropic APIs). A stream of Anthropic's begins with those of the prompt, and llama.cpp's embeddings
+follow theirs. Quotes inside JSON strings are escaped, so a field name between bare quotes cannot come from the
+text of an answer.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import msgspec
 
 from hostler.fleet.protocol import Timing
 
+HEAD_LIMIT: Final = 2 * 2**10
 TAIL_LIMIT: Final = 8 * 2**10
 
 _NUMBER = re.compile(
     rb'"(prompt_n|cache_n|predicted_n|prompt_tokens|completion_tokens|cached_tokens'
-    rb'|input_tokens|output_tokens|cache_read_input_tokens)"\s*:\s*(\d{1,12})'
+    rb'|input_tokens|output_tokens|cache_read_input_tokens|cache_creation_input_tokens)"\s*:\s*(\d{1,12})'
 )
 
 
@@ -42,18 +44,20 @@ class Tokens(msgspec.Struct, frozen=True):
         """What is known of the request's tokens; without times where the API has none (Anthropic's, Responses)."""
         if self.timing is not None or self.prompt is None:
             return self.timing
-        return Timing(self.cached or 0, self.prompt, 0.0, self.generated or 0, 0.0)
+        cached = self.cached or 0
+        return Timing(cached, self.prompt - cached, 0.0, self.generated or 0, 0.0)
 
 
 NO_TOKENS: Final = Tokens()
 
 
 class Tail:
-    """Keeps at least the last 8 KiB of what passes, as the pieces they came in."""
+    """Keeps the first 2 KiB and at least the last 8 of what passes, as the pieces they came in."""
 
-    __slots__ = ("_pieces", "_size")
+    __slots__ = ("_head", "_pieces", "_size")
 
     def __init__(self) -> None:
+        self._head = b""  # once the pieces no longer begin with it
         self._pieces: list[bytes] = []
         self._size = 0
 
@@ -62,38 +66,58 @@ class Tail:
         self._size += len(data)
         if self._size > 4 * TAIL_LIMIT:
             # Cut seldom: joining on every chunk would copy 8 KiB for each token.
-            kept = b"".join(self._pieces)[-TAIL_LIMIT:]
-            self._pieces = [kept]
-            self._size = len(kept)
+            whole = b"".join(self._pieces)
+            self._head = self._head or whole[:HEAD_LIMIT]
+            self._pieces = [whole[-TAIL_LIMIT:]]
+            self._size = TAIL_LIMIT
 
     def tokens(self) -> Tokens:
         """What the engine said of its tokens."""
-        return read_tokens(b"".join(self._pieces)[-TAIL_LIMIT:])
+        whole = b"".join(self._pieces)
+        return read_tokens(self._head or whole[:HEAD_LIMIT], whole[-TAIL_LIMIT:])
 
 
-def read_tokens(text: bytes) -> Tokens:
-    """The token counts in the last `usage` and `timings` of ``text``."""
+def read_tokens(head: bytes, tail: bytes) -> Tokens:
+    """The token counts of an answer that begins and ends so: in its last `usage` and `timings`, else its first."""
+    said, times = _numbers(tail)
+    if "prompt_n" not in said:
+        said = _numbers(head)[0] | said
+    if not said:
+        return NO_TOKENS
+    cached = said.get("cache_n", said.get("cached_tokens", said.get("cache_read_input_tokens")))
+    generated = said.get("predicted_n", said.get("completion_tokens", said.get("output_tokens")))
+    return Tokens(
+        _prompt(said, cached or 0), cached, generated, times.get("predicted_per_second"), _timing(said, times)
+    )
+
+
+def _numbers(text: bytes) -> tuple[dict[str, int], dict[str, float]]:
     places = [place for place in (text.rfind(b'"usage"'), text.rfind(b'"timings"')) if place >= 0]
     if not places:
-        return NO_TOKENS
-    said = {name: int(number) for name, number in _NUMBER.findall(text, min(places))}
-    cached = said.get(b"cache_n", said.get(b"cached_tokens", said.get(b"cache_read_input_tokens")))
-    prompt = said.get(b"prompt_tokens", said.get(b"input_tokens"))
-    if prompt is None and b"prompt_n" in said:
-        prompt = said[b"prompt_n"] + (cached or 0)
-    generated = said.get(b"predicted_n", said.get(b"completion_tokens", said.get(b"output_tokens")))
-    times = {name: float(number) for name, number in _DECIMAL.findall(text, min(places))}
-    return Tokens(prompt, cached, generated, times.get(b"predicted_per_second"), _timing(said, times))
+        return {}, {}
+    begin = min(places)
+    said = {name.decode(): int(number) for name, number in _NUMBER.findall(text, begin)}
+    return said, {name.decode(): float(number) for name, number in _DECIMAL.findall(text, begin)}
 
 
-def _timing(said: dict[bytes, int], times: dict[bytes, float]) -> Timing | None:
+def _prompt(said: dict[str, int], cached: int) -> int | None:
+    """Tokens of the whole prompt; Anthropic's count of them leaves out what a cache had or took."""
+    if "prompt_tokens" in said:
+        return said["prompt_tokens"]
+    if "input_tokens" in said:
+        apart = said.get("cache_read_input_tokens", 0) + said.get("cache_creation_input_tokens", 0)
+        return said["input_tokens"] + apart
+    return said["prompt_n"] + cached if "prompt_n" in said else None
+
+
+def _timing(said: dict[str, int], times: dict[str, float]) -> Timing | None:
     try:
         return Timing(
-            cached=said.get(b"cache_n", 0),
-            prompt=said[b"prompt_n"],
-            prompt_ms=times[b"prompt_ms"],
-            generated=said[b"predicted_n"],
-            generated_ms=times[b"predicted_ms"],
+            cached=said.get("cache_n", 0),
+            prompt=said["prompt_n"],
+            prompt_ms=times["prompt_ms"],
+            generated=said["predicted_n"],
+            generated_ms=times["predicted_ms"],
         )
     except KeyError:
         return None

@@ -22,6 +22,8 @@ requests = Table(
     Column("queue_ms", Float, nullable=False),
     Column("load_ms", Float, nullable=False),
     Column("first_byte_ms", Float),
+    Column("prompt_ms", Float),
+    Column("generated_ms", Float),
     Column("total_ms", Float, nullable=False),
     Column("cancelled", Boolean, nullable=False),
     Index("requests_by_time", "at"),

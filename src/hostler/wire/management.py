@@ -146,7 +146,11 @@ class RequestInFlight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished request, as the ledger keeps it."""
+    """A finished request, as the ledger keeps it.
+
+    ``tokens_in`` counts the whole prompt, ``tokens_cached`` what of it was in a cache. ``prompt_ms`` and
+    ``generated_ms`` (from the first token to the last) are as the engine says them, else those of the stream.
+    """
 
     id: str
     at: float
@@ -160,6 +164,8 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     queue_ms: float
     load_ms: float
     first_byte_ms: float | None
+    prompt_ms: float | None = None
+    generated_ms: float | None = None
     total_ms: float
     cancelled: bool
 

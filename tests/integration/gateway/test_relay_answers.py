@@ -20,7 +20,9 @@ async def test_an_answer_comes_back_whole(gateway: Gateway) -> None:
     assert answer.headers["x-hostler-profile"] == "tiny"
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["server"] == "hostler"
-    assert "queue;dur=1.5" in answer.headers["server-timing"]
+    said = answer.headers["server-timing"]
+    assert [part.partition(";dur=")[0] for part in said.split(", ")] == ["queue", "load", "engine", "total"]
+    assert "queue;dur=1.5" in said
 
 
 async def test_the_ledger_gets_one_row_with_tokens(gateway: Gateway) -> None:

@@ -457,3 +457,16 @@ async def test_keys(gateway: Gateway, keys: Keyring) -> None:
     assert (await gateway.ask(CHAT, headers=f"Authorization: Bearer {key}\r\n")).status == 200
     assert (await gateway.ask(CHAT, headers=f"x-api-key: {key}\r\n")).status == 200
     assert {row.principal for row in gateway.recorder.rows} == {"me"}
+
+
+async def test_errors_carry_the_request_its_profile_and_its_times(gateway: Gateway) -> None:
+    named = "X-Request-Id: mine-1\r\n"
+    unknown = await gateway.ask({"model": "nobody"}, headers=named)
+    assert (unknown.status, unknown.headers["x-request-id"]) == (404, "mine-1")
+    assert "x-hostler-profile" not in unknown.headers
+    compressed = await gateway.ask(b"x", headers=named + "Content-Encoding: gzip\r\n")
+    assert (compressed.status, compressed.headers["x-request-id"]) == (400, "mine-1")
+    gateway.fleet.ready, gateway.fleet.full = False, True
+    full = await gateway.ask(CHAT, headers=named)
+    assert (full.status, full.headers["x-hostler-profile"]) == (503, "tiny")
+    assert all("total;dur=" in each.headers["server-timing"] for each in (unknown, compressed, full))
