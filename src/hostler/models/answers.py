@@ -52,6 +52,14 @@ def refused(status: int, wait_s: float | None = None) -> Lost:
     return Lost(f"answered with {status}", final=True, hint="Correct the address.")
 
 
+def refused_connection(error: BaseException) -> bool:
+    """Whether nobody listens at the address, however deep the client has wrapped that."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ConnectionRefusedError):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
+
+
 def retried_after(text: str) -> float | None:
     """``Retry-After`` in seconds; None when it is absent or a date."""
     return float(text) if text.strip().isdigit() else None

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 import msgspec
 
 from hostler.errors import Conflict, DownloadFailed, HomeError
-from hostler.models.answers import Lost, checked, sane
+from hostler.models.answers import Lost, checked, refused_connection, sane
 from hostler.models.looks import looks_like
 
 if TYPE_CHECKING:
@@ -231,7 +231,13 @@ class _Transfer:
                     # As they arrive: larger pieces would be lost, unfinished, when the connection breaks.
                     for block in answer.iter_raw():
                         self._take(block)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
+            raise Lost(f"leads nowhere: {error}", final=True, hint="Correct the address.") from error
         except httpx.HTTPError as error:
+            if not self._done and refused_connection(error):
+                raise Lost(
+                    "cannot be reached: nobody listens there", final=True, hint="Correct the address."
+                ) from error
             raise Lost(f"broke off after {self._done} bytes: {error or type(error).__name__}") from error
         if self._note.size is not None and self._done < self._note.size:
             raise Lost(f"broke off after {self._done} of {self._note.size} bytes")

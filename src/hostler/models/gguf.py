@@ -27,6 +27,14 @@ __all__ = [
 ]
 
 
+#: What a GGUF file can be besides a model (``GGUFType``), and what to do with it.
+_KINDS = {
+    "mmproj": ("a projector", "Put it beside its model, with `mmproj` in its file name; the model then takes images."),
+    "imatrix": ("an importance matrix", "It is for quantising a model; name the model itself."),
+    "vocab": ("a vocabulary", "Name a file with weights."),
+}
+
+
 def read_facts(files: Sequence[Path]) -> GgufFacts:
     """Read the headers of all parts of a model (one file, or all of a split one in order).
 
@@ -56,6 +64,7 @@ def _read(files: Sequence[Path]) -> list[Header]:
 def check_parts(files: Sequence[Path | str], headers: Sequence[Header]) -> None:
     """ModelError unless ``headers`` are all parts of one model, in order; ``files`` name them."""
     first = Keys(files[0], headers[0].metadata)
+    _check_kind(first)
     count = first.number("split.count", default=0)
     if count <= 1 and len(files) == 1:
         return
@@ -69,6 +78,19 @@ def check_parts(files: Sequence[Path | str], headers: Sequence[Header]) -> None:
         if keys.number("split.no", default=-1) != number or keys.number("split.count", default=0) != count:
             raise ModelError(f"{path} is not part {number + 1} of {count} of the model in {files[0]} (key split.no).")
     _check_tensors(files, headers, first.number("split.tensors.count", default=0))
+
+
+def _check_kind(keys: Keys) -> None:
+    """ModelError for a file that says it is something else: an adapter has a model's keys, but is none."""
+    kind = keys.text("general.type") or "model"
+    if kind == "adapter":
+        form = "a LoRA adapter" if keys.text("adapter.type") in (None, "lora") else "an adapter"
+        raise ModelError(
+            f"{keys.path} is {form} for {keys.architecture or 'another'} models, not a model.",
+            hint=f'Name its base model in a profile, with `extra_args = ["--lora", "{keys.path}"]` in `engine`.',
+        )
+    if kind != "model" and (what := _KINDS.get(kind)) is not None:
+        raise ModelError(f"{keys.path} is {what[0]}, not a model.", hint=what[1])
 
 
 def _check_tensors(files: Sequence[Path | str], headers: Sequence[Header], expected: int) -> None:

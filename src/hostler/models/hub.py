@@ -75,7 +75,8 @@ def _client() -> ModuleType:
 def _by_address(text: str) -> Reference | None:
     try:
         parts = urlsplit(text)
-    except ValueError as error:  # half an IPv6 address
+        parts.port  # noqa: B018 - it is checked when it is asked for
+    except ValueError as error:  # half an IPv6 address, a port of 99999
         raise InvalidRequest(f"The address leads nowhere: {error}.", hint="Correct the address.") from None
     own = {urlsplit(_client().constants.ENDPOINT).netloc, "huggingface.co", "hf.co"}
     if parts.netloc not in own:

@@ -52,6 +52,13 @@ def test_broken_connections_are_taken_up_where_they_broke(server: Hub, tmp_path:
     assert names(tmp_path) == {"x.gguf", ".x.gguf.fetched"}
 
 
+def test_nobody_who_ever_listened_is_not_waited_for(server: Hub, tmp_path: Path) -> None:
+    pauses: list[float] = []
+    with pytest.raises(DownloadFailed, match="nobody listens there"):
+        quietly(Wanted(url="http://127.0.0.1:9/x.gguf", path=tmp_path / "x.gguf"), pauses)
+    assert pauses == []
+
+
 def test_a_server_without_ranges_starts_over(server: Hub, tmp_path: Path) -> None:
     server.switches.break_after, server.switches.breaks, server.switches.no_ranges = 2**20, 1, True
     quietly(wanted(server, tmp_path))

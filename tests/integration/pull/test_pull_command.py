@@ -178,6 +178,23 @@ def test_nobody_listens(home: Path, hostler: Run) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("http://127.0.0.1:99999/x.gguf", "leads nowhere"),
+        ("http://127.0.0.1:port/x.gguf", "leads nowhere"),
+        ("http://127.0.0.1:9/x.gguf", "nobody listens there"),
+    ],
+)
+def test_a_wrong_address_is_not_tried_again(home: Path, hostler: Run, address: str, told: str) -> None:
+    # It was tried five times over 16 seconds.
+    done = hostler("pull", address)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert there(home) == {}
+
+
 def test_an_address_is_fetched_under_its_file_name(hub: Hub, files: dict[str, bytes], home: Path, hostler: Run) -> None:
     done = hostler("pull", f"{hub.url}/plain/tiny-Q8_0.gguf?key=secret")
     assert done.returncode == 0, done.stderr

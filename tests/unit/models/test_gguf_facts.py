@@ -45,6 +45,30 @@ def test_a_small_model(save: Save) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "told", "hint"),
+    [
+        ((("general.type", "str", "adapter"),), "a LoRA adapter for llama models", "--lora"),
+        (
+            (("general.type", "str", "adapter"), ("adapter.type", "str", "x")),
+            "an adapter for llama",
+            "base model",
+        ),
+        ((("general.type", "str", "mmproj"),), "a projector", "beside its model"),
+        ((("general.type", "str", "imatrix"),), "an importance matrix", "the model itself"),
+    ],
+)
+def test_what_is_no_model_is_called_what_it_is(save: Save, given: tuple[Key, ...], told: str, hint: str) -> None:
+    # An adapter with all keys of its base was planned, and failed when it was loaded.
+    with pytest.raises(ModelError, match=told) as caught:
+        facts(save, *given)
+    assert hint in caught.value.hint
+
+
+def test_a_model_may_say_that_it_is_one(save: Save) -> None:
+    assert facts(save, ("general.type", "str", "model")).layers == 2
+
+
 def test_kv_heads_by_layer(save: Save) -> None:
     assert facts(save, ("llama.attention.head_count_kv", "[u32", [4, 0])).kv_heads == (4, 0)
     assert facts(save, without="llama.attention.head_count_kv").kv_heads == (4, 4)
