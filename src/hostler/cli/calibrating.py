@@ -98,6 +98,8 @@ async def calibrate(
     from hostler.cli.calibration_subjects import subjects
     from hostler.cli.output import console, write_json
 
+    if not check:
+        _check_keepable(session)
     done = []
     for subject in await subjects(session, profiles or []):
         done.append(await _calibrated(subject, check=check, patience_s=None if anyway else patience))
@@ -115,8 +117,20 @@ async def calibrate(
         print("Plans on this machine now use what was measured; --check compares it again.")
 
 
+def _check_keepable(session: Session) -> None:
+    """Before minutes of measuring that would be for nothing. Raises HomeError."""
+    from hostler.engines.efficiencies import keepable
+
+    cache = paths.home(os.environ, session.config).cache
+    if not keepable(cache):
+        raise HomeError(
+            f"What would be measured could not be kept in {cache}.",
+            hint="Is its disk full, or the folder read-only? --check only compares, and keeps nothing.",
+        )
+
+
 def _check_kept(session: Session, done: list[Calibrated]) -> None:
-    """Minutes of measuring that were for nothing are an error, also for programs."""
+    """What could not be kept after all is an error, also for programs."""
     if not all(each.learnt for each in done):
         cache = paths.home(os.environ, session.config).cache
         raise HomeError(

@@ -39,6 +39,19 @@ def keep(cache: Path, fingerprint: str, build: str, efficiencies: Efficiencies) 
     return True
 
 
+def keepable(cache: Path) -> bool:
+    """Whether :func:`keep` could write there now."""
+    folder = cache / "hardware"
+    probe = folder / f".{os.getpid()}.probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"?")
+        probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
 def _read(cache: Path, fingerprint: str) -> _Kept:
     try:
         return msgspec.json.decode(_file(cache, fingerprint).read_bytes(), type=_Kept)

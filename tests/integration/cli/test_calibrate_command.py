@@ -55,10 +55,25 @@ def test_the_table_tells_measured_and_predicted(run: Run, configured: Path) -> N
     assert "decode t/s" in done.stdout
 
 
-def test_what_cannot_be_kept_is_not_called_learnt(run: Run, configured: Path) -> None:
-    # On a full disk it said that plans now use what was measured, and they did not.
+def test_what_could_not_be_kept_is_not_measured(run: Run, configured: Path) -> None:
+    # It measured for minutes and then told that the folder cannot be written.
     (configured / "cache").mkdir()
     (configured / "cache" / "hardware").write_text("a file where a folder should be")
+    done = run("calibrate", "tiny", "--anyway")
+    assert done.exit_code == 1
+    assert "could not be kept" in done.stderr
+    assert "loading" not in done.stderr
+    compared = run("calibrate", "tiny", "--anyway", "--check")
+    assert compared.exit_code == 0, compared.stderr
+    assert "decode t/s" in compared.stdout
+
+
+def test_what_cannot_be_kept_after_all_is_not_called_learnt(run: Run, configured: Path) -> None:
+    # On a full disk it said that plans now use what was measured, and they did not.
+    assert run("calibrate", "tiny", "--anyway").exit_code == 0
+    (kept,) = (configured / "cache" / "hardware").glob("*.speed.json")
+    kept.unlink()
+    kept.mkdir()  # nothing can be put in its place, and yet the folder takes files
     done = run("calibrate", "tiny", "--anyway")
     assert done.exit_code == 1
     assert "could not be kept" in done.stderr
