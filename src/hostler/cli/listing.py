@@ -171,13 +171,14 @@ def _instances(running: list[Instance]) -> Table:
     from hostler.cli import output
 
     shown = output.table(
-        "PROFILE", "STATE", "MEMORY", "LEASES", "TOK/S", "IDLE", "TTL", "PID",
+        "PROFILE", "STATE", "WARM", "MEMORY", "LEASES", "TOK/S", "IDLE", "TTL", "PID",
         right=("LEASES", "TOK/S", "IDLE", "TTL", "PID"), fold="MEMORY",
     )  # fmt: skip
     for instance in running:
         shown.add_row(
             Text(instance.profile),
             output.state(instance.state),
+            "yes" if instance.warm else "no",
             output.per_device(instance.bytes or instance.predicted_bytes),
             f"{instance.leases}/{instance.slots}",
             output.rate(instance.tokens_per_s),

@@ -48,6 +48,11 @@ def test_ps(gateway: FakeGateway, run: Run) -> None:
     assert "host 338.0 MiB" in shown
     assert "1/1" in shown
     assert "10m" in shown
+    heading, row = shown.splitlines()[:2]
+    warm = heading.index("WARM")
+    assert row[warm:].startswith("no ")
+    gateway.instances = [msgspec.structs.replace(INSTANCE, warm=True)]
+    assert run("ps").stdout.splitlines()[1][warm:].startswith("yes ")
     gateway.instances = []
     assert "Nothing is loaded" in run("ps").stdout
 
