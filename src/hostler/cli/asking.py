@@ -111,7 +111,7 @@ async def _task(session: Session, profile: str) -> str:
     """What the profile does; raises when it does not answer in words."""
     async with session.connect() as client:
         task = (await client.profile(profile)).task or "chat"
-    if task in ("embedding", "rerank"):
+    if task not in ("chat", "completion"):
         raise WrongTask(
             f"{profile} is for {task}, it does not write text.", hint="`hostler ls` shows what each one does."
         )

@@ -12,9 +12,12 @@ from hostler.config.shape import KeyPath
 PLACES = ("PORT", "MODEL", "PROFILE", "KEY")
 NO_HEALTH = "none"
 
+# What no engine of llama.cpp does.
+TASKS_OF_COMMANDS = ("transcription", "speech", "image")
+
 _PLACE = re.compile(r"\$\{PORT\}")
 # What only says how a command is run, and what only says how llama.cpp is.
-_OF_COMMANDS = ("argv", "stop")
+_OF_COMMANDS = ("argv", "stop", "model_name")
 _OF_LLAMACPP = ("build", "threads", "batch", "ubatch", "cache_type_k", "cache_type_v", "extra_args")
 
 Wrong = tuple[KeyPath, str]
@@ -26,6 +29,8 @@ def wrong_with(profile: Profile) -> Iterator[Wrong]:
     if engine.kind != "command":
         for key in (key for key in _OF_COMMANDS if getattr(engine, key)):
             yield ("engine", key), 'only a profile with `kind = "command"` has it'
+        if profile.task in TASKS_OF_COMMANDS:
+            yield ("task",), f'"{profile.task}" is done by a program of yours: write `kind = "command"` in `engine`'
         return
     yield from _unrunnable(engine)
     for key in (key for key in _OF_LLAMACPP if getattr(engine, key)):

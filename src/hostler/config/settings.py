@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from hostler.config.quantities import Bytes, Seconds
 
-Task = Literal["chat", "completion", "embedding", "rerank"]
+Task = Literal["chat", "completion", "embedding", "rerank", "transcription", "speech", "image"]
 CacheType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"]
 
 KvType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1", "auto"]
@@ -203,7 +203,7 @@ class EngineSettings(Settings, frozen=True, kw_only=True):
         0
     )
     load_mode: Annotated[
-        LoadMode | Literal["auto"],
+        Literal["auto", "mmap", "read", "direct"],
         Meta(
             description="How files are read: mapped (`mmap`), into memory (`read`), past the page cache (`direct`); "
             "`auto`: mapped, unless `hostler load-modes` measured another as quicker."
@@ -224,6 +224,12 @@ class EngineSettings(Settings, frozen=True, kw_only=True):
     health: Annotated[
         str, Meta(description="Path that a `command` answers with 2xx when it is ready; `none`: when it listens.")
     ] = "/health"
+    model_name: Annotated[
+        str,
+        Meta(
+            description="What a `command` calls its model: requests say it as `model`; default: what the client says."
+        ),
+    ] = ""
     memory: Annotated[
         dict[str, Bytes],
         Meta(description="What a `command` holds per device (`host`, `gpu0`); default: what it was seen to hold."),

@@ -15,6 +15,7 @@ from hostler.engines.parent import PARENT_PID, STATUS_FD
 from hostler.errors import BuildUnusable
 
 GROUP_POLL_S = 0.01
+PID_PLACE = "${PID}"
 
 
 async def spawn(
@@ -45,6 +46,21 @@ async def spawn(
 def _inherited() -> dict[str, str]:
     """Our environment without what would change the engine behind our back."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("LLAMA_ARG_", "HOSTLER_"))}
+
+
+async def ask_to_stop(stop: Sequence[str], pid: int | None) -> bool:
+    """Run a program's own way to stop, whatever comes of it; ``${PID}`` in it is its process.
+
+    Without a process only what names none is run: another may have its pid by now. Whether it was run; unbounded.
+    """
+    if pid is None and any(PID_PLACE in word for word in stop):
+        return False
+    argv = [word.replace(PID_PLACE, str(pid)) for word in stop]
+    try:
+        await anyio.run_process(argv, stdin=subprocess.DEVNULL, check=False)
+    except OSError:
+        return False
+    return True
 
 
 async def end(child: anyio.abc.Process, limits: LimitSettings, *, abrupt: bool = False) -> bool:

@@ -1,6 +1,7 @@
 """Records of running engine processes, so that the next start can end what a killed gateway left behind.
 
-The second line of defence: an engine ends with its gateway by itself (:mod:`hostler.engines.parent`).
+The second line of defence: an engine ends with its gateway by itself (:mod:`hostler.engines.parent`). What a program
+started beside itself (a container) does not; for that its record keeps how it wants to be stopped.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from pathlib import Path
 import anyio
 import msgspec
 
+from hostler.engines.group import ask_to_stop
 from hostler.hardware.process import is_same_process
 
+#: What a program's own way to stop may take; a container gets ten seconds from `docker stop`.
+STOP_S = 15.0
 GRACE_S = 3.0
 KILL_S = 2.0
 POLL_S = 0.02
@@ -23,13 +27,17 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A process: ``pid`` alone names nothing, ``pid`` and ``started`` together name one process for ever."""
+    """A process: ``pid`` alone names nothing, ``pid`` and ``started`` together name one process for ever.
+
+    ``stop`` is the program's own way to stop, run whether the process is still there or not.
+    """
 
     pid: int
     started: float
     instance: str
     profile: str
     argv0: str
+    stop: tuple[str, ...] = ()
 
 
 class Records:
@@ -44,6 +52,7 @@ class Records:
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             fresh = file.with_suffix(".new")
+            fresh.touch(mode=0o600)  # a command to stop may hold the key of its engine
             fresh.write_bytes(msgspec.json.encode(record))
             fresh.replace(file)
         except OSError:
@@ -68,18 +77,22 @@ class Records:
         return found
 
     async def end_orphans(self) -> list[Record]:
-        """End every recorded process that still is the recorded one; returns those that were ended.
+        """End every recorded process that still is the recorded one; returns those that were ended or told to stop.
 
         Called once at start, by the only gateway of this state folder. Never looks at names: pid and start
         time must both match. A process that outlives SIGKILL keeps its record for the next start.
         """
         ended: list[Record] = []
-        for record in self.all():
-            if is_running(record):
+
+        async def end(record: Record) -> None:
+            if await _end(record):
                 ended.append(record)
-                await _end(record)
             if not is_running(record):
                 self.remove(record.instance)
+
+        async with anyio.create_task_group() as each:
+            for record in self.all():
+                each.start_soon(end, record)
         return ended
 
     def _file(self, instance: str) -> Path:
@@ -91,7 +104,21 @@ def is_running(record: Record) -> bool:
     return record.pid > 1 and is_same_process(record.pid, record.started)
 
 
-async def _end(record: Record) -> None:
+async def _end(record: Record) -> bool:
+    """Whether there was something to end."""
+    running = is_running(record)
+    told = bool(record.stop) and await _told_to_stop(record, record.pid if running else None)
+    await _signal(record)
+    return running or told
+
+
+async def _told_to_stop(record: Record, pid: int | None) -> bool:
+    with anyio.move_on_after(STOP_S):
+        return await ask_to_stop(record.stop, pid)
+    return True
+
+
+async def _signal(record: Record) -> None:
     for number, patience_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, KILL_S)):
         if not is_running(record):
             return

@@ -53,8 +53,9 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
 
     ``spares`` may have a launcher that only waits to be told. ``address`` is for a program that does not say where it
     listens. ``prove`` makes it work once (tokens/s or None; StillLoading: ask again, EngineLost: it never will),
-    ``proving`` is that stage in words. ``before_end`` is called, shielded, with the pid before the process is ended;
-    what it does must be bounded. One that keeps nothing of its own may end ``abrupt``: it is killed at once.
+    ``proving`` is that stage in words. ``before_end`` is called, shielded, with the pid before the process is ended, or
+    with None when it has ended by itself; what it does must be bounded. ``stop`` is what a later gateway runs in its
+    place if this one is killed. One that keeps nothing of its own may end ``abrupt``: it is killed at once.
     """
 
     spec: LoadSpec
@@ -70,7 +71,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     address: Listening | None = None
     prove: Callable[[Endpoint, Task], Awaitable[float | None]] = work
     proving: str = "generating a first token"
-    before_end: Callable[[int], Awaitable[None]] | None = None
+    before_end: Callable[[int | None], Awaitable[None]] | None = None
+    stop: tuple[str, ...] = ()
     abrupt: bool = False
 
 
@@ -100,8 +102,8 @@ async def run(launch: Launch, records: Records, report: Callable[[Report], None]
             failure = await watch.until_end(begun.status, begun.output)
         finally:
             with anyio.CancelScope(shield=True):
-                if launch.before_end is not None and child.returncode is None:
-                    await launch.before_end(child.pid)
+                if launch.before_end is not None:
+                    await launch.before_end(child.pid if child.returncode is None else None)
                 gone = await end(child, launch.limits, abrupt=launch.abrupt)
             if gone:
                 records.remove(launch.spec.instance)
@@ -121,6 +123,7 @@ def _record(launch: Launch, pid: int) -> Record:
         instance=launch.spec.instance,
         profile=launch.spec.profile,
         argv0=launch.argv[0],
+        stop=launch.stop,
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from hostler.config.settings import LimitSettings, Task
 from hostler.engines import process
 from hostler.engines.command import HOST
 from hostler.engines.exchange import Broken, ask
+from hostler.engines.group import ask_to_stop
 from hostler.engines.llamacpp import PORT_TRIES, free_port
 from hostler.engines.loglines import Listening
 from hostler.engines.logs import path_for
@@ -128,6 +128,7 @@ class Program:
             prove=lambda endpoint, _: prove(spec, endpoint),
             proving=_proving(spec, port),
             before_end=(lambda pid: _ask_to_end(pid, stop, limits)) if stop else None,
+            stop=stop,
         )
 
 
@@ -146,7 +147,7 @@ async def prove(spec: LoadSpec, endpoint: Endpoint, tokens: int = PROOF_TOKENS) 
                 raise StillLoading
     except (TimeoutError, OSError, Broken):
         raise StillLoading from None
-    return await work(endpoint, spec.task, tokens) if spec.proves else None
+    return await work(endpoint, spec.task, tokens, model=spec.engine.model_name or None) if spec.proves else None
 
 
 def _proving(spec: LoadSpec, port: int) -> str:
@@ -155,12 +156,13 @@ def _proving(spec: LoadSpec, port: int) -> str:
     return f"waiting for {spec.engine.health} on port {port} to answer with 2xx"
 
 
-async def _ask_to_end(pid: int, stop: tuple[str, ...], limits: LimitSettings) -> None:
-    """Run the profile's own way to stop it and give it ``grace_s``. Whatever comes of it, the process is ended then."""
+async def _ask_to_end(pid: int | None, stop: tuple[str, ...], limits: LimitSettings) -> None:
+    """Run the profile's own way to stop it and give it ``grace_s``. Whatever comes of it, the process is ended then.
+
+    A process that has ended by itself (None) may have left a container behind.
+    """
     with anyio.move_on_after(limits.grace_s):
-        try:
-            await anyio.run_process(filled(stop, {"PID": str(pid)}), stdin=subprocess.DEVNULL, check=False)
-        except OSError:
+        if not await ask_to_stop(stop, pid) or pid is None:
             return
         while process_start_time(pid) is not None:  # noqa: ASYNC110 - who asked is told nothing of its end
             await anyio.sleep(GONE_POLL_S)

@@ -136,8 +136,9 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
 class Served(msgspec.Struct, frozen=True, kw_only=True):
     """What the request path needs of a profile; looked up once per request.
 
-    ``notes``: a chat stream that waits hears in its reasoning field where it stands. ``choose`` is there when the
-    client's name is an `auto` name: it gives the profile for one request's needs, and after it those to fall back to.
+    ``called`` is what its program calls the model, None where the client's word will do. ``notes``: a chat stream that
+    waits hears in its reasoning field where it stands. ``choose`` is there when the client's name is an `auto` name: it
+    gives the profile for one request's needs, and after it those to fall back to.
     """
 
     name: str
@@ -146,6 +147,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     sampling: SamplingSettings
     context: int
     abilities: frozenset[Ability] = frozenset()
+    called: str | None = None
     notes: bool = False
     choose: Callable[[Needs], tuple[Served, ...]] | None = None
 

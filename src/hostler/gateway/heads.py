@@ -15,25 +15,29 @@ _DROPPED: Final = frozenset({
     b"te", b"trailer", b"transfer-encoding", b"upgrade", b"x-request-id",
 })  # fmt: skip
 _CORS: Final = b"access-control-"
+JSON: Final = b"application/json"
 
 
 @lru_cache(maxsize=512)
 def _prefix(target: bytes, endpoint: Endpoint) -> bytes:
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
     return (
-        b"POST %b HTTP/1.1\r\nhost: %b:%d\r\nauthorization: Bearer %b\r\ncontent-type: application/json\r\n"
+        b"POST %b HTTP/1.1\r\nhost: %b:%d\r\nauthorization: Bearer %b\r\n"
         b"accept-encoding: identity\r\nx-request-id: "
         % (target, host.encode(), endpoint.port, endpoint.api_key.encode())
     )
 
 
-def engine_lines(target: bytes, endpoint: Endpoint, request: str, body: bytes) -> bytes:
-    """A whole request to an engine.
+def engine_lines(target: bytes, endpoint: Endpoint, request: str, body: bytes, kind: bytes = JSON) -> bytes:
+    """A whole request to an engine; ``kind`` is the Content-Type of ``body``.
 
     The engine gets the body and nothing that would tell it who asks: of the client's own head (keys,
     cookies, user agent) no line is handed on.
     """
-    return b"%b%b\r\ncontent-length: %d\r\n\r\n%b" % (_prefix(target, endpoint), request.encode(), len(body), body)
+    prefix = _prefix(target, endpoint)
+    return b"%b%b\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n%b" % (
+        prefix, request.encode(), kind, len(body), body,
+    )  # fmt: skip
 
 
 def lines_of(head: Head) -> bytes:

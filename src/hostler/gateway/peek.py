@@ -62,6 +62,16 @@ def _plain(error: msgspec.DecodeError) -> str:
     return str(error).removeprefix("JSON is malformed: ")
 
 
+_fields = msgspec.json.Decoder(dict[str, Raw])
+
+
+def renamed(body: bytes, model: str) -> bytes:
+    """``body``, which is a JSON object, with another `model`; all other values stay as they were written."""
+    fields = _fields.decode(body)
+    fields["model"] = Raw(msgspec.json.encode(model))
+    return msgspec.json.encode(fields)
+
+
 Default = tuple[str, tuple[str, ...], bytes]
 
 

@@ -41,7 +41,7 @@ from hostler.gateway.fallback import Fallback
 from hostler.gateway.heads import engine_lines, lines_of, own_lines
 from hostler.gateway.http1 import Head
 from hostler.gateway.needs import chosen
-from hostler.gateway.peek import Peek, peek
+from hostler.gateway.peek import Peek
 from hostler.gateway.queueing import COMMENT_S, Patience, patiently, priority_of, queue_lines, waited_lines
 from hostler.gateway.refusing import break_off, refuse
 from hostler.gateway.relay_parts import Relay, tell_tokens
@@ -121,7 +121,7 @@ class Exchange:
         relay = self._relay
         if relay.draining():
             raise Draining("The gateway is stopping.")
-        asked = peek(body)
+        asked = self._route.peek(body, self._call.headers)
         self._stream = asked.stream is True
         served, *others = chosen(relay.catalogue.resolve(asked.model), self._route, body)
         if others:
@@ -137,7 +137,7 @@ class Exchange:
         self._profile = served.name
         self._route.check(served)
         self._notes = Notes.of_chat(served, self._route, self.request, self._relay.clock)
-        self._body = self._relay.with_defaults(served, body, asked) if self._route.sampled else body
+        self._body = self._relay.body_for(served, self._route, self._call.headers, body, asked)
 
     def _wait(self) -> None:
         """Join the line; raises QueueFull or Draining."""
@@ -213,7 +213,8 @@ class Exchange:
         self._asked = self._relay.clock.monotonic()
         if self._full:
             connection.pause()
-        connection.send(engine_lines(self._route.target, lease.endpoint, self.request, self._body), self)
+        kind = self._route.kind(self._call.headers)
+        connection.send(engine_lines(self._route.target, lease.endpoint, self.request, self._body, kind), self)
 
     # 4. What the engine's connection calls.
 

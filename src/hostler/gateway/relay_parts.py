@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from hostler.clock import Clock
 from hostler.fleet.protocol import Catalogue, Fleet, Lease, Served
 from hostler.gateway.peek import Defaults, Peek
+from hostler.gateway.routes import Route
 from hostler.gateway.tail import Tokens
 from hostler.gateway.upstream import Pool
 from hostler.wire.management import RequestRecord
@@ -45,7 +46,13 @@ class Relay(msgspec.Struct, frozen=True, kw_only=True):
     closed: Callable[[str], None]
     defaults: dict[str, Defaults]
 
-    def with_defaults(self, served: Served, body: bytes, asked: Peek) -> bytes:
+    def body_for(self, served: Served, route: Route, headers: Mapping[bytes, bytes], body: bytes, asked: Peek) -> bytes:
+        """``body`` as the profile's engine gets it."""
+        if served.called is not None:
+            body = route.renamed(body, headers, served.called)
+        return self._with_defaults(served, body, asked) if route.sampled else body
+
+    def _with_defaults(self, served: Served, body: bytes, asked: Peek) -> bytes:
         """``body`` with the profile's sampling defaults that the client left out."""
         known = self.defaults.get(served.name)
         if known is None or known.sampling is not served.sampling:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -10,13 +11,17 @@ from hostler.config.settings import Task
 from hostler.errors import WrongTask
 from hostler.fleet.protocol import Served
 from hostler.gateway.errors import Family
+from hostler.gateway.forms import peek_form, renamed_form
+from hostler.gateway.heads import JSON
+from hostler.gateway.peek import Peek, peek, renamed
 
 
 class Route(msgspec.Struct, frozen=True):
     """One inference endpoint.
 
     ``api`` is its name in the ledger, ``target`` the path on the engine, ``tasks`` the profiles that can
-    serve it (None: all of them), ``sampled`` whether sampling defaults apply.
+    serve it (None: all of them), ``sampled`` whether sampling defaults apply, ``form`` whether its body is a form
+    and not JSON.
     """
 
     api: str
@@ -24,6 +29,19 @@ class Route(msgspec.Struct, frozen=True):
     tasks: frozenset[Task] | None
     family: Family = "openai"
     sampled: bool = False
+    form: bool = False
+
+    def peek(self, body: bytes, headers: Mapping[bytes, bytes]) -> Peek:
+        """What the gateway must know of ``body``; raises InvalidRequest."""
+        return peek_form(body, self.kind(headers)) if self.form else peek(body)
+
+    def kind(self, headers: Mapping[bytes, bytes]) -> bytes:
+        """The Content-Type that the engine is told: a form's says where its parts end."""
+        return headers.get(b"content-type", b"") if self.form else JSON
+
+    def renamed(self, body: bytes, headers: Mapping[bytes, bytes], model: str) -> bytes:
+        """``body`` with another `model`."""
+        return renamed_form(body, self.kind(headers), model) if self.form else renamed(body, model)
 
     def suits(self, served: Served) -> bool:
         """Whether ``served`` can do this."""
@@ -48,6 +66,11 @@ _PURPOSES: Final = {
     "completions": "text completion",
     "embeddings": "embeddings",
     "rerank": "reranking",
+    "transcriptions": "transcription",
+    "translations": "transcription",
+    "speech": "speech",
+    "images": "images",
+    "image_edits": "images",
 }
 
 
@@ -61,11 +84,16 @@ def _way_out(api: str, served: Served) -> str:
         return f"Set `embeddings = true` in [profiles.{served.name}], or name an embedding profile."
     if served.task == "embedding":
         return "Send `input` to /v1/embeddings, or name another profile (`hostler ls` shows them)."
+    if api in ("transcriptions", "translations", "speech", "images", "image_edits"):
+        return (
+            "Name a profile whose `task` says so; a program of yours runs it (`hostler ls` shows what each one does)."
+        )
     return "Name another profile (`hostler ls` shows what each one does)."
 
 
 _CHAT: Final = frozenset[Task]({"chat"})
 _TEXT: Final = frozenset[Task]({"chat", "completion"})
+_HEARING: Final = frozenset[Task]({"transcription"})
 
 _ROUTES: Final = {
     b"/v1/chat/completions": Route("chat", b"/v1/chat/completions", _CHAT, sampled=True),
@@ -75,6 +103,11 @@ _ROUTES: Final = {
     b"/v1/responses": Route("responses", b"/v1/responses", _CHAT),
     b"/v1/messages": Route("messages", b"/v1/messages", _CHAT, "anthropic"),
     b"/v1/messages/count_tokens": Route("count_tokens", b"/v1/messages/count_tokens", _CHAT, "anthropic"),
+    b"/v1/audio/transcriptions": Route("transcriptions", b"/v1/audio/transcriptions", _HEARING, form=True),
+    b"/v1/audio/translations": Route("translations", b"/v1/audio/translations", _HEARING, form=True),
+    b"/v1/audio/speech": Route("speech", b"/v1/audio/speech", frozenset({"speech"})),
+    b"/v1/images/generations": Route("images", b"/v1/images/generations", frozenset({"image"})),
+    b"/v1/images/edits": Route("image_edits", b"/v1/images/edits", frozenset({"image"}), form=True),
     b"/tokenize": Route("tokenize", b"/tokenize", None),
     b"/detokenize": Route("detokenize", b"/detokenize", None),
     b"/apply-template": Route("apply_template", b"/apply-template", _CHAT),

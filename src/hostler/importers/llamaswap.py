@@ -144,7 +144,7 @@ class _File:
         return "command"
 
     def _checks(self, draft: Draft, filled: dict[str, Item]) -> None:
-        """What only a `command` has: how it is stopped, and how it tells that it is ready."""
+        """What only a `command` has: how it is stopped, how it tells that it is ready, and its name for its model."""
         if (stop := filled.pop("cmdStop", EMPTY)).text.strip():
             argv = words(stop.text, self._path, stop.line)
             draft.put("engine", "stop", tuple(argv), Option(self._path.name, stop.line, "cmdStop", (), None))
@@ -152,6 +152,9 @@ class _File:
             here = Option(self._path.name, path.line, "checkEndpoint", (path.text,), None)
             health = path.text if path.text == "none" else f"/{path.text.lstrip('/')}"
             draft.put("engine", "health", health, here)
+        if (name := filled.pop("useModelName", EMPTY)).text:
+            here = Option(self._path.name, name.line, "useModelName", (name.text,), None)
+            draft.put("engine", "model_name", name.text, here)
 
     def _key(self, draft: Draft, key: str, item: Item) -> None:
         """One key of a model besides its command."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 
 from hostler.engines.orphans import Record, Records, is_running
@@ -51,6 +52,52 @@ async def test_another_process_with_the_same_pid_is_left_alone(left: subprocess.
 
     assert left.poll() is None
     assert records.all() == []
+
+
+async def test_what_a_program_left_beside_itself_is_stopped_too(left: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    # A container is nobody's child: it outlived a gateway that was killed, and its client with it.
+    said = tmp_path / "said"
+    record = msgspec.structs.replace(_record(left.pid, later_s=-100), stop=("/bin/sh", "-c", f"echo stopped > {said}"))
+    records = Records(tmp_path)
+    records.write(record)
+
+    assert await records.end_orphans() == [record]
+
+    assert said.read_text() == "stopped\n"
+    assert records.all() == []
+
+
+async def test_a_stop_that_names_a_process_is_not_run_without_it(left: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    """Its pid may be another's by now."""
+    said = tmp_path / "said"
+    record = msgspec.structs.replace(
+        _record(left.pid, later_s=-100), stop=("/bin/sh", "-c", f"echo $0 > {said}", "${PID}")
+    )
+    records = Records(tmp_path)
+    records.write(record)
+
+    assert await records.end_orphans() == []
+
+    assert not said.exists()
+    assert records.all() == []
+
+
+async def test_a_process_that_is_there_is_asked_in_its_own_way_first(
+    left: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    records = Records(tmp_path)
+    records.write(msgspec.structs.replace(_record(left.pid), stop=("/bin/sh", "-c", "kill -INT $0", "${PID}")))
+
+    assert len(await records.end_orphans()) == 1
+
+    assert await anyio.to_thread.run_sync(left.wait) == -signal.SIGINT
+
+
+def test_a_record_is_its_owners_alone(left: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    """A command to stop may hold the key of its engine."""
+    Records(tmp_path).write(_record(left.pid))
+    (file,) = (tmp_path / "engines").iterdir()
+    assert file.stat().st_mode & 0o077 == 0
 
 
 async def test_broken_records_are_thrown_away(tmp_path: Path) -> None:

@@ -148,6 +148,23 @@ async def test_its_own_way_to_stop_comes_first(program, command, run, tmp_path: 
     assert _group_is_gone(pid)
 
 
+async def test_what_it_left_behind_is_stopped_when_it_ended_by_itself(program, command, run, tmp_path: Path) -> None:
+    """The client of a container can crash and leave it running."""
+    said = tmp_path / "said"
+    stop = ("/bin/sh", "-c", f"echo stopped >> {said}")
+    async with run(program(), command((sys.executable, "-c", "raise SystemExit(3)", "${PORT}"), stop=stop)) as engine:
+        await engine.ended.wait()
+    assert isinstance(engine.failure, LoadFailed)
+    assert said.read_text() == "stopped\n"
+
+
+async def test_how_it_stops_is_known_to_the_next_gateway(program, command, run, tmp_path: Path) -> None:
+    async with run(program(), command(stop=("/bin/sh", "-c", "kill $0", "${PID}", "${PORT}"))) as engine:
+        (record,) = Records(tmp_path / "state").all()
+        port = engine.ready.endpoint.port
+    assert record.stop == ("/bin/sh", "-c", "kill $0", "${PID}", str(port))
+
+
 async def test_a_stop_that_hangs_or_does_not_exist_is_bounded(program, command, run) -> None:
     for stop in (("/bin/sleep", "600"), ("/no/such/program",)):
         async with run(program(grace_s=0.3), command(stop=stop)) as engine:

@@ -89,6 +89,15 @@ def problems(text: str, environ: dict[str, str] | None = None, flags: dict[str, 
             '[profiles.a]\nmodel = "m"\nengine.argv = ["serve", "${PORT}"]',
             'hostler.toml:3: profiles.a.engine.argv: only a profile with `kind = "command"` has it',
         ),
+        (
+            '[profiles.a]\nmodel = "m"\ntask = "speech"',
+            'hostler.toml:3: profiles.a.task: "speech" is done by a program of yours: write `kind = "command"` in '
+            "`engine`",
+        ),
+        (
+            '[profiles.a]\nmodel = "m"\nengine.model_name = "b"',
+            'hostler.toml:3: profiles.a.engine.model_name: only a profile with `kind = "command"` has it',
+        ),
         ("[limits]\nload_s = 0", "hostler.toml:2: limits.load_s: 0 would refuse everything; it must be above 0"),
         (
             "[limits]\nqueue_timeout_s = -1",

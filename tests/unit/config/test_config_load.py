@@ -12,6 +12,7 @@ from hostler.config import paths
 from hostler.config.layers import variable
 from hostler.config.load import Loaded, load, parse, show
 from hostler.config.profiles import unknown_references
+from hostler.config.programs import TASKS_OF_COMMANDS
 from hostler.config.quantities import Bytes, Seconds
 from hostler.config.settings import Config, Home
 from hostler.config.shape import KeyPath, Leaf, Map, Table, dotted, root, split, toml_text
@@ -149,13 +150,13 @@ def values(leaf: Leaf) -> st.SearchStrategy[object]:
         str: st.text(st.characters(codec="utf-8"), min_size=1, max_size=8),
     }[leaf.base]
     if leaf.choices:
-        # A `command` is right only with an `argv`.
-        one = st.sampled_from([choice for choice in leaf.choices if choice != "command"])
+        # A `command` is right only with an `argv`, and some tasks only for one.
+        one = st.sampled_from([choice for choice in leaf.choices if choice not in ("command", *TASKS_OF_COMMANDS)])
     return st.just(()) if leaf.many else one
 
 
-# A lone key of an `auto` name is not right without its profiles.
-KEYS = [key for key in leaves(root()) if key[0][0] != "auto"]
+# A lone key of an `auto` name is not right without its profiles, nor what only a `command` has without one.
+KEYS = [key for key in leaves(root()) if key[0][0] != "auto" and key[0][-1] != "model_name"]
 
 
 @given(

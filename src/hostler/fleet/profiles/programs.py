@@ -8,6 +8,7 @@ from pathlib import Path
 from hostler.config.diff import instance_key
 from hostler.config.settings import Profile
 from hostler.engines.protocol import LoadSpec
+from hostler.engines.readiness import PROVABLE
 from hostler.fleet.scheduling.messages import Want
 from hostler.models.facts import GgufFacts, Model
 from hostler.placement.bytes import Classes
@@ -53,7 +54,7 @@ def spec_of(name: str, profile: Profile, model: Model | None, rooms: Mapping[str
         engine=profile.engine,
         bytes=need,
         plan=plan,
-        proves=profile.task is not None,
+        proves=profile.task in PROVABLE,
     )
     want = Want(key=instance_key(profile), need=need, slots=profile.slots, pin=profile.pin, ttl_s=profile.ttl)
     return spec, want
