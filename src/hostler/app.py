@@ -157,6 +157,7 @@ class Gateway:
             efficiencies=lambda machine, build: learnt(self.folders.cache, machine.fingerprint, build),
             corrections=self.experience.residuals.corrections,
             loading=self.load_modes.of,
+            changes=self.experience.retries.of,
             environ=os.environ,
         )
 

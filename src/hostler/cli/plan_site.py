@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hostler.config.settings import Config
+from hostler.config.diff import instance_key
+from hostler.config.settings import Config, Profile
 from hostler.errors import HostlerError
+from hostler.fleet.recovery.ladder import NONE as UNCHANGED
+from hostler.fleet.recovery.ladder import Changes
 from hostler.hardware.facts import Machine
 from hostler.models.shape import ModelShape
 from hostler.placement.corrections import NONE, Corrections
@@ -18,6 +21,7 @@ from hostler.placement.wish import Room, Site, Wish, rooms_of
 
 if TYPE_CHECKING:
     from hostler.engines.builds import Build
+    from hostler.fleet.learning.experience import Experience
     from hostler.wire.management import Instance
 
 THIS = "this"
@@ -30,7 +34,8 @@ Held = Mapping[str, Mapping[str, int]]
 class Where(msgspec.Struct, frozen=True, kw_only=True):
     """A site, the residents that may leave it (bytes per device by profile), and what is odd about it, in words.
 
-    ``build`` is what is known of the build, ``corrections`` are what earlier loads of such a model taught.
+    ``build`` is what is known of the build, ``corrections`` are what earlier loads of such a model taught. ``changes``
+    are what a profile was loaded with since it ran out of memory.
     """
 
     site: Site
@@ -38,6 +43,7 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     build: Build | None = None
     corrections: Callable[[ModelShape, Wish], Corrections] = lambda _shape, _wish: NONE
+    changes: Callable[[Profile], Changes] = lambda _: UNCHANGED
 
     def at(self, shape: ModelShape, wish: Wish) -> Site:
         """The site for a plan of that model and wish."""
@@ -64,7 +70,8 @@ def this(config: Config, config_file: Path | None, build: str | None = None, pro
     known, wrong = _build(config_file, build)
     names, dark = _names(machine, known)
     key = known.key if known else ""
-    residuals = Experience(home.state).residuals
+    experience = Experience(home.state)
+    residuals = experience.residuals
     others = [each for each in residents if each.profile != profile]
     held = {each.profile: each.bytes or each.predicted_bytes for each in others}
     mine = {each.profile: each.bytes or each.predicted_bytes for each in residents if each.profile == profile}
@@ -83,9 +90,16 @@ def this(config: Config, config_file: Path | None, build: str | None = None, pro
         ),
         build=known,
         corrections=lambda shape, wish: residuals.corrections(shape, key, wish),
+        changes=lambda profile: _changes(experience, profile, key),
         leaving={each.profile: held[each.profile] for each in others if not each.pinned and not each.leases},
         notes=(*told, *wrong, *dark),
     )
+
+
+def _changes(experience: Experience, profile: Profile, build: str) -> Changes:
+    """What was found with another build is forgotten at the next load."""
+    changes = experience.retries.of(instance_key(profile))
+    return changes if changes.build == build else UNCHANGED
 
 
 def _beside(room: Room, held: Held, mine: Held, machine: Machine, config: Config) -> Room:

@@ -15,6 +15,7 @@ from hostler.errors import HostlerError, NeverFits
 if TYPE_CHECKING:
     from hostler.cli.plan_site import Where
     from hostler.fleet.profiles.planning import Asked
+    from hostler.fleet.recovery.ladder import Changes as Ladder
     from hostler.wire.comparison import Compared
     from hostler.wire.plan import PlanReport
 
@@ -162,16 +163,32 @@ def _report(session: Session, asked: Asked, machine: str, config: Config) -> Pla
 
 
 def _planned(asked: Asked, where: Where) -> PlanReport:
-    """The plan as it is shown. Raises NeverFits, and FlagConflict or ConfigError for placing flags."""
+    """The plan as it is shown. Raises NeverFits, and FlagConflict or ConfigError for placing flags.
+
+    With what is remembered of its loads, unless that cannot be planned: the next load forgets it then, too.
+    """
+    from hostler.fleet.recovery.ladder import NONE as UNCHANGED
+
+    changes = where.changes(asked.profile)
+    try:
+        return _planned_with(changes, asked, where)
+    except NeverFits:
+        if not changes.steps:
+            raise
+        return _planned_with(UNCHANGED, asked, where)
+
+
+def _planned_with(changes: Ladder, asked: Asked, where: Where) -> PlanReport:
     from hostler.engines import placing
-    from hostler.fleet.profiles.planning import ground_of, wished
+    from hostler.fleet.profiles.planning import ground_of, said, wished
     from hostler.placement.alternatives import alternatives
     from hostler.placement.planner import plan_beside
     from hostler.placement.report import Subject, report
 
     manual = placing.check(ground_of(asked, where.site, where.build))
-    wish = msgspec.structs.replace(wished(asked), manual=manual)
+    wish = msgspec.structs.replace(wished(asked, changes), manual=manual)
     site = where.at(asked.shape, wish)
+    site = msgspec.structs.replace(site, rooms=changes.rooms(site.rooms))
     try:
         found = plan_beside(asked.shape, wish, site, where.leaving)
     except NeverFits as error:
@@ -180,7 +197,7 @@ def _planned(asked: Asked, where: Where) -> PlanReport:
     others = alternatives(asked.shape, wish, site, found)
     subject = Subject(profile=asked.name, model=asked.model.name, shape=asked.shape, size=asked.model.size)
     told = report(subject, site.machine, found, others)
-    return msgspec.structs.replace(told, notes=(*where.notes, *told.notes))
+    return msgspec.structs.replace(told, notes=(*where.notes, *said(changes), *told.notes))
 
 
 def _compared(session: Session, asked: Asked, machine: str, config: Config) -> Compared:

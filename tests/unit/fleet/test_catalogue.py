@@ -136,6 +136,25 @@ async def test_as_many_tokens_as_fit_are_what_was_planned_or_what_is_loaded(tmp_
     assert [each.context for each in shelf.catalogue.entries() if each.name == "wide"] == [1234]
 
 
+async def test_a_profile_that_runs_with_less_after_running_out_of_memory_says_so(tmp_path: Path) -> None:
+    # Lists went on showing what is set, and clients sent prompts that the engine refused.
+    shelf = Shelf(tmp_path, Config(profiles={"set": Profile(model="tiny.gguf", context=4096)}))
+    shelf.put("tiny.gguf")
+    resident: list[int] = []
+    shelf.catalogue = ProfileCatalogue(
+        shelf.catalogue.config,
+        shelf.library,
+        SystemClock(),
+        lambda: None,
+        resident=lambda _: next(iter(resident), None),
+    )
+    await shelf.catalogue.open()
+    for real in (4096, 2048):
+        assert shelf.catalogue.resolve("set").context == real
+        assert [each.context for each in shelf.catalogue.entries() if each.name == "set"] == [real]
+        resident.append(2048)
+
+
 async def test_placing_flags_that_contradict_ours_are_told_at_the_load(tmp_path: Path) -> None:
     engine = EngineSettings(extra_args=("-ngl", "99"))
     shelf = Shelf(tmp_path, Config(profiles={"mine": Profile(model="tiny.gguf", engine=engine)}))

@@ -26,17 +26,24 @@ BOUND = Changes(most={"gpu0": 12 * GIB})
 STEPS = (Step(rung="ubatch", device="gpu0", what="ubatch 64 instead of 512", was="512", now="64"),)
 
 
-def _plan(changes: Changes, *residents: Resident, placement: Placement = "auto") -> Plan:
-    world = World(
+def _world(*residents: Resident, changes: Changes = NONE) -> World:
+    return World(
         machine=lambda: DESKTOP,
         rooms=lambda _: rooms_of(DESKTOP),
         build=lambda _: BUILD,
         residents=lambda: residents,
+        changes=lambda _: changes,
     )
+
+
+def _asked(placement: Placement = "auto") -> Asked:
     profile = Profile(model="m", context=8192, devices=("gpu0",), engine=EngineSettings(), placement=placement)
     model = Model(name="m", files=(Path("/models/m.gguf"),), size=1, origin="path")
-    asked = Asked(name="coder", profile=profile, task="chat", model=model, shape=LARGE)
-    return Planning(world).load(asked, changes).plan
+    return Asked(name="coder", profile=profile, task="chat", model=model, shape=LARGE)
+
+
+def _plan(changes: Changes, *residents: Resident, placement: Placement = "auto") -> Plan:
+    return Planning(_world(*residents)).load(_asked(placement), changes).plan
 
 
 def test_less_of_the_card_is_used_and_the_rest_goes_to_the_host() -> None:
@@ -64,6 +71,24 @@ def test_an_engine_that_places_by_itself_leaves_more_free() -> None:
     room = rooms_of(DESKTOP)["gpu0"]
     assert target(NONE) == room.margin // MIB
     assert target(BOUND) == (room.margin + room.available - 12 * GIB) // MIB
+
+
+def test_a_plan_that_is_shown_is_the_one_that_loads_run_with() -> None:
+    # It showed 512 where every load since had run with 64.
+    remembered = Changes(ubatch=64, steps=STEPS, build=BUILD.key)
+    told = Planning(_world(changes=remembered)).told(_asked())
+    assert told.run.ubatch == 64
+    assert "ubatch 64 instead of 512, after running out of memory on gpu0" in told.notes[0]
+
+
+def test_what_holds_no_more_is_not_shown() -> None:
+    """1. It was found with another build. 2. It cannot be planned: there is no room for it now."""
+    other = Changes(ubatch=64, steps=STEPS, build="another")
+    hopeless = Changes(most={"gpu0": 0, "host": 0}, steps=STEPS, build=BUILD.key)
+    for changes in (other, hopeless):
+        told = Planning(_world(changes=changes)).told(_asked())
+        assert told.run.ubatch != 64
+        assert not [note for note in told.notes if "instead of" in note]
 
 
 def test_sizes_and_types_are_in_the_flags() -> None:

@@ -136,9 +136,8 @@ class ProfileCatalogue:
         served = self._served.get(profile)
         if served is None:
             served = self._served[profile] = self._serve(profile)
-        if self._view.items[profile].profile.context == "max" and (real := self._resident(profile)) is not None:
-            return msgspec.structs.replace(served, context=real)
-        return served
+        real = self._resident(profile)
+        return served if real is None or real == served.context else msgspec.structs.replace(served, context=real)
 
     def _nameless(self) -> str:
         profile = self.default()
@@ -171,6 +170,7 @@ class ProfileCatalogue:
             sampling=profile.sampling,
             context=self._context(name, profile, looked),
             abilities=abilities_of(profile, looked.model, looked.facts),
+            called=profile.engine.model_name or None,
             notes=self._notes(profile),
         )
 
@@ -219,11 +219,12 @@ class ProfileCatalogue:
             return None
 
     def _context(self, name: str, profile: Profile, looked: _Looked) -> int:
-        """Tokens for one request. As many as fit is what fits when nothing else is loaded, unless it is loaded."""
-        if profile.context != "max":
-            return context_of(profile, looked.facts)
+        """Tokens for one request: of its instance; else as set, and where that is as many as fit, what fits when
+        nothing else is loaded."""
         if (real := self._resident(name)) is not None:
             return real
+        if profile.context != "max":
+            return context_of(profile, looked.facts)
         alone = self._alone(name, profile, looked, again=False)
         return context_of(profile, looked.facts) if alone is None else alone.context
 

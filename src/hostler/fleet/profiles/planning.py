@@ -85,7 +85,8 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     anew when asked so; ``build`` what is known of the build of that name, None when nothing is (it then computes on
     the host). ``efficiencies`` and ``corrections`` are by the key of the build. ``loading`` tells another way to load a
     model's files than the usual one, and why, by the profile's name, the key of its build and the room on the host.
-    ``environ`` is what engines inherit.
+    ``changes`` are what an instance key was loaded with since it ran out of memory; ``environ`` is what engines
+    inherit.
     """
 
     machine: Callable[[], Machine]
@@ -95,6 +96,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     efficiencies: Callable[[Machine, str], Efficiencies] = lambda _machine, _build: PRIORS
     corrections: Callable[[ModelShape, str, Wish], Corrections] = lambda _shape, _build, _wish: NONE
     loading: Callable[[str, Model, str, int], tuple[LoadMode, str] | None] = lambda _name, _model, _build, _room: None
+    changes: Callable[[str], Changes] = lambda _: UNCHANGED
     environ: Mapping[str, str] = {}
 
 
@@ -175,11 +177,23 @@ class Planning:
         from hostler.placement.alternatives import alternatives
         from hostler.placement.report import Subject, report
 
-        ready = self._ready(asked, UNCHANGED)
-        made = ready.made()
+        changes, ready, made = self._as_loaded(asked)
         others = alternatives(asked.shape, ready.wish, ready.site, made)
         subject = Subject(profile=asked.name, model=asked.model.name, shape=asked.shape, size=asked.model.size)
-        return report(subject, ready.site.machine, made, others)
+        told = report(subject, ready.site.machine, made, others)
+        return replace(told, notes=(*said(changes), *told.notes))
+
+    def _as_loaded(self, asked: Asked) -> tuple[Changes, _Ready, Plan]:
+        """With what is remembered of its loads, unless that was found with another build or cannot be planned now."""
+        changes = self._world.changes(instance_key(asked.profile))
+        if changes.steps and changes.build == _key(self._world.build(asked.profile.engine.build)):
+            ready = self._ready(asked, changes)
+            try:
+                return changes, ready, ready.made()
+            except NeverFits:
+                pass  # the next load forgets them too
+        ready = self._ready(asked, UNCHANGED)
+        return UNCHANGED, ready, ready.made()
 
     def _ready(self, asked: Asked, changes: Changes) -> _Ready:
         """Everything that a load now is planned from. Raises FlagConflict or ConfigError for placing flags."""
@@ -273,6 +287,13 @@ def wished(asked: Asked, changes: Changes = UNCHANGED) -> Wish:
         keys, values = wish.cache("f16")
         return replace(wish, cache_k=keys, cache_v=values)
     return wish
+
+
+def said(changes: Changes) -> tuple[str, ...]:
+    """That a plan is made with ``changes``, in a sentence; nothing without any."""
+    if not changes.steps:
+        return ()
+    return (f"Otherwise than set: {'; '.join(changes.words)}. Forgotten when its settings or its build change.",)
 
 
 def _least_context(wish: Wish) -> int:
