@@ -41,6 +41,7 @@ from hostler.fleet.learning.watch import Watch
 from hostler.fleet.prompts.seat import Seat
 from hostler.fleet.protocol import Abandoned, Timing
 from hostler.fleet.recovery.health import Health
+from hostler.fleet.recovery.killed import Killed
 from hostler.fleet.recovery.retries import Around, retried
 from hostler.fleet.recovery.sleep import SleepWatch
 from hostler.fleet.run import Run
@@ -75,6 +76,7 @@ class Runs:
         self._runner = runner
         self._experience = experience
         self._retries = experience.retries
+        self._killed = Killed()
         self.measurements = experience.measurements
         self._bus = bus
         self._clock = clock
@@ -172,7 +174,8 @@ class Runs:
         if error is not None and not stopped:
             tried = (spec, run.changes, run.reported)
             step = self._retries.failed(run.key, tried, error, self._yard.around)
-        again = step is not None and run.endpoint is None
+        killed = error is not None and not stopped and run.endpoint is None and self._killed.again(run.key, error)
+        again = killed or (step is not None and run.endpoint is None)
         if stopped or again or run.lost is not None:
             told = error if again else run.lost
             reason, code = ("", "") if told is None else (told.message, told.code)
@@ -241,6 +244,7 @@ class Runs:
     def _remember(self, run: Run, holds: dict[str, int]) -> None:
         self.measurements.put(run.key, _measured(run, holds))
         self._retries.worked(run.key)
+        self._killed.worked(run.key)
         if self.group is not None:
             self.group.start_soon(self._save)
 
