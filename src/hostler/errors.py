@@ -78,6 +78,7 @@ class HostlerError(Exception):
 
     code: ClassVar[str] = "error"
     default_hint: ClassVar[str] = "Run `hostler doctor` and read what it finds."
+    default_retry_s: ClassVar[float | None] = None
     source: ClassVar[Source] = "gateway"
     cause: str = ""
     evidence: str = ""
@@ -86,7 +87,7 @@ class HostlerError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = self.default_hint if hint is None else hint
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = self.default_retry_s if retry_after_s is None else retry_after_s
 
     def __str__(self) -> str:
         stop = "" if not self.hint or self.message.endswith((".", "?", "!", ":")) else "."
@@ -355,6 +356,7 @@ class Draining(CapacityError):
 
     code = "draining"
     default_hint = "Try again when it is back."
+    default_retry_s = 5.0
 
     def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float | None = 5.0) -> None:
         super().__init__(message, hint=hint, retry_after_s=retry_after_s)

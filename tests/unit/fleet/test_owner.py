@@ -203,7 +203,7 @@ async def test_a_lease_taken_back_before_its_holder_listens_is_told_when_he_does
         lease.end(499)
 
 
-async def test_draining_serves_what_was_accepted_and_refuses_the_rest(tmp_path: Path) -> None:
+async def test_draining_lets_what_runs_finish_and_refuses_the_rest(tmp_path: Path) -> None:
     async with world(tmp_path, {"a": GIB}) as w:
         lease = await w.fleet.ask("a", "r1", "me", "openai").wait()
         queued = w.fleet.ask("a", "r2", "me", "openai")
@@ -212,8 +212,11 @@ async def test_draining_serves_what_was_accepted_and_refuses_the_rest(tmp_path: 
             await anyio.wait_all_tasks_blocked()
             with pytest.raises(Draining):
                 w.fleet.ask("a", "r3", "me", "openai")
+            with pytest.raises(Draining) as refused:
+                await queued.wait()
+            assert refused.value.retry_after_s
+            assert w.fleet.counts() == (1, 0)
             lease.end(200)
-            (await queued.wait()).end(200)
 
 
 async def test_a_drain_is_bounded(tmp_path: Path) -> None:

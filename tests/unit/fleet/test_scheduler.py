@@ -235,13 +235,17 @@ def test_the_queue_has_a_bound() -> None:
     assert error.retry_after_s >= 1
 
 
-def test_draining_refuses_new_work_and_finishes_the_old() -> None:
+def test_draining_refuses_who_waits_and_who_comes() -> None:
     yard = Yard({"a": GIB})
+    running = yard.ask("a")
+    yard.loaded("a")
     waiting = yard.ask("a")
     yard.tell(m.Drain())
-    assert isinstance(yard.refused(yard.ask("a")), GatewayDraining)
-    yard.loaded("a")
-    assert yard.granted(waiting)
+    assert yard.granted(running)
+    for ticket in (waiting, yard.ask("a")):
+        refusal = yard.refused(ticket)
+        assert isinstance(refusal, GatewayDraining)
+        assert refusal.retry_after_s
 
 
 def test_a_time_that_has_passed_wakes_nobody_again() -> None:

@@ -233,6 +233,7 @@ class _Turn(Decisions):
 
     def _drain(self, _: m.Drain) -> None:
         self.state = replace(self.state, draining=True)
+        self._refuse_where(lambda w: True, GatewayDraining("The gateway is stopping."))
 
     def _tick(self, _: m.Tick) -> None:
         for name, hold in list(self.state.holds.items()):
