@@ -30,6 +30,7 @@ from hostler.cli import (
     starters,
     task,
     top,
+    usage,
 )
 
 app = typer.Typer(
@@ -73,6 +74,7 @@ for group in (
     mcp,
     logs,
     requests,
+    usage,
     diagnosing,
     caching,
     hardware,

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from types import TracebackType
+from typing import Literal
 from urllib.parse import quote, urlencode
 
 import anyio
@@ -37,6 +38,7 @@ from hostler.wire.management import (
     UnloadOptions,
 )
 from hostler.wire.plan import PlanReport
+from hostler.wire.usage import By, Usage
 
 # Pauses between attempts to find a lost gateway again; after the last one it is given up.
 RECONNECT_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
@@ -155,6 +157,20 @@ class Client:
         """Requests in flight and at most ``limit`` finished ones."""
         return await self._transport.get("/api/requests", Requests, limit=limit)
 
+    async def usage(self, by: By, since: float | None = None, until: float | None = None) -> Usage:
+        """What was used, added up ``by`` profile, key, day or API; the bounds are Unix seconds."""
+        return await self._transport.get("/api/usage", Usage, by=by, since=_bound(since), until=_bound(until))
+
+    async def finished(
+        self, form: Literal["jsonl", "csv"], since: float | None = None, until: float | None = None
+    ) -> AsyncGenerator[str, None]:
+        """Every finished request, a line each, in the order of their end; CSV begins with a head."""
+        bounds = {"since": _bound(since), "until": _bound(until)}
+        asked = {"format": form} | {name: text for name, text in bounds.items() if text}
+        async with self._transport.lines("GET", f"/api/usage/requests?{urlencode(asked)}") as arriving:
+            async for line in arriving:
+                yield line
+
     async def cancel(self, request: str) -> Cancelled:
         """Cancel a queued or running request; NotFound when there is none of that id."""
         return await self._transport.post(f"/api/requests/{quote(request, safe='')}/cancel", Cancelled)
@@ -225,6 +241,10 @@ def _decoded(data: str) -> AnyEvent | None:
         return _event.decode(data)
     except msgspec.ValidationError:
         return None
+
+
+def _bound(at: float | None) -> str | None:
+    return None if at is None else repr(at)
 
 
 def _profile(name: str) -> str:

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from functools import partial
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from hostler.errors import StoreUnavailable
 from hostler.wire.management import RequestRecord
+from hostler.wire.usage import By, Usage
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from hostler.ledger.recorder import Recorder
     from hostler.store.writer import Writer
-
-
-class ProfileUse(msgspec.Struct, frozen=True, kw_only=True):
-    """What a profile did: finished requests, tokens in and out, and when it was last asked (Unix seconds)."""
-
-    profile: str
-    requests: int
-    tokens_in: int
-    tokens_out: int
-    last_at: float
 
 
 class Queries:
@@ -45,10 +36,37 @@ class Queries:
             rows = [row for row in reversed(self._recorder.waiting()) if profile in (None, row.profile)]
             return tuple(rows[:limit])
 
-    async def use(self) -> tuple[ProfileUse, ...]:
-        """What each profile did so far, the most used first. Raises StoreUnavailable."""
+    async def usage(self, by: By, since: float | None = None, until: float | None = None) -> Usage:
+        """What was used, added up ``by`` profile, key, day or API. Raises StoreUnavailable."""
         await self._recorder.flush()
-        return await self._writer.run(_use)
+        return await self._writer.run(partial(_usage, by=by, since=since, until=until))
+
+    async def export(
+        self, since: float | None = None, until: float | None = None
+    ) -> AsyncGenerator[list[RequestRecord], None]:
+        """Every finished request in the order of their end, a page at a time. Raises StoreUnavailable."""
+        await self._recorder.flush()
+        last, rows = await self._writer.run(partial(_page, after=0, since=since, until=until))
+        while rows:
+            yield rows
+            last, rows = await self._writer.run(partial(_page, after=last, since=since, until=until))
+
+
+# Imported in the writer's thread: SQLAlchemy belongs behind the listener.
+
+
+def _usage(connection: Connection, by: By, since: float | None, until: float | None) -> Usage:
+    from hostler.ledger.usage import usage
+
+    return usage(connection, by, since, until)
+
+
+def _page(
+    connection: Connection, after: int, since: float | None, until: float | None
+) -> tuple[int, list[RequestRecord]]:
+    from hostler.ledger.usage import page
+
+    return page(connection, after, since, until)
 
 
 def _recent(connection: Connection, limit: int, profile: str | None) -> tuple[RequestRecord, ...]:
@@ -61,23 +79,3 @@ def _recent(connection: Connection, limit: int, profile: str | None) -> tuple[Re
     if profile is not None:
         query = query.where(requests.c.profile == profile)
     return tuple(RequestRecord(**row) for row in connection.execute(query).mappings())
-
-
-def _use(connection: Connection) -> tuple[ProfileUse, ...]:
-    from sqlalchemy import func, select
-
-    from hostler.store.schema import requests
-
-    count = func.count().label("requests")
-    query = (
-        select(
-            requests.c.profile,
-            count,
-            func.coalesce(func.sum(requests.c.tokens_in), 0).label("tokens_in"),
-            func.coalesce(func.sum(requests.c.tokens_out), 0).label("tokens_out"),
-            func.max(requests.c.at).label("last_at"),
-        )
-        .group_by(requests.c.profile)
-        .order_by(count.desc(), requests.c.profile)
-    )
-    return tuple(ProfileUse(**row) for row in connection.execute(query).mappings())

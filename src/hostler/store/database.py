@@ -60,7 +60,7 @@ def _engine(path: Path) -> Engine:
 
 def _tune(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000", "cache_size=-1024"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "cache_size=-1024"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

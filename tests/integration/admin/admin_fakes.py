@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from hostler.models.facts import Model
 from hostler.wire.hardware import Metrics
 from hostler.wire.management import ConfigValue, GatewayStatus, Instance, Reloaded, RequestInFlight, RequestRecord
 from hostler.wire.plan import PlanReport
+from hostler.wire.usage import By, Usage
 
 NAMES = ("coder", "hf.co/owner/Tiny-GGUF:Q4_K_M", "broken")
 
@@ -160,6 +161,16 @@ class FakeHistory:
         example = msgspec.to_builtins(EXAMPLES["get", "/api/requests"])["recent"][0]
         rows = [msgspec.convert(example | {"profile": name}, RequestRecord) for name in NAMES]
         return tuple(row for row in rows if profile in (None, row.profile))[:limit]
+
+    async def usage(self, by: By, since: float | None = None, until: float | None = None) -> Usage:
+        example = msgspec.convert(msgspec.to_builtins(EXAMPLES["get", "/api/usage"]), Usage)
+        return msgspec.structs.replace(example, by=by, since=since, until=until)
+
+    async def export(
+        self, since: float | None = None, until: float | None = None
+    ) -> AsyncGenerator[list[RequestRecord], None]:
+        for row in await self.recent():
+            yield [row]
 
 
 class FakeHardware:

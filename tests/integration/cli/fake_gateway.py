@@ -35,6 +35,7 @@ from hostler.wire.management import (
     Requests,
     Switched,
 )
+from hostler.wire.usage import Usage, Use
 
 Body = bytes | AsyncIterator[bytes]
 GIB, MIB = 2**30, 2**20
@@ -101,6 +102,14 @@ LOAD_MODES = LoadModeStatus(
         ),
     ),
 )  # fmt: skip
+_USE = Use(
+    name="smollm2", requests=7, failed=1, cancelled=2, tokens_in=12_345, tokens_cached=10, tokens_out=60,
+    wait_ms=1200.4, first_byte_ms=None, prompt_tokens_per_s=1410.2, generated_tokens_per_s=8.25, last_at=1.0,
+)  # fmt: skip
+USED = Usage(
+    by="profile", since=None, until=None, rows=(_USE, msgspec.structs.replace(_USE, name="gemma3-270m")),
+    total=msgspec.structs.replace(_USE, name="", requests=14),
+)  # fmt: skip
 USAGE = {"prompt_n": 12, "predicted_n": 3, "predicted_per_second": 85.4}
 
 
@@ -116,6 +125,8 @@ class FakeGateway:
         ]
         self.instances = [INSTANCE]
         self.requests = REQUESTS
+        self.usage = USED
+        self.bounds: list[tuple[str | None, str | None]] = []
         self.status = STATUS
         self.load_modes = LOAD_MODES
         self.pieces: tuple[str, ...] = ("The sea ", "is wide", ".")
@@ -170,6 +181,10 @@ class FakeGateway:
                     self._known(query["profile"])
                 lines = [f"line {number}" for number in range(1, 6)][-int(query["lines"]) :]
                 return "text/plain", "".join(f"{line}\n" for line in lines).encode()
+            case "GET", "api", "usage", "requests":
+                return "application/octet-stream", b"id,at\nreq-8,1.0\n" if query[
+                    "format"
+                ] == "csv" else b'{"id":"req-8"}\n'
             case "POST", "v1", "chat", "completions":
                 return "text/event-stream", self._chat(lambda text: {"delta": {"content": text}})
             case "POST", "v1", "completions":
@@ -213,6 +228,9 @@ class FakeGateway:
                 return METRICS
             case "GET", "api", "requests":
                 return self.requests
+            case "GET", "api", "usage":
+                self.bounds.append((query.get("since"), query.get("until")))
+                return msgspec.structs.replace(self.usage, by=query["by"])
             case "POST", "api", "requests", "req-9", "cancel":
                 return Cancelled(request="req-9")
             case "GET", "health":

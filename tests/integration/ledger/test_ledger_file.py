@@ -60,15 +60,6 @@ async def test_recent_of_one_profile(ledger: Ledger) -> None:
     assert [each.id for each in await ledger.queries.recent(profile="a")] == ["req-1"]
 
 
-async def test_use_adds_up(ledger: Ledger) -> None:
-    for number in range(3):
-        ledger.recorder.record(row(number, "a"))
-    ledger.recorder.record(row(9, "b"))
-    a, b = await ledger.queries.use()
-    assert (a.profile, a.requests, a.tokens_in, a.tokens_out, a.last_at) == ("a", 3, 36, 3, 1002.0)
-    assert b.profile == "b"
-
-
 async def test_a_full_batch_is_written_without_being_asked(ledger: Ledger) -> None:
     for number in range(BATCH):
         ledger.recorder.record(row(number))

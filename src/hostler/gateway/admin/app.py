@@ -27,6 +27,7 @@ from hostler.gateway.admin.routes.loading import LoadModeRoutes
 from hostler.gateway.admin.routes.profiles import ProfileRoutes
 from hostler.gateway.admin.routes.running import InstanceRoutes, RequestRoutes
 from hostler.gateway.admin.routes.streams import StreamRoutes
+from hostler.gateway.admin.routes.usage import UsageRoutes
 from hostler.gateway.admin.routes.warming import WarmRoutes
 from hostler.gateway.admin.services import Services
 from hostler.gateway.errors import body_of, headers_of, status_of
@@ -100,6 +101,7 @@ def _litestar(services: Services) -> Litestar:
             HoldRoutes,
             InstanceRoutes,
             RequestRoutes,
+            UsageRoutes,
             HardwareRoutes,
             CacheRoutes,
             WarmRoutes,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from hostler.hardware.facts import Absence, Cpu, Device, Figure, Machine, PcieLink
 from hostler.wire.caching import CacheCleared, CacheSettings, CacheStatus, SavedPrompt
 from hostler.wire.hardware import DeviceMetrics, History, Metrics, Reading
@@ -35,8 +37,23 @@ from hostler.wire.plan import (
     PlanReport,
     Span,
 )
+from hostler.wire.usage import Usage, Use
 from hostler.wire.warming import LoadFigures, WarmBenchmark, WarmUp
 
+_USE = Use(
+    name="smollm2",
+    requests=2310,
+    failed=3,
+    cancelled=12,
+    tokens_in=1_204_311,
+    tokens_cached=901_220,
+    tokens_out=250_118,
+    wait_ms=41.5,
+    first_byte_ms=130.2,
+    prompt_tokens_per_s=1410.0,
+    generated_tokens_per_s=83.9,
+    last_at=1_767_225_600.0,
+)
 _COMPARISON = LoadComparison(
     profile="smollm2",
     state="done",
@@ -341,5 +358,8 @@ EXAMPLES: dict[tuple[str, str], object] = {
         warm=LoadFigures(load_s=0.38, first_s=0.02, tokens_per_s=118.0),
     ),
     ("get", "/api/requests"): _REQUESTS,
+    ("get", "/api/usage"): Usage(
+        by="profile", since=1_766_620_800.0, until=None, rows=(_USE,), total=msgspec.structs.replace(_USE, name="")
+    ),
     ("post", "/api/requests/{request_id}/cancel"): Cancelled(request="req-2"),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from hostler.wire.hardware import Metrics
 from hostler.wire.loading import LoadComparison, LoadModeStatus
 from hostler.wire.management import ConfigValue, GatewayStatus, Reloaded, RequestRecord
 from hostler.wire.plan import PlanReport
+from hostler.wire.usage import By, Usage
 from hostler.wire.warming import WarmBenchmark, WarmUp
 
 
@@ -24,6 +25,16 @@ class History(Protocol):
 
     async def recent(self, limit: int = 50, profile: str | None = None) -> tuple[RequestRecord, ...]:
         """The newest ``limit`` ones (of ``profile``), newest first."""
+        ...
+
+    async def usage(self, by: By, since: float | None = None, until: float | None = None) -> Usage:
+        """What was used, added up."""
+        ...
+
+    def export(
+        self, since: float | None = None, until: float | None = None
+    ) -> AsyncGenerator[list[RequestRecord], None]:
+        """All of them, page by page, in the order of their end."""
         ...
 
 
