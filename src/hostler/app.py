@@ -29,6 +29,7 @@ from hostler.engines.installed import FOLDER as BUILDS
 from hostler.engines.llamacpp import LlamaCpp
 from hostler.engines.program import Program
 from hostler.engines.protocol import RunnerSettings
+from hostler.engines.remote import Remotes
 from hostler.errors import Conflict, HostlerError
 from hostler.events import Bus, GatewayDraining, GatewayStarted
 from hostler.fleet.learning.conditions import conditions
@@ -89,7 +90,7 @@ class Gateway:
             world=self._world(),
             resident=lambda profile: self.fleet.context(profile),
         )
-        drivers = Drivers(self.runner, Program(settings, self.devices.held_by))
+        drivers = Drivers(self.runner, Program(settings, self.devices.held_by), Remotes(os.environ))
         self.fleet = FleetOwner(
             runner=drivers,
             preparer=Preparer(

@@ -45,17 +45,23 @@ def check(session: Session) -> None:
 
     Every mistake is named with file, line and key.
     """
+    import os
+
     from hostler.cli import output
     from hostler.cli.whereabouts import load_config
+    from hostler.config.remotes import missing_keys
 
     loaded = load_config(session.config)
+    missing = missing_keys(loaded.config, os.environ)
     if session.json:
-        output.write_json({"file": loaded.file, "valid": True, "profiles": list(loaded.config.profiles)})
+        found = {"file": loaded.file, "valid": True, "profiles": list(loaded.config.profiles), "warnings": missing}
+        output.write_json(found)
     elif loaded.text is None:
         print(f"{loaded.file} does not exist; the defaults are in force.")
     else:
         count = len(loaded.config.profiles)
         print(f"{loaded.file} is valid, with {count} profile{'' if count == 1 else 's'}.")
+        print(*(f"Warning: {line}." for line in missing), sep="\n", end="\n" if missing else "")
 
 
 def show(session: Session, changed: ChangedOption = False) -> None:

@@ -61,8 +61,9 @@ def _local(name: str, profile: Profile, config_file: Path | None) -> Asked:
     from hostler.engines.placing import draft_of
     from hostler.models.gguf import read_model, read_shape
 
-    if profile.engine.kind == "command":
-        raise ModelError(f"Profile {name!r} runs a program of its own: there is nothing to plan.", hint="")
+    if profile.engine.kind != "llamacpp":
+        where = "a program of its own" if profile.engine.kind == "command" else "elsewhere"
+        raise ModelError(f"Profile {name!r} runs {where}: there is nothing to plan.", hint="")
     models = library(config_file)
     model = models.find(profile.model, models.scan())
     drafts = draft_of(profile.engine.extra_args)

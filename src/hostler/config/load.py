@@ -16,6 +16,7 @@ import msgspec
 from hostler.config.layers import DEFAULT, Given, Reading, Source
 from hostler.config.positions import find
 from hostler.config.profiles import Own, check_names, contradictions, inherit, problems
+from hostler.config.remotes import usual_of
 from hostler.config.settings import Config, Home, Settings
 from hostler.config.shape import EXTENDS, NEVER, KeyPath, Leaf, Map, Table, dotted, root, toml_text
 from hostler.errors import ConfigError
@@ -166,7 +167,7 @@ class _Builder:
                 if (*path, key) not in self._reading.spoilt:
                     self._reading.blame(source, path, f"`{key}` is missing; every profile needs it")
             if not missing:
-                yield name, shape.item.struct(**values)
+                yield name, shape.item.struct(**{**usual_of(values["engine"]), **values})
 
 
 def _plant(tree: dict[str, object], path: KeyPath, value: Given) -> None:

@@ -1,10 +1,11 @@
-"""Profiles with `engine.kind = "command"`: settings that are each right but cannot be run."""
+"""Profiles by kind of engine, `command` above all: settings that are each right but cannot be run."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
 
+from hostler.config.remotes import wrong_with_remote
 from hostler.config.settings import EngineSettings, Profile
 from hostler.config.shape import KeyPath
 
@@ -25,7 +26,10 @@ Wrong = tuple[KeyPath, str]
 
 def wrong_with(profile: Profile) -> Iterator[Wrong]:
     """What is wrong, by the key inside the profile that is to blame."""
+    yield from wrong_with_remote(profile)
     engine = profile.engine
+    if engine.kind == "remote":
+        return
     if engine.kind != "command":
         for key in (key for key in _OF_COMMANDS if getattr(engine, key)):
             yield ("engine", key), 'only a profile with `kind = "command"` has it'

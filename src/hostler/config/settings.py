@@ -21,6 +21,7 @@ CacheType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_
 
 KvType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1", "auto"]
 Placement = Literal["auto", "engine", "manual"]
+Speaks = Literal["openai", "anthropic"]
 Ability = Literal["tools", "images", "reasoning"]
 Rule = Literal["ability", "context", "loaded"]
 Rung = Literal["ubatch", "kv", "host", "context", "evict"]
@@ -185,8 +186,11 @@ class EngineSettings(Settings, frozen=True, kw_only=True):
     """Which engine runs the profile, and how."""
 
     kind: Annotated[
-        Literal["llamacpp", "command"],
-        Meta(description="llama.cpp's server (`llamacpp`), or any program that `argv` starts (`command`)."),
+        Literal["llamacpp", "command", "remote"],
+        Meta(
+            description="llama.cpp's server (`llamacpp`), any program that `argv` starts (`command`), or a server "
+            "elsewhere (`remote`)."
+        ),
     ] = "llamacpp"
     build: Annotated[
         str | None,
@@ -234,6 +238,20 @@ class EngineSettings(Settings, frozen=True, kw_only=True):
         dict[str, Bytes],
         Meta(description="What a `command` holds per device (`host`, `gpu0`); default: what it was seen to hold."),
     ] = {}
+    url: Annotated[
+        str, Meta(description="Where a `remote` is, as its clients are told it: `https://api.openai.com/v1`.")
+    ] = ""
+    speaks: Annotated[Speaks, Meta(description="The API of a `remote`: OpenAI's, or Anthropic's.")] = "openai"
+    key_env: Annotated[
+        str,
+        Meta(description="Environment variable that has the key of a `remote`, never the key; `none`: it needs none."),
+    ] = ""
+    key_ring: Annotated[
+        str, Meta(description="Name of the key of a `remote` in the system's keyring, under the service `hostler`.")
+    ] = ""
+    forward_key: Annotated[
+        bool, Meta(description="A `remote` gets the key that the client sent; without it, no client's key leaves.")
+    ] = False
 
 
 class EnginesSettings(Settings, frozen=True, kw_only=True):
@@ -255,7 +273,9 @@ class WorkloadSettings(Settings, frozen=True, kw_only=True):
 class Profile(Settings, frozen=True, kw_only=True):
     """A named way to run a model."""
 
-    model: Annotated[str, Meta(min_length=1, description="A path, or a name in the library.")]
+    model: Annotated[
+        str, Meta(min_length=1, description="A path, or a name in the library; for a `remote` its own name for it.")
+    ]
     description: Annotated[str, Meta(description="Shown in lists.")] = ""
     task: Annotated[
         Task | None,
@@ -293,7 +313,10 @@ class Profile(Settings, frozen=True, kw_only=True):
         tuple[Rung, ...],
         Meta(description="After running out of memory, in this order: what a further try may change."),
     ] = ("ubatch", "host", "evict")
-    slots: Annotated[int, Meta(ge=1, le=1024, description="Requests in parallel; the engine gets context x slots.")] = 1
+    slots: Annotated[
+        int,
+        Meta(ge=1, le=1024, description="Requests in parallel; the engine gets context x slots. 64 at a `remote`."),
+    ] = 1
     ttl: Annotated[
         Seconds | None, Meta(description="Unload after this idle time; `never` keeps it until memory is needed.")
     ] = None

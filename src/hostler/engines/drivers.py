@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from hostler.config.settings import Task
 from hostler.engines.llamacpp import LlamaCpp
 from hostler.engines.program import Program
-from hostler.engines.protocol import Endpoint, LoadSpec, Progress, Report
+from hostler.engines.protocol import Endpoint, LoadSpec, Progress, Report, Runner
+from hostler.engines.remote import Remotes
 
 
 class Drivers:
     """A :class:`hostler.engines.protocol.Runner` that hands each call to the driver it is for."""
 
-    def __init__(self, llamacpp: LlamaCpp, program: Program) -> None:
+    def __init__(self, llamacpp: LlamaCpp, program: Program, remotes: Remotes) -> None:
         self._llamacpp = llamacpp
         self._program = program
+        self._remotes = remotes
+        self._by_kind: Mapping[str, Runner] = {"llamacpp": llamacpp, "command": program, "remote": remotes}
 
     async def preflight(self, spec: LoadSpec) -> None:
         await self._of(spec).preflight(spec)
@@ -35,8 +38,10 @@ class Drivers:
     def resident_bytes(self, pid: int, spec: LoadSpec) -> dict[str, int] | None:
         return self._of(spec).resident_bytes(pid, spec)
 
-    def _of(self, spec: LoadSpec) -> LlamaCpp | Program:
-        return self._program if spec.engine.kind == "command" else self._llamacpp
+    def _of(self, spec: LoadSpec) -> Runner:
+        return self._by_kind[spec.engine.kind]
 
-    def _at(self, endpoint: Endpoint) -> LlamaCpp | Program:
+    def _at(self, endpoint: Endpoint) -> Runner:
+        if endpoint.remote is not None:
+            return self._remotes
         return self._program if self._program.runs(endpoint) else self._llamacpp

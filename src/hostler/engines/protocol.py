@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from hostler.config.settings import EngineSettings, LimitSettings, Rung, Task
+from hostler.config.settings import EngineSettings, LimitSettings, Rung, Speaks, Task
 from hostler.models.facts import GgufFacts, Model
 from hostler.placement.plan import Plan
 
@@ -38,12 +38,24 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     proves: bool = True
 
 
+class Remote(msgspec.Struct, frozen=True):
+    """What is other where an instance is a server elsewhere: the path before its API's own (without a slash at its
+    end), whether by TLS, which API, its name for the model, and whether the client's own key is sent, not ours."""
+
+    base: str
+    tls: bool
+    speaks: Speaks
+    model: str
+    forward_key: bool
+
+
 class Endpoint(msgspec.Struct, frozen=True):
     """Where a ready instance listens, and the key that only the gateway knows."""
 
     host: str
     port: int
     api_key: str
+    remote: Remote | None = None
 
 
 class Started(msgspec.Struct, frozen=True):

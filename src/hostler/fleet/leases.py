@@ -94,7 +94,9 @@ class HeldLease:
         if not self.ended:
             self.ended = True
             self._callback = None
-            self._fleet.release(self, status, abandoned=abandoned)
+            # A remote's slot is free when the connection is closed, which it is.
+            watched = abandoned if self.endpoint.remote is None else None
+            self._fleet.release(self, status, abandoned=watched)
 
 
 class Asked:

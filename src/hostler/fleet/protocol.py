@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
-from hostler.config.settings import Ability, Priority, Profile, SamplingSettings, Task
+from hostler.config.settings import Ability, Priority, Profile, SamplingSettings, Speaks, Task
 from hostler.engines.protocol import Endpoint
 from hostler.errors import EngineLost, HostlerError, UnknownProfile
 from hostler.events import InstanceState
@@ -136,8 +136,9 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
 class Served(msgspec.Struct, frozen=True, kw_only=True):
     """What the request path needs of a profile; looked up once per request.
 
-    ``called`` is what its program calls the model, None where the client's word will do. ``notes``: a chat stream that
-    waits hears in its reasoning field where it stands. ``choose`` is there when the client's name is an `auto` name: it
+    ``called`` is what its program or its remote calls the model, None where the client's word will do. ``notes``: a
+    chat stream that waits hears in its reasoning field where it stands. ``speaks`` is the API of a remote, which has
+    that one alone; None of an engine that runs here. ``choose`` is there when the client's name is an `auto` name: it
     gives the profile for one request's needs, and after it those to fall back to.
     """
 
@@ -149,6 +150,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     abilities: frozenset[Ability] = frozenset()
     called: str | None = None
     notes: bool = False
+    speaks: Speaks | None = None
     choose: Callable[[Needs], tuple[Served, ...]] | None = None
 
 

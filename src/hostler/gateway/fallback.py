@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hostler.errors import Draining, HostlerError, RequestError, UnknownProfile
+from hostler.errors import CredentialMissing, Draining, HostlerError, RequestError, UnknownProfile
 from hostler.fleet.protocol import Served
 from hostler.gateway.peek import Peek
 
@@ -25,6 +25,6 @@ class Fallback:
         What is wrong with the request, an operator's word and the end of the gateway are the same for all of them.
         """
         same = isinstance(error, Draining) or (
-            isinstance(error, RequestError) and not isinstance(error, UnknownProfile)
+            isinstance(error, RequestError) and not isinstance(error, UnknownProfile | CredentialMissing)
         )
         return None if same or not self.left else self.left.pop(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hostler.errors import HostlerError
+from hostler.errors import Draining, HostlerError, RequestCancelled
 from hostler.gateway.call import Call
 from hostler.gateway.errors import Family, body_of, event_of, headers_of, status_of
 
@@ -28,3 +28,10 @@ def break_off(call: Call, error: HostlerError, family: Family, *, events: bool, 
     # A first empty line ends whatever event was left half-said.
     call.write((b"\n\n" if begun else b"") + event_of(error, family))
     call.finish()
+
+
+def taken_back(*, draining: bool) -> HostlerError:
+    """Why the fleet took a lease back from its request."""
+    if draining:
+        return Draining("The gateway stopped before this answer was complete.")
+    return RequestCancelled("An operator cancelled this request.")

@@ -43,19 +43,18 @@ from hostler.gateway.http1 import Head
 from hostler.gateway.needs import chosen
 from hostler.gateway.peek import Peek
 from hostler.gateway.queueing import COMMENT_S, Patience, patiently, priority_of, queue_lines, waited_lines
-from hostler.gateway.refusing import break_off, refuse
+from hostler.gateway.refusing import break_off, refuse, taken_back
 from hostler.gateway.relay_parts import Relay, tell_tokens
+from hostler.gateway.remote import RemoteCall, RemoteRequest
 from hostler.gateway.retrying import pause_s
 from hostler.gateway.routes import Route
 from hostler.gateway.rows import Account
-from hostler.gateway.sse import Notes, as_event, comment_of
+from hostler.gateway.sse import STREAM_LINES, Notes, as_event, comment_of
 from hostler.gateway.tail import NO_TOKENS, Tail
 from hostler.gateway.upstream import Connection
 
 CLIENT_LEFT: Final = 499
 _STRANGE_ANSWER_LIMIT: Final = 1 * 2**20
-
-_STREAM_LINES: Final = b"content-type: text/event-stream\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 
 
 class Exchange:
@@ -63,8 +62,8 @@ class Exchange:
 
     __slots__ = (
         "_answering", "_asked", "_body", "_call", "_collected", "_connection", "_ended", "_fallback", "_first", "_full",
-        "_lease", "_notes", "_opened", "_place", "_principal", "_profile", "_relay", "_route", "_spent_stale", "_sse",
-        "_started", "_status", "_stream", "_tail", "_task", "_ticket", "_tries", "request",
+        "_lease", "_notes", "_opened", "_place", "_principal", "_profile", "_relay", "_remote", "_route",
+        "_spent_stale", "_sse", "_started", "_status", "_stream", "_tail", "_task", "_ticket", "_tries", "request",
     )  # fmt: skip
 
     def __init__(self, relay: Relay, call: Call, route: Route, principal: str, request: str) -> None:
@@ -94,6 +93,7 @@ class Exchange:
         self._tries = 0
         self._spent_stale = False
         self._ended = False
+        self._remote: RemoteCall | None = None  # how a remote is asked
         self._fallback: Fallback | None = None
 
     # 1. and 2.
@@ -178,7 +178,7 @@ class Exchange:
         """Keep a stream alive and say where it stands; every SSE reader skips it, people read the note."""
         if not self._opened:
             self._opened = self._sse = True
-            self._call.begin(200, _STREAM_LINES + self._own_lines() + queue_lines(standing), None)
+            self._call.begin(200, STREAM_LINES + self._own_lines() + queue_lines(standing), None)
             self._call.flush()
         if not self._full:
             note = b"" if self._notes is None else self._notes.of(standing)
@@ -191,6 +191,13 @@ class Exchange:
         lease.on_cancel(self._on_cancel)
         if self._lease is not lease:
             return  # taken back between its grant and this turn
+        if lease.endpoint.remote is not None:
+            try:
+                asked = RemoteRequest(self._route, self._body, self._call.headers, self._principal)
+                self._remote = RemoteCall(lease.endpoint, asked, self, self._relay.clock.wall())
+            except HostlerError as error:
+                self._refuse(error)
+                return
         connection = self._relay.pool.take(lease.endpoint)
         if connection is None:
             self._task = self._relay.spawn(self._connect(lease), self.on_stalled)
@@ -213,6 +220,9 @@ class Exchange:
         self._asked = self._relay.clock.monotonic()
         if self._full:
             connection.pause()
+        if self._remote is not None:
+            connection.send(self._remote.lines, self._remote)
+            return
         kind = self._route.kind(self._call.headers)
         connection.send(engine_lines(self._route.target, lease.endpoint, self.request, self._body, kind), self)
 
@@ -258,6 +268,12 @@ class Exchange:
         else:
             self._lost(error)
 
+    def on_refused(self, error: HostlerError, *, whole: bool) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None and not whole:
+            connection.hang_up()
+        self._refuse(error)
+
     def on_stalled(self) -> None:
         """The client has read nothing for ``idle_stream_s``: its slot is worth more to others."""
         self._call.cut(unread=True)
@@ -288,10 +304,8 @@ class Exchange:
         """The fleet takes the lease back: an operator's word, the end of the gateway, or the engine is lost."""
         if self._ended or self._lease is None:
             return
-        if self._lease.cancelled and self._relay.draining():
-            self._fail(Draining("The gateway stopped before this answer was complete."))
-        elif self._lease.cancelled:
-            self._fail(RequestCancelled("An operator cancelled this request."))
+        if self._lease.cancelled:
+            self._fail(taken_back(draining=self._relay.draining()))
         else:
             if self._connection is not None:
                 self._connection.hang_up()
@@ -301,7 +315,7 @@ class Exchange:
     def _lost(self, error: EngineLost) -> None:
         if self._ended:
             return
-        pause = None if self._answering or isinstance(error, EngineSilent) else pause_s(self._tries)
+        pause = None if self._answering else pause_s(error, self._tries)
         if pause is None:
             if not self._falls_back(error):
                 self._fail(error, abandoned=isinstance(error, EngineSilent))
@@ -341,7 +355,7 @@ class Exchange:
         lease, self._lease = self._lease, None
         if lease is not None:
             lease.end(status_of(error), abandoned="silent" if isinstance(error, EngineSilent) else None)
-        self._tries, self._spent_stale = 0, False
+        self._tries, self._spent_stale, self._remote = 0, False, None
         self._take(served, fallback.body, fallback.asked)
         self._task = self._relay.spawn(self._again(0), self.on_stalled)
         return True

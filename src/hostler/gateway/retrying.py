@@ -5,10 +5,17 @@ from __future__ import annotations
 import random
 from typing import Final
 
+from hostler.errors import EngineLost, EngineSilent, RemoteUnreachable
+
 #: The fleet may need a moment to see that an engine is gone; one that is lost again leaves more time.
 PAUSES_S: Final = (0.05, 0.5)
 
 
-def pause_s(tries: int) -> float | None:
-    """How long to wait after so many tries; None: not again. Never quite the same, so that not all come at once."""
-    return PAUSES_S[tries] * random.uniform(0.5, 1.5) if tries < len(PAUSES_S) else None  # noqa: S311
+def pause_s(error: EngineLost, tries: int) -> float | None:
+    """How long to wait after so many tries; None: not again. Never quite the same, so that not all come at once.
+
+    An engine that was silent for its whole bound is not asked again, nor a remote: its clients know when to come back.
+    """
+    if isinstance(error, EngineSilent | RemoteUnreachable) or tries >= len(PAUSES_S):
+        return None
+    return PAUSES_S[tries] * random.uniform(0.5, 1.5)  # noqa: S311

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from hostler.config.settings import Task
+from hostler.config.settings import Speaks, Task
 from hostler.errors import WrongTask
 from hostler.fleet.protocol import Served
 from hostler.gateway.errors import Family
@@ -45,6 +45,8 @@ class Route(msgspec.Struct, frozen=True):
 
     def suits(self, served: Served) -> bool:
         """Whether ``served`` can do this."""
+        if not self._spoken(served):
+            return False
         if self.tasks is None or served.task in self.tasks:
             return True
         return self.api == "embeddings" and served.embeddings
@@ -53,12 +55,38 @@ class Route(msgspec.Struct, frozen=True):
         """Raise WrongTask, with the way out, when ``served`` cannot do this."""
         if self.suits(served):
             return
+        if not self._spoken(served):
+            raise WrongTask(
+                f"The remote of {served.name!r} has no {self.target.decode()}.",
+                hint="Ask it at /v1/chat/completions, or name another profile (`hostler ls` shows them).",
+            )
         raise WrongTask(
             f"The profile {served.name!r} does {served.task}, not {_PURPOSES.get(self.api, self.api)}.",
             hint=_way_out(self.api, served),
         )
 
+    def _spoken(self, served: Served) -> bool:
+        return served.speaks is None or self.api in _SPOKEN[served.speaks]
 
+
+#: What a remote has: its own API, and what is translated into it.
+_SPOKEN: Final[dict[Speaks, frozenset[str]]] = {
+    "openai": frozenset(
+        {
+            "chat",
+            "completions",
+            "embeddings",
+            "rerank",
+            "responses",
+            "transcriptions",
+            "translations",
+            "speech",
+            "images",
+            "image_edits",
+        }
+    ),
+    "anthropic": frozenset({"messages", "count_tokens", "chat"}),
+}
 _PURPOSES: Final = {
     "chat": "chat",
     "messages": "chat",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from hostler.clock import Clock
@@ -9,6 +11,8 @@ from hostler.errors import EngineError
 from hostler.fleet.protocol import Served, Standing
 from hostler.gateway.errors import Family, event_of
 from hostler.gateway.routes import Route
+
+STREAM_LINES: Final = b"content-type: text/event-stream\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 
 
 def comment_of(profile: str, standing: Standing) -> bytes:

@@ -1,4 +1,4 @@
-"""Connections to engines: our own pool, one request at a time on each, never pipelined.
+"""Connections to engines, remote ones by TLS: our own pool, one request at a time on each, never pipelined.
 
 A connection belongs to at most one :class:`Sink` at a time. It goes back to the pool only when its
 response was read to the end with no byte too many and the engine did not ask to close. Bytes that come on
@@ -8,19 +8,26 @@ an idle connection, or its end, throw it away.
 from __future__ import annotations
 
 import asyncio
+import ssl
+from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 import msgspec
 
 from hostler.engines.protocol import Endpoint
-from hostler.errors import EngineLost, EngineSilent
+from hostler.errors import EngineLost, EngineSilent, RemoteUnreachable
 from hostler.gateway.http1 import END, HEAD_LIMIT, Head, ResponseParser
 
 IDLE_PER_ENDPOINT: Final = 256
+#: A remote is behind a network: its name is looked up, and TLS takes two more ways there and back.
+FARTHER: Final = 5
+
+#: Host, port, and whether by TLS.
+Key = tuple[str, int, bool]
 
 
 class UpstreamLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds on an engine; seconds and bytes, None is unbounded."""
+    """Bounds on an engine; seconds and bytes, None is unbounded. A remote has :data:`FARTHER` times ``connect_s``."""
 
     head: int = HEAD_LIMIT
     connect_s: float = 2.0
@@ -55,7 +62,7 @@ class Connection(asyncio.Protocol):
         "_heard", "_key", "_last", "_loop", "_parser", "_paused", "_pool", "_served", "_sink", "_timer", "_transport",
     )  # fmt: skip
 
-    def __init__(self, pool: Pool, key: tuple[str, int]) -> None:
+    def __init__(self, pool: Pool, key: Key) -> None:
         self._pool = pool
         self._key = key
         self._loop = asyncio.get_running_loop()
@@ -194,34 +201,53 @@ class Connection(asyncio.Protocol):
 
 
 class Pool:
-    """Idle connections by address, the most recently used first."""
+    """Idle connections by address, the most recently used first.
 
-    def __init__(self, limits: UpstreamLimits) -> None:
+    ``trust`` makes the context for TLS when it is first needed, in a thread, because it reads all certificates of the
+    system (of OpenSSL's ``SSL_CERT_FILE``, where that is set).
+    """
+
+    def __init__(
+        self, limits: UpstreamLimits, trust: Callable[[], ssl.SSLContext] = ssl.create_default_context
+    ) -> None:
         self.limits = limits
+        self._trust = trust
+        self._tls: ssl.SSLContext | None = None
         bounds = [bound for bound in (limits.first_byte_s, limits.idle_stream_s) if bound is not None]
         #: How often a busy connection looks at its bounds; None without bounds.
         self.tick_s: float | None = min(bounds) if bounds else None
-        self._idle: dict[tuple[str, int], list[Connection]] = {}
+        self._idle: dict[Key, list[Connection]] = {}
 
     def take(self, endpoint: Endpoint) -> Connection | None:
         """An idle connection to ``endpoint``, if there is one."""
-        idle = self._idle.get((endpoint.host, endpoint.port))
+        idle = self._idle.get(_key(endpoint))
         return idle.pop() if idle else None
 
     async def connect(self, endpoint: Endpoint) -> Connection:
-        """A fresh connection within ``connect_s``; raises EngineLost."""
-        key = (endpoint.host, endpoint.port)
-        loop = asyncio.get_running_loop()
+        """A fresh connection within its bound; raises EngineLost, of a remote RemoteUnreachable."""
+        remote = endpoint.remote
+        bound_s = self.limits.connect_s * (1 if remote is None else FARTHER)
         try:
-            async with asyncio.timeout(self.limits.connect_s):
-                _, connection = await loop.create_connection(lambda: Connection(self, key), *key)
+            async with asyncio.timeout(bound_s):
+                return await self._connected(_key(endpoint))
         except TimeoutError:
-            raise EngineLost(f"The engine took no connection within {self.limits.connect_s:g} s.") from None
+            raise _unreachable(endpoint, f"took no connection within {bound_s:g} s") from None
+        except ssl.SSLCertVerificationError as error:
+            raise _unreachable(endpoint, f"has a certificate that is not trusted ({error.verify_message})") from error
         except OSError as error:
-            raise EngineLost(f"The engine cannot be reached ({error.strerror or error}).") from error
+            raise _unreachable(endpoint, f"cannot be reached ({error.strerror or error})") from error
+
+    async def _connected(self, key: Key) -> Connection:
+        host, port, tls = key
+        if tls and self._tls is None:
+            self._tls = await asyncio.to_thread(self._trust)
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(
+            lambda: Connection(self, key), host, port, ssl=self._tls if tls else None
+        )
         return connection
 
-    def give_back(self, key: tuple[str, int], connection: Connection) -> None:
+    def give_back(self, key: Key, connection: Connection) -> None:
         """Keep a connection that was read to its end."""
         idle = self._idle.setdefault(key, [])
         if len(idle) < IDLE_PER_ENDPOINT:
@@ -229,7 +255,7 @@ class Pool:
         else:
             connection.hang_up()
 
-    def forget(self, key: tuple[str, int], connection: Connection) -> None:
+    def forget(self, key: Key, connection: Connection) -> None:
         """A connection ended; nothing happens when it was not idle."""
         idle = self._idle.get(key)
         if idle and connection in idle:
@@ -242,3 +268,14 @@ class Pool:
         for idle in list(self._idle.values()):
             for connection in list(idle):
                 connection.hang_up()
+
+
+def _key(endpoint: Endpoint) -> Key:
+    remote = endpoint.remote
+    return endpoint.host, endpoint.port, remote is not None and remote.tls
+
+
+def _unreachable(endpoint: Endpoint, what: str) -> EngineLost:
+    if endpoint.remote is None:
+        return EngineLost(f"The engine {what}.")
+    return RemoteUnreachable(f"{endpoint.host} {what}.")

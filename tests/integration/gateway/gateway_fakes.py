@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -86,6 +87,7 @@ class FakeFleet:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
+        self.endpoints: dict[str, Endpoint] = {}  # by profile, where one is not there
         self.ready = True
         self.grant_asked = True
         self.full = False
@@ -96,7 +98,7 @@ class FakeFleet:
         self.asked = anyio.Event()
 
     def make_lease(self, profile: str, request: str) -> FakeLease:
-        lease = FakeLease(self, profile, request, self.endpoint)
+        lease = FakeLease(self, profile, request, self.endpoints.get(profile, self.endpoint))
         self.leases.append(lease)
         return lease
 
@@ -242,8 +244,9 @@ Script = Callable[[Heard, EngineSide], Awaitable[None]]
 class ScriptedEngine:
     """Listens like an engine; each request is handled by ``script``, which a test replaces."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.heard: list[Heard] = []
+        self._tls = tls
         self.connections = 0
         self.script: Script = greet
         self.open: set[EngineSide] = set()
@@ -252,7 +255,7 @@ class ScriptedEngine:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[ScriptedEngine]:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         self.endpoint = Endpoint("127.0.0.1", self._server.sockets[0].getsockname()[1], "engine-key")
         try:
             yield self

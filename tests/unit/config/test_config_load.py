@@ -150,13 +150,15 @@ def values(leaf: Leaf) -> st.SearchStrategy[object]:
         str: st.text(st.characters(codec="utf-8"), min_size=1, max_size=8),
     }[leaf.base]
     if leaf.choices:
-        # A `command` is right only with an `argv`, and some tasks only for one.
-        one = st.sampled_from([choice for choice in leaf.choices if choice not in ("command", *TASKS_OF_COMMANDS)])
+        # A `command` is right only with an `argv`, a `remote` with a `url`, and some tasks only for them.
+        elsewhere = ("command", "remote", *TASKS_OF_COMMANDS)
+        one = st.sampled_from([choice for choice in leaf.choices if choice not in elsewhere])
     return st.just(()) if leaf.many else one
 
 
-# A lone key of an `auto` name is not right without its profiles, nor what only a `command` has without one.
-KEYS = [key for key in leaves(root()) if key[0][0] != "auto" and key[0][-1] != "model_name"]
+# A lone key of an `auto` name is not right without its profiles, nor what only a `command` or a `remote` has.
+OF_OTHERS = ("model_name", "url", "speaks", "key_env", "key_ring", "forward_key")
+KEYS = [key for key in leaves(root()) if key[0][0] != "auto" and key[0][-1] not in OF_OTHERS]
 
 
 @given(

@@ -47,6 +47,7 @@ def auto(*profiles: str, rules: tuple[str, ...] = AutoSettings().rules, fallback
 
 
 ALL = ("small", "handy", "big")
+PLAIN = Needs()
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,21 @@ ALL = ("small", "handy", "big")
 )
 def test_the_rules_narrow_the_list(needs: Needs, loaded: tuple[str, ...], first: str) -> None:
     assert names(auto(*ALL), needs, *loaded) == [first]
+
+
+def test_a_remote_is_not_preferred_because_the_model_before_it_has_to_be_loaded() -> None:
+    """It is there at all times, so that by the letter of the rule nothing before it would ever be loaded again."""
+    shelf = {**SHELF, "cloud": msgspec.structs.replace(SHELF["big"], name="cloud", speaks="openai")}
+
+    def first(*profiles: str, loaded: tuple[str, ...] = (), needs: Needs = PLAIN) -> str:
+        return auto(*profiles).chosen(needs, shelf.__getitem__, lambda name: name in ("cloud", *loaded))[0].name
+
+    assert first("small", "cloud") == "small"
+    assert first("small", "cloud", loaded=("small",)) == "small"
+    assert first("small", "cloud", needs=Needs(tokens=5000)) == "cloud"
+    assert first("small", "cloud", needs=Needs(abilities=frozenset({"reasoning"}))) == "cloud"
+    assert first("small", "handy", "cloud", loaded=("handy",)) == "handy"
+    assert first("cloud", "small", loaded=("small",)) == "cloud"
 
 
 def test_only_the_rules_that_are_named_count() -> None:

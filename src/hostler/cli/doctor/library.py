@@ -61,8 +61,8 @@ def _broken(model: Model) -> Finding | None:
 
 def _missing(models: Library, scan: Scan, config: Config) -> Iterator[Finding]:
     for name, profile in config.profiles.items():
-        if profile.engine.kind == "command":
-            continue  # `model` is what its program takes it for
+        if profile.engine.kind != "llamacpp":
+            continue  # `model` is what its program, or its remote, takes it for
         try:
             models.find(profile.model, scan)
         except ModelError as error:

@@ -30,6 +30,9 @@ class Auto(msgspec.Struct, frozen=True, kw_only=True):
 
         The rules narrow the list one after the other, in their order; what the API wants comes before them. One that
         leaves no profile does not count: the request then hears from the engine what it cannot do.
+
+        A remote is as good as loaded where it is the first of those left. Behind others it is not: what was to be
+        done here does not go elsewhere because a model has to be loaded first.
         """
         left = [served(profile) for profile in self.profiles]
         if not left:
@@ -40,7 +43,7 @@ class Auto(msgspec.Struct, frozen=True, kw_only=True):
         left = _those(left, needs.suits)
         for rule in self.settings.rules:
             if rule == "loaded":
-                left = _those(left, lambda one: loaded(one.name))
+                left = _at_hand(left, loaded)
             elif rule == "context":
                 left = _those(left, lambda one: needs.tokens <= one.context)
             else:
@@ -52,6 +55,10 @@ class Auto(msgspec.Struct, frozen=True, kw_only=True):
 
 def _those(among: Sequence[Served], able: Callable[[Served], bool]) -> list[Served]:
     return [one for one in among if able(one)] or list(among)
+
+
+def _at_hand(among: Sequence[Served], loaded: Callable[[str], bool]) -> list[Served]:
+    return _those(among, lambda one: loaded(one.name) if one.speaks is None else one is among[0])
 
 
 def autos_of(config: Config, names: Names) -> dict[str, Auto]:

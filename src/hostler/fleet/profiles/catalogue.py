@@ -21,7 +21,7 @@ from hostler.engines.protocol import LoadSpec
 from hostler.errors import ConfigError, HostlerError, ModelError, UnknownProfile
 from hostler.fleet.profiles.auto import Auto, abilities_of, entries_of
 from hostler.fleet.profiles.planning import Alone, Asked, Planning, World, this_machine
-from hostler.fleet.profiles.programs import is_program, need_of, spec_of
+from hostler.fleet.profiles.programs import called_of, is_program, is_remote, need_of, spec_of, unplannable
 from hostler.fleet.profiles.shelf import Item, view
 from hostler.fleet.protocol import Entry, Needs, Served
 from hostler.fleet.recovery.ladder import NONE as UNCHANGED
@@ -170,8 +170,9 @@ class ProfileCatalogue:
             sampling=profile.sampling,
             context=self._context(name, profile, looked),
             abilities=abilities_of(profile, looked.model, looked.facts),
-            called=profile.engine.model_name or None,
+            called=called_of(profile),
             notes=self._notes(profile),
+            speaks=profile.engine.speaks if is_remote(profile) else None,
         )
 
     def _notes(self, profile: Profile) -> bool:
@@ -181,6 +182,8 @@ class ProfileCatalogue:
     def _look(self, profile: Profile) -> _Looked:
         """What the header says, or why it says nothing."""
         model = None
+        if is_remote(profile):
+            return _Looked()
         try:
             model = self._library(self._view.config).find(profile.model, self._view.scan)
             if is_program(profile):
@@ -313,10 +316,7 @@ class ProfileCatalogue:
         if item is None:
             raise UnknownProfile(f"Profile {name!r} was removed.")
         if is_program(item.profile):
-            raise ModelError(
-                f"Profile {name!r} runs a program of its own: there is nothing to plan.",
-                hint=f"`memory` in [profiles.{name}.engine] declares what it holds.",
-            )
+            raise unplannable(name, item.profile)
         looked = self._look(item.profile)
         if looked.problem is not None:
             raise looked.problem

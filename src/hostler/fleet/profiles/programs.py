@@ -1,4 +1,5 @@
-"""What it takes to run a profile with `engine.kind = "command"`: what it declares, else what it was seen to hold."""
+"""What it takes to run a profile that no header tells of: what a `command` declares, else what it was seen to hold;
+nothing at all for a `remote`."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from hostler.config.diff import instance_key
 from hostler.config.settings import Profile
 from hostler.engines.protocol import LoadSpec
 from hostler.engines.readiness import PROVABLE
+from hostler.errors import ModelError
 from hostler.fleet.scheduling.messages import Want
 from hostler.models.facts import GgufFacts, Model
 from hostler.placement.bytes import Classes
@@ -18,8 +20,28 @@ from hostler.placement.wish import DEFAULT_CONTEXT, Room
 
 
 def is_program(profile: Profile) -> bool:
-    """Whether a program of the user's runs it, of which no header tells anything."""
-    return profile.engine.kind == "command"
+    """Whether a program of the user's runs it, or a server elsewhere, of which no header tells anything."""
+    return profile.engine.kind in ("command", "remote")
+
+
+def is_remote(profile: Profile) -> bool:
+    """Whether a server elsewhere runs it, so that its model is none of this disk."""
+    return profile.engine.kind == "remote"
+
+
+def called_of(profile: Profile) -> str | None:
+    """What the model is called in requests; None where what the client says will do."""
+    return profile.model if is_remote(profile) else profile.engine.model_name or None
+
+
+def unplannable(name: str, profile: Profile) -> ModelError:
+    """Why there is no plan for it."""
+    if is_remote(profile):
+        return ModelError(f"Profile {name!r} runs elsewhere: there is nothing to plan.", hint="")
+    return ModelError(
+        f"Profile {name!r} runs a program of its own: there is nothing to plan.",
+        hint=f"`memory` in [profiles.{name}.engine] declares what it holds.",
+    )
 
 
 def spec_of(name: str, profile: Profile, model: Model | None, rooms: Mapping[str, Room]) -> tuple[LoadSpec, Want]:
@@ -30,7 +52,7 @@ def spec_of(name: str, profile: Profile, model: Model | None, rooms: Mapping[str
     """
     model = model or Model(name=profile.model, files=(Path(profile.model),), size=0, origin="path")
     declared = need_of(profile)
-    need = declared or dict.fromkeys(rooms, 0)
+    need = declared or ({} if is_remote(profile) else dict.fromkeys(rooms, 0))
     context = profile.context if isinstance(profile.context, int) else DEFAULT_CONTEXT
     gpus = tuple(device for device in declared if device != HOST)
     plan = Plan(

@@ -7,6 +7,7 @@ import msgspec
 from hostler.config.names import Names
 from hostler.config.settings import Config, Profile
 from hostler.fleet.profiles.auto import Auto, autos_of
+from hostler.fleet.profiles.programs import is_remote
 from hostler.models.library import Scan
 
 
@@ -30,7 +31,7 @@ class View(msgspec.Struct, frozen=True):
 def view(config: Config, scan: Scan) -> View:
     """The config's profiles, then found models; a model that a profile already names is hidden, not gone."""
     items = {name: Item(profile, "config") for name, profile in config.profiles.items()}
-    used = {profile.model for profile in config.profiles.values()}
+    used = {profile.model for profile in config.profiles.values() if not is_remote(profile)}
     for model in scan.models:
         if model.name in items:
             continue

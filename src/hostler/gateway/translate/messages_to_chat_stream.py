@@ -61,7 +61,7 @@ class ChatStream:
                 return self._end()
             case "error":
                 self.error = error_of(event.error or m.Complaint())
-            case "ping":
+            case "ping" if self._begun.model:
                 return b": ping\n\n"  # keeps the way open while it thinks
         return b""
 
