@@ -159,6 +159,7 @@ class Runs:
             del self._runs[run.spec.instance]
             if run.seat is not None:
                 run.seat.gone()
+            self._keep_speed(run)
             self._gone(run, run.lost or error)
 
     async def _run(self, run: Run) -> None:
@@ -289,6 +290,12 @@ class Runs:
         if run := self._runs.get(instance):
             before = run.tokens_per_s
             run.tokens_per_s = tokens_per_s if before is None else 0.8 * before + 0.2 * tokens_per_s
+
+    def _keep_speed(self, run: Run) -> None:
+        """What an engine that stops was last seen to do, for lists; the next one starts from it."""
+        known = self.measurements.get(run.key)
+        if known is not None and run.tokens_per_s is not None:
+            self.measurements.put(run.key, msgspec.structs.replace(known, tokens_per_s=run.tokens_per_s))
 
     def note_timing(self, instance: str, timing: Timing) -> None:
         """An answer that was the only one in the fleet at its time; the first few are compared with the plan."""

@@ -261,6 +261,18 @@ async def test_measurements_outlive_the_gateway(tmp_path: Path) -> None:
     assert known.tokens_per_s == 100.0
 
 
+async def test_the_speed_of_an_engine_that_stops_is_kept(tmp_path: Path) -> None:
+    """The proof that it is ready is one token, which tells none: a list showed no speed of what had answered."""
+    async with world(tmp_path, {"a": GIB}) as w:
+        lease = await w.fleet.ask("a", "r1", "me", "openai").wait()
+        lease.measured(50.0)
+        lease.end(200)
+        await w.fleet.unload("a")
+        known = w.measurements.get("k1")
+        assert known is not None
+        assert known.tokens_per_s == 0.8 * 100.0 + 0.2 * 50.0
+
+
 async def test_a_profile_that_changes_while_it_is_prepared_is_prepared_again(tmp_path: Path) -> None:
     """It was started with the settings of before, and kept them until the next change."""
     async with world(tmp_path, {"a": GIB}) as w:
