@@ -31,6 +31,7 @@ from hostler.cli import (
     task,
     top,
     usage,
+    warming,
 )
 
 app = typer.Typer(
@@ -68,6 +69,7 @@ for group in (
     running,
     listing,
     residency,
+    warming,
     task,
     top,
     asking,

@@ -39,6 +39,7 @@ from hostler.wire.management import (
 )
 from hostler.wire.plan import PlanReport
 from hostler.wire.usage import By, Usage
+from hostler.wire.warming import WarmBenchmark, WarmUp
 
 # Pauses between attempts to find a lost gateway again; after the last one it is given up.
 RECONNECT_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
@@ -123,6 +124,18 @@ class Client:
     async def unpin(self, name: str) -> Pinned:
         """Let a profile make room like others, even if its configuration pins it."""
         return await self._transport.delete(f"{_profile(name)}/pin", Pinned)
+
+    async def warm(self, name: str, *, behind: bool = False) -> WarmUp:
+        """Load a profile if need be and have it generate; ``behind`` returns at once."""
+        return await self._transport.post(_warm_up(name), WarmUp, behind=behind)
+
+    async def warm_ups(self) -> list[WarmUp]:
+        """The latest warm-up of each profile."""
+        return await self._transport.get("/api/models/warmup/status", list[WarmUp])
+
+    async def compare_warm(self, name: str) -> WarmBenchmark:
+        """Unload and load a profile twice, cold and warm."""
+        return await self._transport.post(f"{_warm_up(name)}/benchmark", WarmBenchmark)
 
     async def hardware(self) -> Machine:
         """The devices of the gateway's machine."""
@@ -245,6 +258,10 @@ def _decoded(data: str) -> AnyEvent | None:
 
 def _bound(at: float | None) -> str | None:
     return None if at is None else repr(at)
+
+
+def _warm_up(name: str) -> str:
+    return f"/api/models/warmup/{quote(name, safe='')}"
 
 
 def _profile(name: str) -> str:

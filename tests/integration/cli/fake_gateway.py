@@ -36,6 +36,7 @@ from hostler.wire.management import (
     Switched,
 )
 from hostler.wire.usage import Usage, Use
+from hostler.wire.warming import LoadFigures, WarmBenchmark, WarmUp
 
 Body = bytes | AsyncIterator[bytes]
 GIB, MIB = 2**30, 2**20
@@ -86,6 +87,11 @@ METRICS = Metrics(
         ),
     ),
 )  # fmt: skip
+WARMED = WarmUp(
+    profile="smollm2", state="done", at=1_700_000_000.0, loaded=True, load_s=0.38, first_s=0.05, tokens_per_s=85.4
+)
+COLD = LoadFigures(load_s=0.84, first_s=0.06, tokens_per_s=81.0)
+WARM = LoadFigures(load_s=0.38, first_s=0.05, tokens_per_s=85.4)
 EVENTS: tuple[AnyEvent, ...] = (
     InstanceChanged(id=1, at=1.0, instance="smollm2-1", profile="smollm2", state="loading"),
     LoadProgress(id=2, at=2.0, instance="smollm2-1", profile="smollm2", stage="loading tensors", elapsed_s=0.4),
@@ -128,6 +134,7 @@ class FakeGateway:
         self.usage = USED
         self.bounds: list[tuple[str | None, str | None]] = []
         self.status = STATUS
+        self.warm_ups: list[WarmUp] = []
         self.load_modes = LOAD_MODES
         self.pieces: tuple[str, ...] = ("The sea ", "is wide", ".")
         self.stream_error: dict[str, object] | None = None
@@ -222,6 +229,14 @@ class FakeGateway:
                 known = self._known(str(self.bodies[-1]["profile"])).name
                 compared = msgspec.structs.replace(self.load_modes.comparisons[0], profile=known)
                 return msgspec.structs.replace(compared, state="running") if query.get("async") else compared
+            case "GET", "api", "models", "warmup", "status":
+                return self.warm_ups
+            case "POST", "api", "models", "warmup", name, "benchmark":
+                return WarmBenchmark(profile=self._known(name).name, bytes=98 * MIB, dropped=True, cold=COLD, warm=WARM)
+            case "POST", "api", "models", "warmup", name:
+                return msgspec.structs.replace(
+                    WARMED, profile=self._known(name).name, state="running" if query.get("async") else "done"
+                )
             case "GET", "api", "instances":
                 return self.instances
             case "GET", "api", "hardware", "gpu", "metrics":

@@ -138,6 +138,17 @@ async def test_u_unloads_and_c_cancels_what_is_selected(gateway: FakeGateway) ->
         await seen.until(lambda: seen.line("notice") == "No request that waits or runs is selected.")
 
 
+async def test_p_pins_and_unpins_what_is_selected(gateway: FakeGateway) -> None:
+    async with known(gateway) as seen:
+        await seen.press("p")
+        await seen.until(lambda: seen.line("notice") == "smollm2 is pinned.")
+        gateway.instances = [msgspec.structs.replace(INSTANCE, pinned=True)]
+        await seen.press("l", "escape")  # looks again at once
+        await seen.until(lambda: "pinned" in seen.panel("instances"))
+        await seen.press("p")
+        await seen.until(lambda: seen.line("notice") == "smollm2 is not pinned any more.")
+
+
 async def test_a_click_selects(gateway: FakeGateway) -> None:
     gateway.instances = [INSTANCE, msgspec.structs.replace(INSTANCE, id="other-2", profile="gemma3-270m")]
     async with known(gateway) as seen:

@@ -30,7 +30,7 @@ from hostler.cli.top.sheet import Sheet
 from hostler.cli.top.window import Window
 from hostler.client.gateway import Client
 from hostler.errors import HostlerError
-from hostler.wire.management import Switched
+from hostler.wire.management import Instance, Pinned, Switched
 
 #: Lines that are no panel's: the first, the notice, the keys.
 AROUND = 3
@@ -181,14 +181,23 @@ class Top(App[None]):
 
     def action_unload(self) -> None:
         """Unload the selected instance."""
-        snapshot = self._feed.board.snapshot
-        wanted = self._window("instances").selected
-        instance = next((each for each in snapshot.instances if each.id == wanted), None) if snapshot else None
+        if (instance := self._selected()) is not None:
+            name = instance.profile
+            self._do(f"Unloading {name} ...", lambda client: _told(client.unload(name)))
+
+    def action_pin(self) -> None:
+        """Pin the selected instance, or let it make room again."""
+        if (instance := self._selected()) is not None:
+            name, pinned = instance.profile, instance.pinned
+            doing = f"{'Unpinning' if pinned else 'Pinning'} {name} ..."
+            self._do(doing, lambda client: _pinned(client.unpin(name) if pinned else client.pin(name)))
+
+    def _selected(self) -> Instance | None:
+        """The selected instance; tells when there is none."""
+        instance = self._chosen_instance()
         if instance is None:
             self.say("No instance is selected.", DIM)
-            return
-        name = instance.profile
-        self._do(f"Unloading {name} ...", lambda client: _told(client.unload(name)))
+        return instance
 
     def action_cancel(self) -> None:
         """Cancel the selected request."""
@@ -219,7 +228,8 @@ class Top(App[None]):
     def action_log(self) -> None:
         """From events to the selected instance's log, to the gateway's, and back."""
         shown = self._feed.board.log
-        wanted = _next_log(shown, self._selected_profile())
+        instance = self._chosen_instance()
+        wanted = _next_log(shown, instance.profile if instance else None)
         if self._following is not None:
             self._following.cancel()
             self._following = None
@@ -228,11 +238,10 @@ class Top(App[None]):
         if wanted is not None:
             self._following = self.run_worker(self._feed.follow_log(wanted.profile))
 
-    def _selected_profile(self) -> str | None:
+    def _chosen_instance(self) -> Instance | None:
         snapshot = self._feed.board.snapshot
         wanted = self._window("instances").selected
-        running = snapshot.instances if snapshot else ()
-        return next((each.profile for each in running if each.id == wanted), None)
+        return next((each for each in snapshot.instances if each.id == wanted), None) if snapshot else None
 
     def action_pause(self) -> None:
         """Hold events and logs still, or let them go on."""
@@ -291,6 +300,11 @@ def _next_log(shown: Log | None, profile: str | None) -> Log | None:
     if shown is None:
         return Log(profile)
     return Log(None) if shown.profile is not None else None
+
+
+async def _pinned(act: Awaitable[Pinned]) -> str:
+    done = await act
+    return f"{done.profile} {'is pinned' if done.pinned else 'is not pinned any more'}."
 
 
 async def _told(act: Awaitable[Switched]) -> str:
