@@ -45,9 +45,11 @@ lock: $(VENV)/.bootstrap ## Renew the hashed requirement files
 bench-gateway: $(VENV)/.dev ## Measure the relay against a direct connection
 	$(BIN)/python -m hostler.bench.gateway
 
+ROUNDS ?= 20
 MODEL ?= .make/models/SmolLM2-135M-Instruct.Q4_1.gguf
-bench-hangup: $(VENV)/.dev ## Measure what a client that hangs up costs the next one (MODEL=any chat model)
-	$(BIN)/python -m hostler.bench.hangup $(MODEL)
+bench-hangup: $(VENV)/.dev ## Measure what a client that hangs up costs the next one (MODEL=any chat model; ENGINE=--engine)
+	$(BIN)/python -m hostler.bench.hangup $(MODEL) --rounds $(ROUNDS) $(ENGINE) \
+	  --data benchmarks/results/hangup.json --page docs/benchmarks/hangup.md
 
 SWITCHES ?= 200
 bench-switch: $(VENV)/.dev ## Measure switches against a bare engine, and SERVER=llama-server's router

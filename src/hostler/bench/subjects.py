@@ -26,7 +26,7 @@ MODEL: Final = "bench"
 SLOTS: Final = 128
 #: The fake engine answers as long as asked for, and closes no connection by itself.
 BUILD: Final = {"tokens": 1_000_000, "idle_ms": 0, "requests_per_connection": 0}
-_LISTENING: Final = re.compile(rb"listening on http://[^:]+:(\d+)")
+LISTENING: Final = re.compile(rb"listening on http://[^:]+:(\d+)")
 
 CONFIG: Final = """\
 [gateway]
@@ -88,7 +88,7 @@ async def direct(folder: Path) -> AsyncIterator[Target]:
     argv += ["-c", str(SLOTS * 4096)]
     async with child(argv, {"LLAMA_API_KEY": key}, log) as process:
         async with asyncio.timeout(20):
-            while (found := _LISTENING.search(log.read_bytes())) is None:
+            while (found := LISTENING.search(log.read_bytes())) is None:
                 if process.returncode is not None:
                     raise RuntimeError(_tail(log))
                 await asyncio.sleep(0.02)
