@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hostler.engines.protocol import Endpoint
 from hostler.errors import EngineLost, HostlerError
-from hostler.fleet.protocol import Abandoned, Standing, Timing
+from hostler.fleet.protocol import Abandoned, Conversation, Place, Standing, Timing
 
 if TYPE_CHECKING:
     from hostler.fleet.owner import FleetOwner
@@ -31,6 +31,7 @@ class HeldLease:
         "instance",
         "load_ms",
         "lost",
+        "place",
         "principal",
         "profile",
         "queue_ms",
@@ -47,6 +48,7 @@ class HeldLease:
         self._lost = False
         self.lost: EngineLost | None = None
         self.seat: Seat | None = None
+        self.place: Place | None = None
         self.redo_s: float | None = None
         self.ended = False
         self.cancelled = False
@@ -88,7 +90,12 @@ class HeldLease:
 
     def timed(self, timing: Timing) -> None:
         if not self.ended and self.seat is not None:
-            self.seat.finished(self.principal, timing)
+            self.seat.finished(self.principal, timing, self.place)
+
+    def leave_slot(self) -> None:
+        """The engine is done with it."""
+        if self.seat is not None:
+            self.seat.left(self.place)
 
     def end(self, status: int, *, abandoned: Abandoned | None = None) -> None:
         if not self.ended:
@@ -100,9 +107,10 @@ class HeldLease:
 
 
 class Asked:
-    """Who asks for what, since when (monotonic seconds); ``batch``: after those who do not."""
+    """Who asks for what, since when (monotonic seconds); ``batch``: after those who do not. ``conversation`` as in
+    :meth:`hostler.fleet.protocol.Fleet.lease_now`."""
 
-    __slots__ = ("api", "batch", "principal", "profile", "request", "since")
+    __slots__ = ("api", "batch", "conversation", "principal", "profile", "request", "since")
 
     def __init__(self, profile: str, request: str, principal: str, api: str, since: float) -> None:
         self.profile = profile
@@ -111,6 +119,7 @@ class Asked:
         self.api = api
         self.since = since
         self.batch = False
+        self.conversation: Conversation | None = None
 
 
 class QueuedTicket:

@@ -27,7 +27,7 @@ from hostler.fleet.memory import Budget
 from hostler.fleet.operated import Operated
 from hostler.fleet.preparer import Preparer
 from hostler.fleet.preparing import Preparing
-from hostler.fleet.protocol import Abandoned, Timing
+from hostler.fleet.protocol import Abandoned, Conversation, Timing
 from hostler.fleet.recovery.retries import Around
 from hostler.fleet.runs import Runs, Yard
 from hostler.fleet.scheduling import messages as m
@@ -233,7 +233,7 @@ class FleetOwner(Operated):
             return lease
         self._recent = asked.profile
         self._held[asked.request] = lease
-        lease.seat = run.enter(asked.principal)
+        lease.seat, lease.place = run.seat, run.enter(asked.principal, asked.conversation)
         if len(self._held) > 1:
             self._crowded = now
         waited_s = now - asked.since
@@ -244,7 +244,9 @@ class FleetOwner(Operated):
 
     # --- leases -----------------------------------------------------------------------------------------
 
-    def lease_now(self, profile: str, request: str, principal: str, api: str) -> HeldLease | None:
+    def lease_now(
+        self, profile: str, request: str, principal: str, api: str, *, conversation: Conversation | None = None
+    ) -> HeldLease | None:
         state = self._state
         if state.draining:
             return None
@@ -254,6 +256,7 @@ class FleetOwner(Operated):
         if instance.closed_for is not None or (state.waiting and any(w.profile == profile for w in state.waiting)):
             return None
         asked = Asked(profile, request, principal, api, self._clock.monotonic())
+        asked.conversation = conversation
         self._last_ticket = number = self._last_ticket + 1
         granted = ImmediateTicket(self, number, asked)
         self._tickets[number] = granted
@@ -261,9 +264,17 @@ class FleetOwner(Operated):
         return granted.take()
 
     def ask(
-        self, profile: str, request: str, principal: str, api: str, *, priority: Priority | None = None
+        self,
+        profile: str,
+        request: str,
+        principal: str,
+        api: str,
+        *,
+        priority: Priority | None = None,
+        conversation: Conversation | None = None,
     ) -> QueuedTicket:
         asked = Asked(profile, request, principal, api, self._clock.monotonic())
+        asked.conversation = conversation
         asked.batch = self._rules.of(profile).batch if priority is None else priority == "batch"
         ticket = self._enter(asked, lease=True)
         if (error := ticket.refusal()) is not None:
@@ -309,15 +320,18 @@ class FleetOwner(Operated):
             )
         )
         if abandoned is not None and self._group is not None:
-            self._group.start_soon(self._release_when_free, lease.instance, abandoned)
+            self._group.start_soon(self._release_when_free, lease, abandoned)
         else:
+            lease.leave_slot()
             held_s = now - lease.granted if status < 400 else None
             self._tell(m.Release(lease.instance, healthy=status < 500, redo_s=lease.redo_s, held_s=held_s))
 
-    async def _release_when_free(self, instance: str, abandoned: Abandoned) -> None:
+    async def _release_when_free(self, lease: HeldLease, abandoned: Abandoned) -> None:
+        instance = lease.instance
         freed = await self._runs.slot_freed(instance, abandoned, lambda: self._busy_leases(instance))
         if not freed:
             self._tell(m.Retire(instance, "a slot stayed busy after its client had left"))
+        lease.leave_slot()
         self._tell(m.Release(instance, healthy=freed))
 
     def _busy_leases(self, instance: str) -> int:

@@ -59,6 +59,22 @@ class Timing(NamedTuple):
         return self.cached + self.prompt // 2
 
 
+class Conversation(msgspec.Struct, frozen=True):
+    """How a request's conversation is recognised: a name that its client gave it, and a mark for each of its messages,
+    of everything up to its end. ``size`` is theirs in bytes."""
+
+    key: str = ""
+    marks: tuple[int, ...] = ()
+    size: int = 0
+
+
+class Place(NamedTuple):
+    """Which of its engine's slots a request goes to, -1 for any; ``fresh``: without what is in it."""
+
+    slot: int
+    fresh: bool
+
+
 class Standing(msgspec.Struct, frozen=True):
     """Where a waiting request stands: place in the line for its profile (from 1), load stage, fraction (0 to 1,
     estimated), seconds that it has waited, and about how many more."""
@@ -79,6 +95,8 @@ class Lease(Protocol):
     endpoint: Endpoint
     queue_ms: float
     load_ms: float
+    #: None when the engine is to be told nothing of slots.
+    place: Place | None
     #: Set before the `on_cancel` callback when an operator cancelled; False there means that the engine is lost.
     cancelled: bool
     #: Why the engine was lost, set like `cancelled`; None when that is not known.
@@ -136,10 +154,11 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
 class Served(msgspec.Struct, frozen=True, kw_only=True):
     """What the request path needs of a profile; looked up once per request.
 
-    ``called`` is what its program or its remote calls the model, None where the client's word will do. ``notes``: a
-    chat stream that waits hears in its reasoning field where it stands. ``speaks`` is the API of a remote, which has
-    that one alone; None of an engine that runs here. ``choose`` is there when the client's name is an `auto` name: it
-    gives the profile for one request's needs, and after it those to fall back to.
+    ``called`` is what its program or its remote calls the model, None where the client's word will do. ``slots`` is how
+    many requests its engine answers at once. ``notes``: a chat stream that waits hears in its reasoning field where it
+    stands. ``speaks`` is the API of a remote, which has that one alone; None of an engine that runs here. ``choose`` is
+    there when the client's name is an `auto` name: it gives the profile for one request's needs, and after it those to
+    fall back to.
     """
 
     name: str
@@ -149,6 +168,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     context: int
     abilities: frozenset[Ability] = frozenset()
     called: str | None = None
+    slots: int = 1
     notes: bool = False
     speaks: Speaks | None = None
     choose: Callable[[Needs], tuple[Served, ...]] | None = None
@@ -226,11 +246,25 @@ class ProfileStanding(msgspec.Struct, frozen=True, kw_only=True):
 class Fleet(Protocol):
     """The owner of all instances."""
 
-    def lease_now(self, profile: str, request: str, principal: str, api: str) -> Lease | None:
-        """The fast path: a lease if a ready instance has room and nobody waits before; else None."""
+    def lease_now(
+        self, profile: str, request: str, principal: str, api: str, *, conversation: Conversation | None = None
+    ) -> Lease | None:
+        """The fast path: a lease if a ready instance has room and nobody waits before; else None.
+
+        ``conversation`` is None where the engine cannot be told which slot to take.
+        """
         ...
 
-    def ask(self, profile: str, request: str, principal: str, api: str, *, priority: Priority | None = None) -> Ticket:
+    def ask(
+        self,
+        profile: str,
+        request: str,
+        principal: str,
+        api: str,
+        *,
+        priority: Priority | None = None,
+        conversation: Conversation | None = None,
+    ) -> Ticket:
         """Join the line for ``profile``, with its own priority or another. Raises QueueFull or Draining at once."""
         ...
 

@@ -11,6 +11,7 @@ from hostler.errors import EngineLost
 from hostler.fleet.learning.pace import Condition, Pace
 from hostler.fleet.learning.reported import Reported
 from hostler.fleet.prompts.seat import Seat
+from hostler.fleet.protocol import Conversation, Place
 from hostler.fleet.recovery.ladder import Changes
 from hostler.fleet.slots import SlotWatch
 
@@ -51,11 +52,9 @@ class Run:
         self.load_s: float | None = None
         self.tokens_per_s: float | None = None
 
-    def enter(self, principal: str) -> Seat | None:
-        """A request of that principal gets a lease; what is to be told of its answer."""
-        if self.seat is not None:
-            self.seat.entered(principal)
-        return self.seat
+    def enter(self, principal: str, conversation: Conversation | None) -> Place | None:
+        """A request of that principal gets a lease; where it goes in the engine."""
+        return None if self.seat is None else self.seat.enter(principal, conversation)
 
     def progress(self, now: float) -> tuple[str, float | None]:
         """The stage, and the fraction estimated from the last measured load (None without one)."""

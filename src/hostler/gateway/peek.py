@@ -12,6 +12,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from hostler.config.settings import SamplingSettings
 from hostler.errors import InvalidRequest
+from hostler.fleet.protocol import Place
 
 Absent = Raw | UnsetType
 
@@ -100,6 +101,13 @@ class Defaults:
         brace = body.index(b"{") + 1
         comma = b"" if body[brace : brace + 256].lstrip()[:1] == b"}" or _is_empty(body, brace) else b","
         return b"".join((body[:brace], b",".join(missing), comma, memoryview(body)[brace:]))
+
+
+def placed(body: bytes, place: Place) -> bytes:
+    """``body`` with the slot it goes to, behind everything that the client says: of two the engine takes the last."""
+    head = body[: body.rindex(b"}")].rstrip()
+    comma = b"" if head.endswith(b"{") else b","
+    return b'%b%b"id_slot":%d%b}' % (head, comma, place.slot, b',"cache_prompt":false' if place.fresh else b"")
 
 
 def _is_empty(body: bytes, brace: int) -> bool:

@@ -36,12 +36,13 @@ from hostler.errors import (
 )
 from hostler.fleet.protocol import Abandoned, Lease, Served, Standing, Ticket
 from hostler.gateway.call import Call
+from hostler.gateway.conversations import conversation_for
 from hostler.gateway.errors import status_of
 from hostler.gateway.fallback import Fallback
 from hostler.gateway.heads import engine_lines, lines_of, own_lines
 from hostler.gateway.http1 import Head
 from hostler.gateway.needs import chosen
-from hostler.gateway.peek import Peek
+from hostler.gateway.peek import Peek, placed
 from hostler.gateway.queueing import COMMENT_S, Patience, patiently, priority_of, queue_lines, waited_lines
 from hostler.gateway.refusing import break_off, refuse, taken_back
 from hostler.gateway.relay_parts import Relay, tell_tokens
@@ -61,9 +62,10 @@ class Exchange:
     """One request. Implements the client's Answerer and the engine's Sink."""
 
     __slots__ = (
-        "_answering", "_asked", "_body", "_call", "_collected", "_connection", "_ended", "_fallback", "_first", "_full",
-        "_lease", "_notes", "_opened", "_place", "_principal", "_profile", "_relay", "_remote", "_route",
-        "_spent_stale", "_sse", "_started", "_status", "_stream", "_tail", "_task", "_ticket", "_tries", "request",
+        "_answering", "_asked", "_body", "_call", "_collected", "_connection", "_conversation", "_ended", "_fallback",
+        "_first", "_full", "_lease", "_notes", "_opened", "_place", "_principal", "_profile", "_relay", "_remote",
+        "_route", "_spent_stale", "_sse", "_started", "_status", "_stream", "_tail", "_task", "_ticket", "_tries",
+        "request",
     )  # fmt: skip
 
     def __init__(self, relay: Relay, call: Call, route: Route, principal: str, request: str) -> None:
@@ -127,7 +129,9 @@ class Exchange:
         if others:
             self._fallback = Fallback(others, body, asked)
         self._take(served, body, asked)
-        lease = relay.fleet.lease_now(served.name, self.request, self._principal, self._route.api)
+        lease = relay.fleet.lease_now(
+            served.name, self.request, self._principal, self._route.api, conversation=self._conversation
+        )
         if lease is None:
             self._wait()
         else:
@@ -137,12 +141,15 @@ class Exchange:
         self._profile = served.name
         self._route.check(served)
         self._notes = Notes.of_chat(served, self._route, self.request, self._relay.clock)
+        self._conversation = conversation_for(served, self._route, self._call.headers, body)
         self._body = self._relay.body_for(served, self._route, self._call.headers, body, asked)
 
     def _wait(self) -> None:
         """Join the line; raises QueueFull or Draining."""
-        priority = priority_of(self._call.headers)
-        ticket = self._relay.fleet.ask(self._profile, self.request, self._principal, self._route.api, priority=priority)
+        ticket = self._relay.fleet.ask(
+            self._profile, self.request, self._principal, self._route.api,
+            priority=priority_of(self._call.headers), conversation=self._conversation,
+        )  # fmt: skip
         self._ticket = ticket
         self._place = self._place or ticket.place
         self._task = self._relay.spawn(self._stand_in_line(ticket), self.on_stalled)
@@ -224,7 +231,8 @@ class Exchange:
             connection.send(self._remote.lines, self._remote)
             return
         kind = self._route.kind(self._call.headers)
-        connection.send(engine_lines(self._route.target, lease.endpoint, self.request, self._body, kind), self)
+        body = self._body if lease.place is None else placed(self._body, lease.place)
+        connection.send(engine_lines(self._route.target, lease.endpoint, self.request, body, kind), self)
 
     # 4. What the engine's connection calls.
 

@@ -21,7 +21,7 @@ class Route(msgspec.Struct, frozen=True):
 
     ``api`` is its name in the ledger, ``target`` the path on the engine, ``tasks`` the profiles that can
     serve it (None: all of them), ``sampled`` whether sampling defaults apply, ``form`` whether its body is a form
-    and not JSON.
+    and not JSON, ``slotted`` whether the engine takes `id_slot` in it.
     """
 
     api: str
@@ -30,6 +30,7 @@ class Route(msgspec.Struct, frozen=True):
     family: Family = "openai"
     sampled: bool = False
     form: bool = False
+    slotted: bool = False
 
     def peek(self, body: bytes, headers: Mapping[bytes, bytes]) -> Peek:
         """What the gateway must know of ``body``; raises InvalidRequest."""
@@ -124,11 +125,11 @@ _TEXT: Final = frozenset[Task]({"chat", "completion"})
 _HEARING: Final = frozenset[Task]({"transcription"})
 
 _ROUTES: Final = {
-    b"/v1/chat/completions": Route("chat", b"/v1/chat/completions", _CHAT, sampled=True),
-    b"/v1/completions": Route("completions", b"/v1/completions", _TEXT, sampled=True),
+    b"/v1/chat/completions": Route("chat", b"/v1/chat/completions", _CHAT, sampled=True, slotted=True),
+    b"/v1/completions": Route("completions", b"/v1/completions", _TEXT, sampled=True, slotted=True),
     b"/v1/embeddings": Route("embeddings", b"/v1/embeddings", frozenset({"embedding"})),
     b"/v1/rerank": Route("rerank", b"/v1/rerank", frozenset({"rerank"})),
-    b"/v1/responses": Route("responses", b"/v1/responses", _CHAT),
+    b"/v1/responses": Route("responses", b"/v1/responses", _CHAT, slotted=True),
     b"/v1/messages": Route("messages", b"/v1/messages", _CHAT, "anthropic"),
     b"/v1/messages/count_tokens": Route("count_tokens", b"/v1/messages/count_tokens", _CHAT, "anthropic"),
     b"/v1/audio/transcriptions": Route("transcriptions", b"/v1/audio/transcriptions", _HEARING, form=True),
@@ -139,7 +140,7 @@ _ROUTES: Final = {
     b"/tokenize": Route("tokenize", b"/tokenize", None),
     b"/detokenize": Route("detokenize", b"/detokenize", None),
     b"/apply-template": Route("apply_template", b"/apply-template", _CHAT),
-    b"/infill": Route("infill", b"/infill", _TEXT, sampled=True),
+    b"/infill": Route("infill", b"/infill", _TEXT, sampled=True, slotted=True),
 }
 
 #: Exact paths only. Clients whose base address lacks `/v1` reach the same endpoints.

@@ -14,7 +14,7 @@ from hostler.accounts.keys import Keyring
 from hostler.config.settings import Priority, Profile, SamplingSettings
 from hostler.errors import ConfigError, ModelError, OutOfMemory, UnknownProfile
 from hostler.events import Bus
-from hostler.fleet.protocol import Entry, Lease, ProfileStanding, Served, Ticket
+from hostler.fleet.protocol import Conversation, Entry, Lease, ProfileStanding, Served, Ticket
 from hostler.gateway.admin.examples import EXAMPLES
 from hostler.hardware.facts import Machine
 from hostler.models.facts import Model
@@ -34,10 +34,21 @@ class FakeFleet:
         self.asked: list[tuple[str, str, bool]] = []
         self.in_flight = ["req-1"]
 
-    def lease_now(self, profile: str, request: str, principal: str, api: str) -> Lease | None:
+    def lease_now(
+        self, profile: str, request: str, principal: str, api: str, *, conversation: Conversation | None = None
+    ) -> Lease | None:
         raise NotImplementedError
 
-    def ask(self, profile: str, request: str, principal: str, api: str, *, priority: Priority | None = None) -> Ticket:
+    def ask(
+        self,
+        profile: str,
+        request: str,
+        principal: str,
+        api: str,
+        *,
+        priority: Priority | None = None,
+        conversation: Conversation | None = None,
+    ) -> Ticket:
         raise NotImplementedError
 
     async def load(self, profile: str) -> None:

@@ -19,15 +19,17 @@ from hostler.fleet.prompts.figures import FAILURES
 from hostler.fleet.prompts.keeper import Keeper
 from hostler.fleet.prompts.seat import Seat
 from hostler.fleet.prompts.tenants import Tenancy
-from hostler.fleet.protocol import Timing
+from hostler.fleet.protocol import Conversation, Timing
 from hostler.testing import http
 from hostler.testing.gguf_files import write_tiny_gguf
 from hostler.testing.launch import Running
 from hostler.testing.specs import SPEC
+from hostler.wire.caching import SavedPrompt
 
 pytestmark = pytest.mark.anyio
 
 FakeEngine = Callable[..., Awaitable[Running]]
+UNNAMED = Conversation()
 SECRET = "the harbour master wrote down every boat " * 60
 
 
@@ -65,9 +67,12 @@ class Place:
 
     async def kept(self) -> int:
         """How many prompts there are, when everything pending is done."""
+        return len(await self.prompts())
+
+    async def prompts(self) -> tuple[SavedPrompt, ...]:
         with anyio.fail_after(10):
             await self.keeper.settled()
-        return len((await self.keeper.status()).prompts)
+        return (await self.keeper.status()).prompts
 
     def told(self, action: str) -> list[PromptCache]:
         return [e for e in self.bus.since(0) if isinstance(e, PromptCache) and e.action == action]
@@ -85,18 +90,23 @@ class Loaded:
         self.seat = seat
         self.endpoint = Endpoint(running.host, running.port, running.key)
 
-    async def ask(self, tenant: str, text: str = SECRET, *, reuse: bool = True) -> int:
+    async def ask(
+        self, tenant: str, text: str = SECRET, conversation: Conversation = UNNAMED, *, reuse: bool = True
+    ) -> int:
         """One request as the fleet sees it; the tokens that its engine had already. It reads 100 tokens a second.
 
         Without ``reuse`` it does as an engine that cannot go on from what it restored.
         """
-        self.seat.entered(tenant)
+        place = self.seat.enter(tenant, conversation)
         body = {"messages": [{"role": "user", "content": text}], "max_tokens": 1, "cache_prompt": reuse}
+        if place is not None:
+            body |= {"id_slot": place.slot, "cache_prompt": reuse and not place.fresh}
         headers = http.bearer(self.running.key)
         answer = await http.request(self.running.address, "POST", "/v1/chat/completions", body, headers)
         timings = msgspec.json.decode(answer.body)["timings"]
         cached, prompt = int(timings["cache_n"]), int(timings["prompt_n"])
-        self.seat.finished(tenant, Timing(cached, prompt, prompt * 10.0, 1, 1.0))
+        self.seat.finished(tenant, Timing(cached, prompt, prompt * 10.0, 1, 1.0), place)
+        self.seat.left(place)
         return cached
 
     async def leave(self) -> None:
@@ -165,13 +175,45 @@ class TestTenants:
         await first.leave()
         assert await (await place.engine("p-2")).ask("local") > 0
 
-    async def test_slots_that_two_have_used_are_not_saved(self, place: Place) -> None:
+    async def test_slots_of_two_are_saved_for_each_alone(self, place: Place) -> None:
         place.slots = 2
         first = await place.engine("p-1")
         await first.ask("alice")
-        await first.ask("mallory", "something else entirely " * 200)
+        assert await first.ask("mallory", SECRET + "and then?") == 0
+        await first.leave()
+        assert sorted(each.tenant for each in await place.prompts()) == ["alice", "mallory"]
+        second = await place.engine("p-2", {"alice", "mallory"})
+        assert await second.ask("mallory", SECRET + "and then? Nothing.") >= 256
+        assert await second.ask("alice", SECRET + "and where?") >= 256
+
+    async def test_a_slot_that_two_may_have_used_is_not_saved(self, place: Place) -> None:
+        place.slots = 2
+        first = await place.engine("p-1")
+        await first.ask("alice")
+        first.seat.enter("mallory", None)
         await first.leave()
         assert await place.kept() == 0
+
+    async def test_nobody_goes_on_from_another_one_s_prompt(self, place: Place) -> None:
+        for slots in (1, 2):
+            place.slots = slots
+            engine = await place.engine(f"p-{slots}")
+            for tenant in ("alice", "mallory", "eve"):
+                assert await engine.ask(tenant) == 0
+            assert await engine.ask("eve") > 0
+
+    async def test_interleaved_conversations_find_their_own_after_a_switch(self, place: Place) -> None:
+        place.slots, place.only = 2, "local"
+        texts = [f"{SECRET * 2}{name * 600}" for name in ("one ", "other ")]
+        marked = [Conversation(name) for name in ("one", "other")]
+        first = await place.engine("p-1")
+        for text, conversation in zip(texts, marked, strict=True):
+            await first.ask("local", text, conversation)
+        await first.leave()
+        await place.kept()
+        second = await place.engine("p-2")
+        for text, conversation in zip(reversed(texts), reversed(marked), strict=True):
+            assert await second.ask("local", f"{text} and then?", conversation) > 1400
 
     async def test_a_single_slot_is_saved_for_its_last_user_only(self, place: Place) -> None:
         first = await place.engine("p-1")
@@ -185,7 +227,7 @@ class TestTenants:
     async def test_a_request_that_ended_in_the_dark_makes_a_slot_nobodys(self, place: Place) -> None:
         first = await place.engine("p-1")
         await first.ask("alice")
-        first.seat.entered("mallory")
+        first.seat.enter("mallory", Conversation())
         await first.leave()
         assert await place.kept() == 0
 
@@ -197,7 +239,8 @@ class TestTenants:
         second = await place.engine("p-2", {"alice"})
         await second.ask("mallory", "something else entirely " * 200)
         await second.leave()
-        assert [each.tenant for each in (await place.keeper.status()).prompts] == ["alice"]
+        assert sorted(each.tenant for each in await place.prompts()) == ["alice", "mallory"]
+        assert await (await place.engine("p-3", {"alice"})).ask("alice") > 256
 
 
 async def test_files_are_their_owners_alone(place: Place) -> None:

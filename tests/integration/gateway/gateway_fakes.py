@@ -15,7 +15,18 @@ from hostler.clock import SystemClock
 from hostler.config.settings import LimitSettings, Priority, Profile, SamplingSettings, Task
 from hostler.engines.protocol import Endpoint
 from hostler.errors import EngineLost, HostlerError, QueueFull, UnknownProfile
-from hostler.fleet.protocol import Abandoned, Entry, Lease, ProfileStanding, Served, Standing, Ticket, Timing
+from hostler.fleet.protocol import (
+    Abandoned,
+    Conversation,
+    Entry,
+    Lease,
+    Place,
+    ProfileStanding,
+    Served,
+    Standing,
+    Ticket,
+    Timing,
+)
 from hostler.gateway.front import Front, FrontParts, LateApp
 from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.openai import Models
@@ -32,6 +43,7 @@ class FakeLease:
         self.endpoint = endpoint
         self.queue_ms = 1.5
         self.load_ms = 0.0
+        self.place = fleet.place
         self.cancelled = False
         self.lost: EngineLost | None = None
         self.ends: list[tuple[int, bool]] = []
@@ -91,6 +103,8 @@ class FakeFleet:
         self.ready = True
         self.grant_asked = True
         self.full = False
+        self.place: Place | None = None
+        self.conversation: Conversation | None = None
         self.leases: list[FakeLease] = []
         self.tickets: list[FakeTicket] = []
         self.ended = anyio.Event()
@@ -102,10 +116,22 @@ class FakeFleet:
         self.leases.append(lease)
         return lease
 
-    def lease_now(self, profile: str, request: str, principal: str, api: str) -> Lease | None:
+    def lease_now(
+        self, profile: str, request: str, principal: str, api: str, *, conversation: Conversation | None = None
+    ) -> Lease | None:
+        self.conversation = conversation
         return self.make_lease(profile, request) if self.ready else None
 
-    def ask(self, profile: str, request: str, principal: str, api: str, *, priority: Priority | None = None) -> Ticket:
+    def ask(
+        self,
+        profile: str,
+        request: str,
+        principal: str,
+        api: str,
+        *,
+        priority: Priority | None = None,
+        conversation: Conversation | None = None,
+    ) -> Ticket:
         if self.full:
             raise QueueFull("512 requests wait already.", retry_after_s=3.2)
         ticket = FakeTicket(self, profile, request)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 
 import anyio
+import msgspec
 import pytest
 from gateway_fakes import ANSWER, EngineSide, Gateway, Heard
+
+from hostler.fleet.protocol import Conversation, Place
 
 pytestmark = pytest.mark.anyio
 
@@ -47,6 +50,29 @@ async def test_the_body_is_the_clients_bytes_with_defaults_spliced_in(gateway: G
     raw = b' {  "model" : "tiny", "messages":[], "unknown": 1.50 }'
     await gateway.ask(raw)
     assert gateway.engine.heard[0].body == b' {"temperature":0.2,' + raw[2:]
+
+
+async def test_the_engine_is_told_which_slot_to_take(gateway: Gateway) -> None:
+    await gateway.ask(CHAT)
+    assert b"id_slot" not in gateway.engine.heard[-1].body
+    gateway.fleet.place = Place(1, fresh=True)
+    await gateway.ask({**CHAT, "id_slot": 7})
+    body = json.loads(gateway.engine.heard[-1].body)
+    assert (body["id_slot"], body["cache_prompt"]) == (1, False)
+
+
+async def test_conversations_are_recognised_where_there_are_several_slots(gateway: Gateway) -> None:
+    name = "X-Hostler-Conversation: first\r\n"
+    await gateway.ask(CHAT, headers=name)
+    assert gateway.fleet.conversation == Conversation()
+    tiny = gateway.catalogue.served["tiny"]
+    gateway.catalogue.served["tiny"] = msgspec.structs.replace(tiny, slots=2)
+    await gateway.ask(CHAT, headers=name)
+    known = gateway.fleet.conversation
+    assert known is not None
+    assert (known.key, len(known.marks)) == ("first", len(CHAT["messages"]))
+    await gateway.ask({"model": "tiny", "messages": []}, path="/v1/messages")
+    assert gateway.fleet.conversation is None
 
 
 async def test_a_stream_is_handed_on_event_by_event(gateway: Gateway) -> None:

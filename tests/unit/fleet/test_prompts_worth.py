@@ -1,4 +1,4 @@
-"""What saved prompts are worth, who leaves a full shelf, whose words a slot holds, and what makes two the same."""
+"""What saved prompts are worth, who leaves a full shelf, and what makes two the same."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hostler.fleet.prompts.entries import BLOCK, Entry, continues, head_size, marks, resumes, tokens_in
 from hostler.fleet.prompts.figures import FAILURES, Support
 from hostler.fleet.prompts.keys import shaping
-from hostler.fleet.prompts.tenants import Users
 from hostler.fleet.prompts.worth import Rates, leaving, pays, usefulness
 
 NOW = 1_700_000_000.0
@@ -74,40 +73,6 @@ def test_seconds_per_byte_decide() -> None:
 
 def test_everything_goes_when_nothing_is_kept() -> None:
     assert leaving([entry()], NOW, 10**12, -1.0) == [entry()]
-
-
-class TestTenants:
-    def test_one_who_was_alone_owns_every_slot(self) -> None:
-        users = Users(slots=4)
-        users.entered("a")
-        users.finished("a")
-        assert users.only() == "a"
-
-    def test_nobody_owns_what_two_may_have_written(self) -> None:
-        users = Users(slots=4)
-        for tenant in ("a", "b"):
-            users.entered(tenant)
-            users.finished(tenant)
-        assert users.only() is None
-
-    def test_a_single_slot_belongs_to_the_last_request_that_it_finished(self) -> None:
-        users = Users(slots=1)
-        users.entered("a")
-        users.finished("a")
-        users.entered("b")
-        assert users.only() is None
-        users.finished("b")
-        assert users.only() == "b"
-
-    @given(st.integers(1, 3), st.lists(st.tuples(st.booleans(), st.sampled_from("abc")), max_size=20))
-    def test_what_is_attributed_is_the_last_writers(self, slots: int, told: list[tuple[bool, str]]) -> None:
-        users, written = Users(slots), set[str]()
-        for finished, tenant in told:
-            users.entered(tenant)
-            written = {tenant} if finished and slots == 1 else written | {tenant}
-            if finished:
-                users.finished(tenant)
-        assert users.only() == (written.pop() if len(written) == 1 else None)
 
 
 class TestMarks:

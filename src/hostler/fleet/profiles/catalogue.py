@@ -171,6 +171,7 @@ class ProfileCatalogue:
             context=self._context(name, profile, looked),
             abilities=abilities_of(profile, looked.model, looked.facts),
             called=called_of(profile),
+            slots=profile.slots,
             notes=self._notes(profile),
             speaks=profile.engine.speaks if is_remote(profile) else None,
         )

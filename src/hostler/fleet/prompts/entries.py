@@ -64,7 +64,7 @@ def marks(tokens: bytes, salt: bytes) -> tuple[str, ...]:
     return tuple(found)
 
 
-def shared(one: Sequence[str], other: Sequence[str]) -> int:
+def shared(one: Sequence[object], other: Sequence[object]) -> int:
     """How many blocks two prompts have in common from their beginning."""
     count = 0
     for mine, theirs in zip(one, other, strict=False):

@@ -21,6 +21,7 @@ from hostler.fleet.prompts.figures import Figures
 from hostler.fleet.prompts.shelf import Draft, Shelf
 from hostler.fleet.prompts.tenants import Tenancy
 from hostler.fleet.prompts.worth import LEAST_TOKENS, leaving
+from hostler.fleet.protocol import Conversation
 from hostler.wire.caching import CacheCleared, CacheSettings, CacheStatus, SavedPrompt
 
 T = TypeVar("T")
@@ -59,6 +60,8 @@ class Keeper:
         self._opened = False
         self._ready: dict[str, Job] = {}
         self._problems: dict[Part, str] = {}
+        #: Which conversation is in a file, as long as the gateway runs.
+        self.conversations: dict[str, Conversation] = {}
         self.tenancy = tenancy
         self.clock = clock
         self.figures = Figures(state)
@@ -154,12 +157,15 @@ class Keeper:
     async def sweep(self) -> None:
         """Remove what is too old, and the least useful of what is too much; everything when nothing is kept."""
 
-        def swept(shelf: Shelf) -> None:
+        def swept(shelf: Shelf) -> set[str]:
             settings = self._settings()
             age_s = settings.age if settings.persist else -1.0
             shelf.drop(leaving(shelf.entries, self.clock.wall(), self._budget(shelf), age_s))
+            return {entry.id for entry in shelf.entries}
 
-        await self.on_disk(swept)
+        kept = await self.on_disk(swept)
+        if kept is not None:
+            self.conversations = {name: each for name, each in self.conversations.items() if name in kept}
 
     async def drop(self, entry: Entry, reason: str) -> None:
         """Remove a file that is of no use, and tell."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from hostler.fleet.prompts.entries import Entry, resumes
 from hostler.fleet.prompts.keeper import Keeper
 from hostler.fleet.prompts.keys import engine_of, key_of
 from hostler.fleet.prompts.shelf import Draft
-from hostler.fleet.prompts.tenants import Users
+from hostler.fleet.prompts.slots import Slots
 from hostler.fleet.prompts.worth import LEAST_TOKENS, computing_s, pays, saving_s
-from hostler.fleet.protocol import Timing
+from hostler.fleet.protocol import Conversation, Place, Timing
 
 #: A switch waits at most this long for prompts to be written, and a first request for them to be read.
 SAVE_S = 2.0
@@ -39,21 +39,30 @@ class Seat:
         self._bus = bus
         self._spec = spec
         self._engine = engine_of(spec)
-        self._users = Users(spec.slots)
+        self._slots = Slots(spec.slots)
         self._key = ""
         self._deepest = 0
         self._missed = False
+        self._written: dict[str, Conversation] = {}  # by the name of its file
         self._waiting: dict[str, Entry] = {}  # restored, and not yet seen to be used
 
     # --- while it runs ----------------------------------------------------------------------------------
 
-    def entered(self, principal: str) -> None:
-        """A request of that principal was let in."""
-        self._users.entered(self._keeper.tenancy.of(principal))
+    def enter(self, principal: str, conversation: Conversation | None) -> Place | None:
+        """A request of that principal is let in: where it goes. None: the engine is to be told nothing.
 
-    def finished(self, principal: str, timing: Timing) -> None:
+        ``conversation`` is None where it cannot be told.
+        """
+        llamacpp = self._spec.engine.kind == "llamacpp"
+        return self._slots.enter(self._keeper.tenancy.of(principal), conversation if llamacpp else None)
+
+    def left(self, place: Place | None) -> None:
+        """A request is out of the slot that it was sent to."""
+        self._slots.leave(place)
+
+    def finished(self, principal: str, timing: Timing, place: Place | None = None) -> None:
         """The engine told what a request took; whether it went on from what was restored shows here."""
-        self._users.finished(self._keeper.tenancy.of(principal))
+        self._slots.finished(self._keeper.tenancy.of(principal), place)
         self._deepest = max(self._deepest, timing.cached + timing.prompt + timing.generated)
         if timing.prompt >= _ENOUGH and timing.prefill and self._key:
             self._keeper.figures.read(self._key, timing.prefill)
@@ -102,7 +111,7 @@ class Seat:
     def worth_saving(self) -> bool:
         """Whether there may be something to save; costs nothing."""
         able = self._keeper.on and bool(self._key) and not self._keeper.figures.support(self._engine).abandoned
-        return able and self._deepest >= LEAST_TOKENS and self._users.only() is not None
+        return able and self._deepest >= LEAST_TOKENS and self._slots.owned
 
     async def save(self, endpoint: Endpoint) -> None:
         """Write the slots that are worth it, in at most :data:`SAVE_S`; the rest is done when the engine is gone."""
@@ -136,7 +145,7 @@ class Seat:
         return sorted(found, key=lambda slot: slot.n_prompt_tokens, reverse=True)
 
     async def _write(self, endpoint: Endpoint, slot: SlotState, left_s: float) -> Draft | None:
-        keeper, figures, tenant = self._keeper, self._keeper.figures, self._users.only()
+        keeper, figures, tenant = self._keeper, self._keeper.figures, self._slots.owner(slot.id)
         size = figures.size(self._key, slot.n_prompt_tokens, GUESS)
         if tenant is None or saving_s(size, figures.rates) > left_s or size > await keeper.budget():
             return None
@@ -154,6 +163,7 @@ class Seat:
         keeper.available("engine")
         figures.moved("save", written.n_written, took_s)
         figures.sized(self._key, written.n_written, written.n_saved)
+        self._written[file.stem] = self._slots.conversation(slot.id)
         return self._draft(file, tenant, written)
 
     def _draft(self, file: Path, tenant: str, written: slotfiles.Written) -> Draft:
@@ -175,6 +185,7 @@ class Seat:
 
     async def _seal(self, drafts: Sequence[Draft]) -> None:
         sealed = await self._keeper.seal(drafts)
+        self._keeper.conversations.update({entry.id: self._written[entry.id] for entry in sealed})
         for missed in self._waiting.values():
             if self._missed and any(resumes(entry, missed) for entry in sealed):
                 self._failed()
@@ -198,51 +209,58 @@ class Seat:
     # --- when it is ready -------------------------------------------------------------------------------
 
     async def restore(self, endpoint: Endpoint, argv: Sequence[str], waiting: Collection[str]) -> None:
-        """Give the engine back what its slots held, for the one tenant who waits (or the only one there is).
+        """Give the engine back what its slots held, for the tenants who wait (or the only one there is).
 
-        Does nothing for several: nobody's prompt is put where another one's request comes next.
+        Each has slots of its own; does nothing for more tenants than there are slots: nobody's prompt is put where
+        another one's request comes next.
         """
         try:
             self._key = await anyio.to_thread.run_sync(key_of, self._spec, argv)
         except OSError:
             return
-        tenant = self._tenant(waiting)
+        tenants = self._tenants(waiting)
         usable = self._spec.task in ("chat", "completion") and self._keeper.on and bool(self._key)
         if not usable or self._keeper.figures.support(self._engine).abandoned:
             return
         self._keeper.ready(self._spec.instance, partial(self.save, endpoint))
-        if tenant is None:
+        if not tenants:
             return
         with anyio.move_on_after(RESTORE_S):
             await self._keeper.settled()
             try:
-                await self._restore_for(endpoint, tenant)
+                await self._restore_for(endpoint, tenants)
             except OSError as error:
                 self._keeper.unavailable("folder", str(error))
 
-    def _tenant(self, waiting: Collection[str]) -> str | None:
-        tenants = {self._keeper.tenancy.of(principal) for principal in waiting}
-        if not tenants:
-            return self._keeper.tenancy.only()
-        return next(iter(tenants)) if len(tenants) == 1 else None
+    def _tenants(self, waiting: Collection[str]) -> list[str]:
+        tenants = sorted({self._keeper.tenancy.of(principal) for principal in waiting})
+        if not tenants and (only := self._keeper.tenancy.only()) is not None:
+            return [only]
+        return tenants if len(tenants) <= self._spec.slots else []
 
-    async def _restore_for(self, endpoint: Endpoint, tenant: str) -> None:
+    async def _restore_for(self, endpoint: Endpoint, tenants: Sequence[str]) -> None:
         keeper, began = self._keeper, self._keeper.clock.monotonic()
+        share = self._spec.slots // len(tenants)
+        for number, tenant in enumerate(tenants):
+            await self._restore_slots(endpoint, tenant, range(number * share, (number + 1) * share))
+        if entries := list(self._waiting.values()):
+            keeper.figures.add("restored", len(entries))
+            took_s = keeper.clock.monotonic() - began
+            self._tell("restored", [e.tokens for e in entries], sum(e.tokens for e in entries), _size(entries), took_s)
+
+    async def _restore_slots(self, endpoint: Endpoint, tenant: str, slots: Iterable[int]) -> None:
+        keeper = self._keeper
         found = await keeper.on_disk(lambda shelf: shelf.find(self._key, tenant)) or []
         paying = [entry for entry in found if pays(entry, keeper.figures.rates)]
-        for slot, entry in enumerate(paying[: self._spec.slots]):
+        for slot, entry in zip(slots, paying, strict=False):
             # Before anything can be in a slot: an answer that never comes must not make it nobody's.
-            self._users.entered(tenant)
+            self._slots.restored(slot, tenant, keeper.conversations.get(entry.id))
             try:
                 if await self._read(endpoint, slot, entry):
                     self._waiting[entry.id] = entry
             except SlotRefused as error:
                 self._refused(error, "restore")
                 await keeper.drop(entry, f"the engine did not take it: {error}")
-        if entries := list(self._waiting.values()):
-            keeper.figures.add("restored", len(entries))
-            took_s = keeper.clock.monotonic() - began
-            self._tell("restored", [e.tokens for e in entries], sum(e.tokens for e in entries), _size(entries), took_s)
 
     async def _read(self, endpoint: Endpoint, slot: int, entry: Entry) -> bool:
         """Whether the slot holds it now. Raises SlotRefused."""
