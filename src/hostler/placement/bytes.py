@@ -8,7 +8,8 @@ the classes that are not exact (:mod:`hostler.placement.corrections`). ``docs/be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import accumulate, groupby
 from typing import Final
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from hostler.hardware.facts import Kind
 from hostler.models.shape import ModelShape
 from hostler.placement.cache import checkpoints_of, kv_of, states_of, tokens_at_once
-from hostler.placement.compute import compute_of, is_encoder
+from hostler.placement.compute import Scratch, is_encoder
 from hostler.placement.corrections import NONE, Corrections
 from hostler.placement.layout import HOST, Layout, Run, whole
 
@@ -77,14 +78,96 @@ class Pieces(msgspec.Struct, frozen=True):
     cache: tuple[int, ...]
 
 
+class _PerLayer:
+    """Bytes per layer, and their sums over layers that follow each other."""
+
+    def __init__(self, sizes: Iterable[int]) -> None:
+        self.sizes = tuple(sizes)
+        self._until = (0, *accumulate(self.sizes))
+
+    def spread(self, places: tuple[str, ...], layout: Layout) -> dict[str, int]:
+        """What lies on each device of ``layout`` when each layer is at its place."""
+        found = dict.fromkeys(layout.devices, 0)
+        if layout.split == "tensor":
+            for size, device in zip(self.sizes, places, strict=True):
+                _add(found, size, device, layout)
+            return found
+        at = 0
+        for device, here in groupby(places):
+            low, at = at, at + len(list(here))
+            found[device] += self._until[at] - self._until[low]
+        return found
+
+
+class Held:
+    """What one run of one model holds; what no layout changes is counted once, so that a layout costs little."""
+
+    def __init__(self, shape: ModelShape, run: Run) -> None:
+        self._shape, self._run = shape, run
+        self._dense = _PerLayer(0 if layer.prediction else layer.weights - layer.experts for layer in shape.layers)
+        self._experts = _PerLayer(0 if layer.prediction else layer.experts for layer in shape.layers)
+        self._kv, self._states = _PerLayer(kv_of(shape, run)), _PerLayer(states_of(shape, run))
+        self._checkpoints = checkpoints_of(shape, run)
+        self._scratch = Scratch(shape, run)
+        self._draft = None if run.draft is None else Held(run.draft, _drafting(run))
+
+    @property
+    def pieces(self) -> Pieces:
+        """What each layer takes wherever it lies."""
+        caches = zip(self._kv.sizes, self._states.sizes, strict=True)
+        return Pieces(self._dense.sizes, self._experts.sizes, tuple(kv + state for kv, state in caches))
+
+    def by(self, layout: Layout, traits: Mapping[str, Kind], corrections: Corrections = NONE) -> dict[str, Classes]:
+        """As :func:`bytes_of`."""
+        shape, run = self._shape, self._run
+        if not len(layout.layers) == len(layout.experts) == len(shape.layers):
+            raise ValueError(f"a layout of {len(layout.layers)} layers for a model of {len(shape.layers)}")
+        kinds: dict[str, Kind] = {device: traits.get(device, "nvidia") for device in layout.gpus} | {HOST: "host"}
+        compute, weights, drafts = self._scratch.of(layout, kinds), self._weights(layout), self._drafts(layout)
+        kv, recurrent = self._kv.spread(layout.layers, layout), self._states.spread(layout.layers, layout)
+        return {
+            device: corrections.applied(
+                kind,
+                Classes(
+                    weights=weights[device] + (0 if run.mapped else _table(device, shape, layout)),
+                    mapped=_table(device, shape, layout) if run.mapped else 0,
+                    kv=kv[device],
+                    recurrent=recurrent[device],
+                    compute=compute[device],
+                    output=_output(shape, run) if device == HOST else 0,
+                    projector=_projector(run) if device == layout.projector else 0,
+                    draft=drafts.get(device, 0),
+                    checkpoints=self._checkpoints if device == HOST else 0,
+                    prompt_cache=run.prompt_cache if device == HOST else 0,
+                    runtime=_PROCESS + _PROCESS_PER_TOKEN * shape.vocabulary if device == HOST else _PER_CARD[kind],
+                ),
+            )
+            for device, kind in kinds.items()
+        }
+
+    def _drafts(self, layout: Layout) -> dict[str, int]:
+        """Everything of the draft model but the process that it shares; on a GPU its embedding stays on the host."""
+        if self._run.draft is None or self._draft is None:
+            return {}
+        found = self._draft.by(whole(self._run.draft, layout.draft), {})
+        return {device: classes.total - classes.runtime for device, classes in found.items()}
+
+    def _weights(self, layout: Layout) -> dict[str, int]:
+        """All but the token embedding, per device.
+
+        A tied output is the embedding once more where the output lies; on the host it is the same memory
+        (:func:`_table`). What belongs to no layer goes with the output (norms), which is exact to a few KiB.
+        """
+        found, shape = self._dense.spread(layout.layers, layout), self._shape
+        for device, size in self._experts.spread(layout.experts, layout).items():
+            found[device] += size
+        _add(found, shape.other + (0 if is_encoder(shape) else shape.output), layout.output, layout)
+        return found
+
+
 def pieces(shape: ModelShape, run: Run) -> Pieces:
     """What each layer takes wherever it lies."""
-    loaded = [not layer.prediction for layer in shape.layers]
-    return Pieces(
-        dense=tuple((layer.weights - layer.experts) * on for layer, on in zip(shape.layers, loaded, strict=True)),
-        experts=tuple(layer.experts * on for layer, on in zip(shape.layers, loaded, strict=True)),
-        cache=tuple(kv + state for kv, state in zip(kv_of(shape, run), states_of(shape, run), strict=True)),
-    )
+    return Held(shape, run).pieces
 
 
 def bytes_of(
@@ -97,45 +180,7 @@ def bytes_of(
     the pages of the file behind such tensors are clean and not read again, so the kernel takes them back, and counting
     both would refuse models that run. ``ValueError`` when the layout has not as many layers as the model.
     """
-    kinds: dict[str, Kind] = {device: traits.get(device, "nvidia") for device in layout.gpus} | {HOST: "host"}
-    compute = compute_of(shape, run, layout, kinds)
-    weights, kv, recurrent = _weights(shape, layout), _spread(kv_of(shape, run), layout), _states(shape, run, layout)
-    drafts = _draft(run, layout)
-    return {
-        device: corrections.applied(
-            kinds[device],
-            Classes(
-                weights=weights[device] + (0 if run.mapped else _table(device, shape, layout)),
-                mapped=_table(device, shape, layout) if run.mapped else 0,
-                kv=kv[device],
-                recurrent=recurrent[device],
-                compute=compute[device],
-                output=_output(shape, run) if device == HOST else 0,
-                projector=_projector(run) if device == layout.projector else 0,
-                draft=drafts.get(device, 0),
-                checkpoints=checkpoints_of(shape, run) if device == HOST else 0,
-                prompt_cache=run.prompt_cache if device == HOST else 0,
-                runtime=_PROCESS + _PROCESS_PER_TOKEN * shape.vocabulary if device == HOST else _PER_CARD[kind],
-            ),
-        )
-        for device, kind in kinds.items()
-    }
-
-
-def _weights(shape: ModelShape, layout: Layout) -> dict[str, int]:
-    """All but the token embedding, per device.
-
-    A tied output is the embedding once more where the output lies; on the host it is the same memory
-    (:func:`_table`). What belongs to no layer goes with the output (norms), which is exact to a few KiB.
-    """
-    dense = [0 if layer.prediction else layer.weights - layer.experts for layer in shape.layers]
-    found = _spread(dense, layout)
-    for layer, device in zip(shape.layers, layout.experts, strict=True):
-        if not layer.prediction:
-            _add(found, layer.experts, device, layout)
-    output = 0 if is_encoder(shape) else shape.output
-    _add(found, shape.other + output, layout.output, layout)
-    return found
+    return Held(shape, run).by(layout, traits, corrections)
 
 
 def _table(device: str, shape: ModelShape, layout: Layout) -> int:
@@ -147,18 +192,6 @@ def _table(device: str, shape: ModelShape, layout: Layout) -> int:
         return 0
     counted = shape.tied and layout.output == HOST and not is_encoder(shape)
     return shape.input - shape.output if counted else shape.input
-
-
-def _states(shape: ModelShape, run: Run, layout: Layout) -> dict[str, int]:
-    return _spread(states_of(shape, run), layout)
-
-
-def _spread(sizes: list[int] | tuple[int, ...], layout: Layout) -> dict[str, int]:
-    """What goes with the layers, per device."""
-    found = dict.fromkeys(layout.devices, 0)
-    for size, device in zip(sizes, layout.layers, strict=True):
-        _add(found, size, device, layout)
-    return found
 
 
 def _add(found: dict[str, int], size: int, device: str, layout: Layout) -> None:
@@ -181,13 +214,9 @@ def _projector(run: Run) -> int:
     return run.projector + int(_PROJECTOR_SHARE * run.projector) + _PROJECTOR_REST if run.projector else 0
 
 
-def _draft(run: Run, layout: Layout) -> dict[str, int]:
-    """Everything of the draft model but the process that it shares; on a GPU its embedding stays on the host."""
-    if run.draft is None:
-        return {}
-    own = Run(
+def _drafting(run: Run) -> Run:
+    """The run of the model that drafts for ``run``."""
+    return Run(
         context=run.context, slots=run.slots, batch=run.batch, ubatch=run.ubatch, flash_attention=run.flash_attention,
         mapped=run.mapped,
     )  # fmt: skip
-    found = bytes_of(run.draft, own, whole(run.draft, layout.draft), {})
-    return {device: classes.total - classes.runtime for device, classes in found.items()}

@@ -53,15 +53,58 @@ class _Part(NamedTuple):
     copied: int = 0
 
 
-def compute_of(shape: ModelShape, run: Run, layout: Layout, traits: Mapping[str, Kind]) -> dict[str, int]:
-    """Bytes per device of the layout, the host included.
+class Scratch:
+    """Scratch memory of one run of one model; what no layout changes is counted once."""
 
-    ``traits`` decides whether the first GPU computes prompts with the host's weights. For a GPU it is a prior: the
-    allocator is the same, but what a backend fuses is not.
-    """
-    parts = _parts(shape, layout, traits)
-    masks = _masks(shape, run)
-    return {device: _on(device, parts[device], masks, shape, run, layout) for device in layout.devices}
+    def __init__(self, shape: ModelShape, run: Run) -> None:
+        self._shape, self._run = shape, run
+        self._masks = _masks(shape, run)
+        self._tensor = int(_LARGEST_TENSOR * max(layer.feed_forward for layer in shape.layers))
+        kinds: dict[tuple[object, ...], int] = {}
+        self._alike = [kinds.setdefault(_kind(layer), len(kinds)) for layer in shape.layers]
+
+    def of(self, layout: Layout, traits: Mapping[str, Kind]) -> dict[str, int]:
+        """Bytes per device of the layout, the host included.
+
+        ``traits`` decides whether the first GPU computes prompts with the host's weights. For a GPU it is a prior: the
+        allocator is the same, but what a backend fuses is not.
+        """
+        parts, fed = self._parts(layout, traits), _fed(layout)
+        return {
+            device: _on(device, parts[device], (self._masks, device in fed), self._shape, self._run, layout)
+            for device in layout.devices
+        }
+
+    def _parts(self, layout: Layout, traits: Mapping[str, Kind]) -> dict[str, list[_Part]]:
+        """What each device computes; layers that compute alike only once."""
+        shape, found = self._shape, {device: list[_Part]() for device in layout.devices}
+        helper = next((gpu for gpu in layout.gpus[:1] if traits.get(gpu, "nvidia") in _OFFLOADING), None)
+        first: dict[tuple[int, str, str], int] = {}
+        for index, alike in enumerate(zip(self._alike, layout.layers, layout.experts, strict=True)):
+            first.setdefault(alike, index)
+        for (_, at, experts), index in first.items():
+            layer = shape.layers[index]
+            if layer.prediction:
+                continue
+            routed = layer.experts > 0
+            for device in layout.gpus if layout.split == "tensor" and at != HOST else (at,):
+                found[device].append(_Part(layer, True, routed and experts == at))
+            if routed and experts != at:
+                found[experts].append(_Part(layer, False, True))
+            if helper and (at == HOST or (routed and experts == HOST)):
+                copied = shape.expert_tensor if routed and experts == HOST else self._tensor
+                found[helper].append(_Part(layer, at == HOST, routed and experts == HOST, copied))
+        return found
+
+
+def compute_of(shape: ModelShape, run: Run, layout: Layout, traits: Mapping[str, Kind]) -> dict[str, int]:
+    """As :meth:`Scratch.of`."""
+    return Scratch(shape, run).of(layout, traits)
+
+
+def _kind(layer: Layer) -> tuple[object, ...]:
+    """What layers that compute alike have in common."""
+    return layer.memory, layer.query_width, layer.state_bytes, layer.experts > 0, layer.prediction
 
 
 def outputs_of(shape: ModelShape, run: Run) -> int:
@@ -85,12 +128,14 @@ def copies_of(layout: Layout) -> int:
     return _COPIES if len(layout.gpus) > 1 and layout.split == "layer" and not on_host else 1
 
 
-def _on(device: str, parts: list[_Part], masks: int, shape: ModelShape, run: Run, layout: Layout) -> int:
+def _on(device: str, parts: list[_Part], known: tuple[int, bool], shape: ModelShape, run: Run, layout: Layout) -> int:
+    """``known``: bytes of the masks, and whether the host hands over to the device."""
+    masks, fed = known
     copies, tokens = copies_of(layout), tokens_at_once(run)
     if not parts and device != HOST and layout.output != device:
         return 0
     alone = not layout.gpus
-    moment = max((_moment(part, device, shape, run, layout) for part in parts), default=0)
+    moment = max((_moment(part, fed, shape, run, layout) for part in parts), default=0)
     if layout.output == device:
         moment = max(moment, _F32 * outputs_of(shape, run) * (shape.vocabulary + shape.embedding))
     rows = _F32 * shape.embedding * (_kept(device, parts, alone) + (_copied(device, layout) if copies > 1 else 0))
@@ -111,32 +156,10 @@ def _copied(device: str, layout: Layout) -> int:
     return _COPIED_FIRST if layout.layers[0] == device else _COPIED_LATER
 
 
-def _parts(shape: ModelShape, layout: Layout, traits: Mapping[str, Kind]) -> dict[str, list[_Part]]:
-    """What each device computes; layers that compute alike only once."""
-    found: dict[str, list[_Part]] = {device: [] for device in layout.devices}
-    helper = next((gpu for gpu in layout.gpus[:1] if traits.get(gpu, "nvidia") in _OFFLOADING), None)
-    tensor = int(_LARGEST_TENSOR * max(layer.feed_forward for layer in shape.layers))
-    seen = set()
-    for layer, at, experts in zip(shape.layers, layout.layers, layout.experts, strict=True):
-        routed = layer.experts > 0
-        alike = (layer.memory, layer.query_width, layer.state_bytes, routed, at, experts if routed else at)
-        if layer.prediction or alike in seen:
-            continue
-        seen.add(alike)
-        for device in layout.gpus if layout.split == "tensor" and at != HOST else (at,):
-            found[device].append(_Part(layer, True, routed and experts == at))
-        if routed and experts != at:
-            found[experts].append(_Part(layer, False, True))
-        if helper and (at == HOST or (routed and experts == HOST)):
-            copied = shape.expert_tensor if routed and experts == HOST else tensor
-            found[helper].append(_Part(layer, at == HOST, routed and experts == HOST, copied))
-    return found
-
-
-def _moment(part: _Part, device: str, shape: ModelShape, run: Run, layout: Layout) -> int:
+def _moment(part: _Part, fed: bool, shape: ModelShape, run: Run, layout: Layout) -> int:
     """The widest moment of a part in bytes: its network, its attention, or its recurrent state."""
     layer, tokens = part.layer, tokens_at_once(run)
-    width, states = _network(part, device, shape, layout), 0
+    width, states = _network(part, fed, shape, layout), 0
     if part.dense and layer.memory not in ("recurrent", "none"):
         width = max(width, shape.embedding + max(_attention(layer, shape, run), shape.embedding))
     if part.dense and layer.state_bytes:
@@ -145,26 +168,24 @@ def _moment(part: _Part, device: str, shape: ModelShape, run: Run, layout: Layou
     return max(_F32 * tokens * width, states) + part.copied
 
 
-def _network(part: _Part, device: str, shape: ModelShape, layout: Layout) -> int:
+def _network(part: _Part, fed: bool, shape: ModelShape, layout: Layout) -> int:
     """Elements per token: of the experts, the dense network, or what comes back from experts elsewhere."""
     embedding = shape.embedding
     if not part.dense:
         return _routed(shape) + embedding // 4
     beside = _beside(part.layer, shape, layout)
     if part.routed:
-        return _routed(shape) + beside + (embedding * 3 // 2 if _is_fed(device, layout) else 0)
+        return _routed(shape) + beside + (embedding * 3 // 2 if fed else 0)
     if part.layer.experts:
         return 2 * shape.active * embedding + beside
     return 3 * shape.feed_forward_width + beside
 
 
-def _is_fed(device: str, layout: Layout) -> bool:
-    """Whether a card goes on from where the host left off, between layers or after experts."""
-    if device == HOST:
-        return False
+def _fed(layout: Layout) -> set[str]:
+    """The cards that go on from where the host left off, between layers or after experts."""
     between = zip(layout.layers, layout.layers[1:], strict=False)
     within = zip(layout.experts, layout.layers, strict=True)
-    return (HOST, device) in {*between, *within}
+    return {then for before, then in {*between, *within} if before == HOST} - {HOST}
 
 
 def _beside(layer: Layer, shape: ModelShape, layout: Layout) -> int:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from hostler.hardware.facts import Kind
 from hostler.models.shape import ModelShape
-from hostler.placement.bytes import Classes, bytes_of, pieces
+from hostler.placement.bytes import Classes, Held
 from hostler.placement.layout import HOST, Layout, Run, whole
 from hostler.placement.speed import Cost, Costs, Speed, speed_of
 from hostler.placement.wish import Site
@@ -89,7 +89,8 @@ class Problem:
         self._kinds: dict[str, Kind] = {device.id: device.kind for device in site.machine.devices}
         self._unified = [device.id for device in site.machine.devices if device.unified]
         self._count = len(shape.layers)
-        held = pieces(shape, run)
+        self._held = Held(shape, run)
+        held = self._held.pieces
         self._dense = _totals(a + b for a, b in zip(held.dense, held.cache, strict=True))
         self._experts = _totals(held.experts)
         self._routed = _totals(int(size > 0) for size in held.experts)
@@ -119,7 +120,7 @@ class Problem:
 
     def bytes(self, layout: Layout) -> dict[str, Classes]:
         """Predicted bytes per device and class."""
-        return bytes_of(self._shape, self._run, layout, self._kinds, self._site.corrections)
+        return self._held.by(layout, self._kinds, self._site.corrections)
 
     def excess(self, held: dict[str, Classes]) -> dict[str, int]:
         """Bytes beyond the room of each device; those with enough are left out."""
@@ -234,19 +235,21 @@ class Problem:
 
     def _cut(self, order: tuple[str, ...], bounds: tuple[int, ...], rooms: Sequence[int], on_host: int) -> Cut | None:
         """The cut at ``bounds`` with as many experts on GPUs as fit; None when it does not fit."""
-        first, gone = bounds[0], self._dense[bounds[0]] + self._experts[bounds[0]]
+        dense, experts, routed = self._dense, self._experts, self._routed
+        first, gone = bounds[0], dense[bounds[0]] + experts[bounds[0]]
         host = self._on_host(order[0])
         seconds, hops, spilled = host.dense[first] + host.experts[first], 0, []
         for device, low, high, room in zip(order, bounds, bounds[1:], rooms, strict=False):
-            left = room - (self._dense[high] - self._dense[low])
+            left = room - (dense[high] - dense[low])
             if left < 0:
                 return None
-            keep = bisect_left(self._experts, self._experts[high] - left, low, high)
-            gone += self._experts[keep] - self._experts[low]
-            seconds += self._time[device][high] - self._time[device][low]
-            seconds += self._expert_time[device][high] - self._expert_time[device][keep]
+            keep = bisect_left(experts, experts[high] - left, low, high)
+            gone += experts[keep] - experts[low]
+            time, expert_time = self._time[device], self._expert_time[device]
+            seconds += time[high] - time[low]
+            seconds += expert_time[high] - expert_time[keep]
             seconds += host.experts[keep] - host.experts[low]
-            hops += 1 + 2 * (self._routed[keep] - self._routed[low])
+            hops += 1 + 2 * (routed[keep] - routed[low])
             spilled.append(keep - low)
         if gone > on_host:
             return None
