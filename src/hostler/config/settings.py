@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 
+from hostler.config.base import Natural, NotNegative, Penalty, Positive, Share, Tokens
+from hostler.config.base import Settings as Settings
+from hostler.config.limits import LimitSettings as LimitSettings  # a part of this tree
 from hostler.config.quantities import Bytes, Seconds
 
 Task = Literal["chat", "completion", "embedding", "rerank", "transcription", "speech", "image"]
@@ -27,18 +30,6 @@ Rule = Literal["ability", "context", "loaded"]
 Rung = Literal["ubatch", "kv", "host", "context", "evict"]
 LoadMode = Literal["mmap", "read", "direct"]
 Priority = Literal["interactive", "batch"]
-
-# Bounds stand inside the union: msgspec takes none on `int | None` itself.
-Natural = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(ge=1)]
-Tokens = Annotated[int, Meta(ge=16)]
-NotNegative = Annotated[float, Meta(ge=0)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-Penalty = Annotated[float, Meta(ge=-2, le=2)]
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every section is: frozen, and strict about its keys."""
 
 
 class GatewaySettings(Settings, frozen=True, kw_only=True):
@@ -62,14 +53,14 @@ class MemorySettings(Settings, frozen=True, kw_only=True):
     budget: Annotated[
         dict[str, Bytes],
         Meta(description="Bytes per device (`host`, `gpu0`); default: what is free, less the reserve."),
-    ] = {}
+    ] = field(default_factory=dict)
     reserve: Annotated[
         Bytes | None, Meta(description="Left free on the host; default: the larger of 1 GiB and 8%.")
     ] = None
     margin: Annotated[
         dict[str, Bytes],
         Meta(description="Left free per GPU; default: 128 MiB, or 1 GiB on one that drives a display."),
-    ] = {}
+    ] = field(default_factory=dict)
 
 
 class LibrarySettings(Settings, frozen=True, kw_only=True):
@@ -79,61 +70,6 @@ class LibrarySettings(Settings, frozen=True, kw_only=True):
     caches: Annotated[
         bool, Meta(description="Also read the caches of Hugging Face, llama.cpp, Ollama and LM Studio.")
     ] = True
-
-
-class LimitSettings(Settings, frozen=True, kw_only=True):
-    """Every bound, in one table."""
-
-    body: Annotated[Bytes, Meta(description="Largest request body.")] = Bytes(64 * 2**20)
-    head: Annotated[Bytes, Meta(description="Largest request or response head.")] = Bytes(64 * 2**10)
-    connect_s: Annotated[Seconds, Meta(description="To connect to an engine.")] = Seconds(2)
-    first_byte_s: Annotated[
-        Seconds | None, Meta(description="From a request sent to an engine to its first byte; default: unbounded.")
-    ] = None
-    idle_stream_s: Annotated[
-        Seconds | None,
-        Meta(description="Longest silence inside a response, of the engine or of a client that stops reading."),
-    ] = Seconds(600)
-    stall_s: Annotated[
-        Seconds | None,
-        Meta(
-            description="An engine whose busy slots read and generate nothing for this long hangs, and is started anew."
-        ),
-    ] = Seconds(120)
-    idle_check_s: Annotated[
-        Seconds | None,
-        Meta(
-            description="An idle engine generates a token this often, to show that it works; that costs a prompt in "
-            "its slots. Default: only after the machine slept."
-        ),
-    ] = None
-    load_s: Annotated[Seconds, Meta(description="For an engine to become ready.")] = Seconds(600)
-    load_grace_s: Annotated[
-        Seconds,
-        Meta(
-            description="A stream gets no byte this long while a model loads, so that a quick failure keeps its status."
-        ),
-    ] = Seconds(2)
-    queue: Annotated[int, Meta(ge=1, description="Requests that may wait at the same time.")] = 512
-    queue_timeout_s: Annotated[
-        Seconds | None, Meta(description="Longest wait of a request for its instance; default: unbounded.")
-    ] = None
-    starvation_s: Annotated[
-        Seconds, Meta(description="After this wait a request goes before new ones for other profiles.")
-    ] = Seconds(30)
-    residency: Annotated[
-        int,
-        Meta(ge=1, description="Requests that a loaded profile answers, while any wait for it, before it makes room."),
-    ] = 1
-    drain_s: Annotated[Seconds, Meta(description="Running requests may take this long when the gateway stops.")] = (
-        Seconds(30)
-    )
-    grace_s: Annotated[Seconds, Meta(description="From asking an engine to end to killing it.")] = Seconds(5)
-    kill_s: Annotated[Seconds, Meta(description="From killing an engine to giving it up.")] = Seconds(2)
-    load_tries: Annotated[int, Meta(ge=1, description="Failed loads in a row until a profile stays failed.")] = 3
-    backoff_s: Annotated[Seconds, Meta(description="Pause after a failed load; doubles with each further one.")] = (
-        Seconds(2)
-    )
 
 
 class KvSettings(Settings, frozen=True, kw_only=True):
@@ -216,7 +152,7 @@ class EngineSettings(Settings, frozen=True, kw_only=True):
     extra_args: Annotated[
         tuple[str, ...], Meta(description="Passed as they are; a conflict with what Hostler sets is an error.")
     ] = ()
-    env: Annotated[dict[str, str], Meta(description="Added to the engine's environment.")] = {}
+    env: Annotated[dict[str, str], Meta(description="Added to the engine's environment.")] = field(default_factory=dict)
     argv: Annotated[
         tuple[str, ...],
         Meta(description="The program of a `command` and its arguments; `${PORT}` is where it has to listen."),
@@ -237,7 +173,7 @@ class EngineSettings(Settings, frozen=True, kw_only=True):
     memory: Annotated[
         dict[str, Bytes],
         Meta(description="What a `command` holds per device (`host`, `gpu0`); default: what it was seen to hold."),
-    ] = {}
+    ] = field(default_factory=dict)
     url: Annotated[
         str, Meta(description="Where a `remote` is, as its clients are told it: `https://api.openai.com/v1`.")
     ] = ""
@@ -379,9 +315,9 @@ class Config(Settings, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     kv: KvSettings = KvSettings()
     log: LogSettings = LogSettings()
-    groups: dict[str, GroupSettings] = {}
-    profiles: dict[str, Profile] = {}
-    auto: dict[str, AutoSettings] = {}
+    groups: dict[str, GroupSettings] = field(default_factory=dict)
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    auto: dict[str, AutoSettings] = field(default_factory=dict)
 
 
 class Home(msgspec.Struct, frozen=True):
