@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STARTERS ?= smollm2 gemma3-270m
 
-.PHONY: help run setup check unit test test-device docs lock bench-gateway bench-hangup bench-switch bench-placement bench-kv clean
+.PHONY: help run setup check unit test test-device docs lock bench-gateway bench-hangup bench-switch bench-placement bench-kv proof soak clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -63,6 +63,19 @@ bench-placement: $(VENV)/.dev ## Compare predicted bytes and speed with what the
 
 bench-kv: $(VENV)/.dev ## Measure the next turn of a conversation after a switch away and back, prompts kept and not
 	$(BIN)/python -m hostler.bench.kv
+
+PARTS ?= storm soak kills stop
+REQUESTS ?= 5000
+SOAK ?= 2000
+KILLS ?= 100
+STOPS ?= 5
+PROOF = $(BIN)/python -m hostler.bench.proof --requests $(REQUESTS) --switches $(SOAK) --kills $(KILLS) --stops $(STOPS) \
+  $(if $(SEED),--seed $(SEED)) --data benchmarks/results/proof.json --page docs/benchmarks/switching.md
+proof: $(VENV)/.dev ## Measure what the fleet promises (PARTS="storm soak kills stop", REQUESTS, SOAK, KILLS, STOPS, SEED)
+	$(PROOF) $(PARTS)
+
+soak: $(VENV)/.dev ## Only the long series of switches (SOAK=2000)
+	$(PROOF) soak
 
 clean: ## Remove the environment and caches; models and state stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis site dist

@@ -36,6 +36,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...], set[str]], ...] = (
     ),
     ("command line", ("hostler.cli",), {"typer", "rich", "httpx"}),
     ("benchmarks", ("hostler.bench",), set()),
+    ("conformance", ("hostler.conformance",), set()),
     ("tests", ("hostler.testing",), set()),
     ("gateway", ("hostler",), set()),
 )

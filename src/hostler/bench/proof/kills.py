@@ -1,0 +1,171 @@
+"""100 engines killed at random moments, loads among them: what became of every request, and how soon it goes on.
+
+Clients ask all the time. In turns an engine is killed, and a profile is unloaded; after each the next request is timed
+to its first token. What a load takes without a kill is measured so under the same load.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import msgspec
+
+from hostler.bench.proof.ground import FAKES, HEAD, STARTERS, found_at, starters, subjects
+from hostler.bench.proof.telling import Teller
+from hostler.client.gateway import Client
+from hostler.conformance.asking import Asking, Entry
+from hostler.conformance.asks import Ask, Subject, Weather, drawn
+from hostler.conformance.disturbing import kill
+from hostler.conformance.fakes import Fake
+from hostler.conformance.fates import Answered
+from hostler.conformance.finding import Found
+from hostler.conformance.own import own_gateway
+from hostler.conformance.report import Violation, fates_of, judged, percentile, refusals_of
+from hostler.conformance.watching import watched
+from hostler.conformance.witness import Witness
+
+CLIENTS: Final = 4
+PAUSE_S: Final = 0.4
+#: A load beside which another one is measured: after so many kills a profile is unloaded.
+EVERY: Final = 2
+PATIENCE_S: Final = 60.0
+
+
+class Recovered(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds from a kill, or from an unload, to the first token of the next request to that profile."""
+
+    profile: str
+    state: str
+    seconds: float
+    answered: bool
+
+
+class Kills(msgspec.Struct, frozen=True, kw_only=True):
+    """All kills. ``ratio_p95`` compares each recovery with the median normal load of its profile."""
+
+    kills: int
+    requests: int
+    fates: dict[str, int]
+    refusals: dict[str, int]
+    violations: tuple[Violation, ...]
+    normal_s: dict[str, float]
+    ratio_p50: float
+    ratio_p95: float
+    unanswered: int
+    seconds: float
+    left: tuple[str, ...]
+    recoveries: tuple[Recovered, ...]
+
+
+def config(folder: Path, models: Path) -> str:
+    """One real model and two fakes, with room for all."""
+    real = starters(models).partition(f"[profiles.{STARTERS[1][0]}]")[0]
+    fakes = [Fake(name=FAKES[0], rate=60).engine(folder), Fake(name=FAKES[1], rate=60).program(folder)]
+    return "\n".join([HEAD.format(budget=""), real, *fakes])
+
+
+async def run(folder: Path, models: Path, kills: int, seed: int, tell: Teller) -> Kills:
+    """In a gateway of its own in ``folder``."""
+    home = folder / "kills"
+    began = time.perf_counter()
+    async with own_gateway(home, config(home, models)) as own, Client(own.url, "") as client:
+        found = await found_at(client, (subjects()[0], *subjects()[2:]))
+        witness = Witness({})
+        series = _Series(client, found, witness, seed)
+        async with watched(client, witness) as watcher:
+            await series.run(own.pid, kills, tell.counter("kills", kills))
+            await watcher.caught_up()
+    return series.kills(time.perf_counter() - began, own.left)
+
+
+class _Series:
+    """Kills and unloads, while others ask."""
+
+    def __init__(self, client: Client, found: Found, witness: Witness, seed: int) -> None:
+        self._client = client
+        self._witness = witness
+        self._asking = Asking(server=found.server, exact=True, patience_s=PATIENCE_S)
+        self._random = Random(f"{seed}:kills")
+        self._weather = Weather(
+            subjects=found.subjects, seed=seed, clients=CLIENTS, requests=2**31, cancels=0.0, tokens=40
+        )
+        self._numbers = count()
+        self._entries: list[Entry] = []
+        self._normal: list[Recovered] = []
+        self._killed: list[Recovered] = []
+        self._over = False
+
+    async def run(self, gateway: int, kills: int, step: Callable[[], None]) -> None:
+        async with asyncio.TaskGroup() as group:
+            clients = [group.create_task(self._keep_asking()) for _ in range(CLIENTS)]
+            while len(self._killed) < kills:
+                await asyncio.sleep(self._random.uniform(0.0, PAUSE_S))
+                if await self._kill_one(gateway):
+                    step()
+                    if len(self._killed) % EVERY == 0:
+                        await self._unload_one()
+            self._over = True
+            await asyncio.gather(*clients)
+
+    async def _keep_asking(self) -> None:
+        while not self._over:
+            self._entries.append(await self._asking.entry(drawn(self._weather, next(self._numbers))))
+
+    async def _kill_one(self, gateway: int) -> bool:
+        running = [each for each in await self._client.instances() if each.pid is not None]
+        if not running:
+            return False
+        victim = self._random.choice(running)
+        began = time.perf_counter()
+        if not kill(gateway, victim, self._witness):
+            return False
+        self._killed.append(await self._next_token(victim.profile, victim.state, began))
+        return True
+
+    async def _unload_one(self) -> None:
+        subject = self._random.choice(self._weather.subjects)
+        await self._client.unload(subject.name)
+        self._normal.append(await self._next_token(subject.name, "unloaded", time.perf_counter()))
+
+    async def _next_token(self, profile: str, state: str, began: float) -> Recovered:
+        subject = next(each for each in self._weather.subjects if each.name == profile)
+        entry = await self._asking.entry(_one_token(next(self._numbers), subject, self._weather.seed))
+        self._entries.append(entry)
+        answered = isinstance(entry.fate, Answered)
+        return Recovered(profile=profile, state=state, seconds=time.perf_counter() - began, answered=answered)
+
+    def kills(self, seconds: float, left: tuple[str, ...]) -> Kills:
+        normal = {name: statistics.median(taken) for name, taken in _by_profile(self._normal).items()}
+        ratios = [each.seconds / normal[each.profile] for each in self._killed if each.profile in normal]
+        return Kills(
+            kills=len(self._killed),
+            requests=len(self._entries),
+            fates=fates_of(self._entries),
+            refusals=refusals_of(self._entries),
+            violations=tuple(judged(self._entries, 0, self._witness)),
+            normal_s=normal,
+            ratio_p50=percentile(ratios, 0.5),
+            ratio_p95=percentile(ratios, 0.95),
+            unanswered=sum(not each.answered for each in self._killed),
+            seconds=seconds,
+            left=left,
+            recoveries=tuple(self._killed),
+        )
+
+
+def _one_token(number: int, subject: Subject, seed: int) -> Ask:
+    return Ask(number=number, id=f"conf-{seed:x}-{number}", subject=subject, stream=False, tokens=1, words=2)
+
+
+def _by_profile(taken: Sequence[Recovered]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for each in taken:
+        found.setdefault(each.profile, []).append(each.seconds)
+    return found
