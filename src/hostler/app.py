@@ -18,6 +18,7 @@ import anyio.abc
 
 from hostler import __version__, log
 from hostler.accounts.keys import FILE_NAME, LOCAL, Keyring
+from hostler.accounts.rates import Pace, Rates
 from hostler.clock import SystemClock
 from hostler.config.load import Loaded
 from hostler.config.paths import expand
@@ -47,6 +48,7 @@ from hostler.fleet.profiles.planning import World
 from hostler.fleet.prompts.keeper import Keeper
 from hostler.fleet.prompts.tenants import Tenancy
 from hostler.gateway.front import ASGIApp, Front, FrontParts, LateApp
+from hostler.gateway.guard import Door
 from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.openai import Models
 from hostler.gateway.server import Server, check_exposure, is_loopback, listen, url_of
@@ -111,11 +113,13 @@ class Gateway:
         self.draining = False
         self.closing = anyio.Event()
         self.reports = Reports(self)
+        pace = Pace(Rates(key=config.limits.key_rate, address=config.limits.address_rate))
+        door = Door(self.keys, pace, clock)
         self.inference = Inference(
             InferenceParts(
                 fleet=self.fleet,
                 catalogue=self.catalogue,
-                keys=self.keys,
+                door=door,
                 recorder=self.recorder,
                 clock=clock,
                 limits=config.limits,
@@ -125,7 +129,7 @@ class Gateway:
         self._management = LateApp()
         front = Front(
             FrontParts(
-                keys=self.keys,
+                door=door,
                 models=Models(self.catalogue, self.fleet),
                 management=self._management,
                 web=page,

@@ -15,7 +15,8 @@
     │   ├── Conflict                 already so, or busy
     │   ├── Unauthorized             no key, or a wrong one
     │   │   └── CredentialMissing    the profile forwards the client's own key, and there is none
-    │   └── Forbidden                the key lacks the scope
+    │   ├── Forbidden                the key lacks the scope
+    │   └── TooManyRequests          this key, or this address, asks too often
     ├── ModelError                   the weights on disk are missing or broken
     │   └── DownloadFailed           a model could not be fetched
     ├── EngineError                  an engine did not do what it should
@@ -95,10 +96,7 @@ class HostlerError(Exception):
 
 
 class ConfigError(HostlerError):
-    """The configuration is wrong; the message names file, line and key.
-
-    ``problems`` has one line for each thing that is wrong, all of which are in the message.
-    """
+    """The configuration is wrong; the message names file, line and key, and holds each line of ``problems``."""
 
     code = "config_invalid"
     default_hint = "Correct it, then run `hostler config check`."
@@ -184,6 +182,13 @@ class Forbidden(RequestError):
 
     code = "forbidden"
     default_hint = "Use a key of scope admin: `hostler key new NAME --scope admin` makes one."
+
+
+class TooManyRequests(RequestError):
+    """This key, or this address, asks too often."""
+
+    code = "rate_limit_exceeded"
+    default_hint = "Wait as `Retry-After` says."
 
 
 class ModelError(HostlerError):
@@ -357,9 +362,6 @@ class Draining(CapacityError):
     code = "draining"
     default_hint = "Try again when it is back."
     default_retry_s = 5.0
-
-    def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float | None = 5.0) -> None:
-        super().__init__(message, hint=hint, retry_after_s=retry_after_s)
 
 
 class HomeError(HostlerError):

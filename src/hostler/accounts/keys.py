@@ -1,6 +1,6 @@
 """Who asks: keys, kept only as hashes.
 
-The file is JSON, 0600, in the state folder: ``{"keys": [{"name", "scope", "sha256", "created"}]}``. Without any
+The file is JSON, 0600, in the state folder: ``{"keys": [{"name", "scope", "sha256", "created", ...}]}``. Without any
 key everybody is the local operator where only this machine can ask, and nobody may come in elsewhere.
 """
 
@@ -11,8 +11,9 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, Literal
 
@@ -29,13 +30,30 @@ LONGEST_NAME: Final = 64
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Who asks. ``admin`` may do everything; ``inference`` may only use models."""
+    """Who asks. ``admin`` may do everything; ``inference`` may only use models: those whose names match one of
+    ``profiles``, or all when there is none. ``rate`` is requests a minute, None: as the configuration says."""
 
     name: str
     scope: Scope
+    profiles: tuple[str, ...] = ()
+    expires: float | None = None
+    rate: int | None = None
+
+    def may_use(self, profile: str) -> bool:
+        """Whether it may use the profile of that own name."""
+        return not self.profiles or any(fnmatchcase(profile, pattern) for pattern in self.profiles)
 
 
-class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds a key back: profiles that it may use (patterns; none: all), when it ends (seconds since the Unix
+    epoch), and requests a minute."""
+
+    profiles: tuple[str, ...] = ()
+    expires: float | None = None
+    rate: int | None = None
+
+
+class StoredKey(Bounds, frozen=True, kw_only=True, omit_defaults=True):
     """A key as the file keeps it; ``sha256`` is hexadecimal, ``created`` seconds since the Unix epoch if known."""
 
     name: str
@@ -51,13 +69,22 @@ class KeyFile(msgspec.Struct, frozen=True):
 
 
 LOCAL: Final = Principal("local", "admin")
+UNBOUND: Final = Bounds()
 
 
 class Keyring:
-    """All keys, by hash. ``loopback`` says whether only this machine can ask."""
+    """All keys, by hash. ``loopback`` says whether only this machine can ask; ``now`` tells the time of day."""
 
-    def __init__(self, path: Path, stored: tuple[StoredKey, ...] = (), *, loopback: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        stored: tuple[StoredKey, ...] = (),
+        *,
+        loopback: bool = True,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._path = path
+        self._now = now
         self._loopback = loopback
         self._read_at = ABSENT
         self._hold(stored)
@@ -103,6 +130,8 @@ class Keyring:
         principal = self._by_hash.get(hashlib.sha256(key).digest())
         if principal is None:
             raise Unauthorized("This key is not known.")
+        if principal.expires is not None and principal.expires <= self._now():
+            raise Unauthorized("This key has expired.", hint="`hostler key new NAME` makes another.")
         return principal
 
     def _nobody(self) -> Principal:
@@ -132,18 +161,22 @@ class Keyring:
 
         await watch(self._path, changed, interval_s, self._read_at)
 
-    def add(self, name: str, scope: Scope = "admin") -> str:
+    def add(self, name: str, scope: Scope = "admin", bounds: Bounds = UNBOUND) -> str:
         """Make a key, store its hash, and return the key; it is never shown again.
 
-        Raises InvalidRequest for an impossible name, Conflict for one that is taken, HomeError.
+        Raises InvalidRequest for an impossible name or bounds, Conflict for a name that is taken, HomeError.
         """
         _check_name(name)
+        _check_bounds(scope, bounds)
         with self._changing():
             if name in self.names:
                 raise Conflict(f"There is already a key named {name!r}.", hint="Choose another name.")
             key = f"hostler-{secrets.token_urlsafe(24)}"
             digest = hashlib.sha256(key.encode()).hexdigest()
-            self._store((*self._stored, StoredKey(name=name, scope=scope, sha256=digest, created=time.time())))
+            fresh = StoredKey(
+                name=name, scope=scope, sha256=digest, created=self._now(), **msgspec.structs.asdict(bounds)
+            )
+            self._store((*self._stored, fresh))
         return key
 
     def remove(self, name: str) -> None:
@@ -195,7 +228,9 @@ def _read(path: Path) -> tuple[StoredKey, ...] | None:
 
 def _by_hash(stored: tuple[StoredKey, ...]) -> dict[bytes, Principal]:
     """Raises ValueError when a hash is not hexadecimal."""
-    return {bytes.fromhex(key.sha256): Principal(key.name, key.scope) for key in stored}
+    return {
+        bytes.fromhex(key.sha256): Principal(key.name, key.scope, key.profiles, key.expires, key.rate) for key in stored
+    }
 
 
 def _check_name(name: str) -> None:
@@ -205,6 +240,15 @@ def _check_name(name: str) -> None:
         raise InvalidRequest(
             f"{name!r} cannot name a key.", hint=f"A name is a line of 1 to {LONGEST_NAME} printable characters."
         )
+
+
+def _check_bounds(scope: Scope, bounds: Bounds) -> None:
+    if scope == "admin" and bounds.profiles:
+        raise InvalidRequest(
+            "A key of scope admin may do everything.", hint="Leave its profiles out, or make a key of scope inference."
+        )
+    if not all(bounds.profiles):
+        raise InvalidRequest("An empty name allows no profile.")
 
 
 def _lock(path: Path) -> int:

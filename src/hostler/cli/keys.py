@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 import typer
 
-from hostler.cli.command import Session, command
+from hostler.cli.command import Session, command, usage_error
 from hostler.errors import HostlerError
 
 if TYPE_CHECKING:
@@ -24,17 +25,21 @@ key_app = typer.Typer(
     help="Make, list and remove keys.",
     no_args_is_help=True,
     rich_markup_mode=None,
-    epilog="\b\nExamples:\n  hostler key new laptop\n  hostler key new me --scope admin\n  hostler key ls\n"
+    epilog="\b\nExamples:\n  hostler key new laptop\n  hostler key new me --scope admin\n"
+    "  hostler key new guest --expires 30d --profile 'qwen-*'\n  hostler key ls\n"
     "  hostler key rm laptop",
 )
 
 
 class KeyInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A key as it is listed; ``created`` in seconds since the Unix epoch, if known."""
+    """A key as it is listed; ``created`` and ``expires`` in seconds since the Unix epoch, if they are known and set."""
 
     name: str
     scope: Scope
     created: float | None
+    expires: float | None = None
+    profiles: tuple[str, ...] = ()
+    rate: int | None = None
 
 
 class NewKey(KeyInfo, frozen=True, kw_only=True):
@@ -50,6 +55,7 @@ def register(app: typer.Typer) -> None:
         "new",
         "hostler key new laptop                                   for models only",
         "export HOSTLER_KEY=$(hostler key new me --scope admin)   for this command line",
+        "hostler key new guest --expires 30d --profile 'qwen-*'    for a month, and some profiles",
         gateway=False,
     )(new)
     command(key_app, "ls", "hostler key ls", gateway=False)(ls)
@@ -78,27 +84,69 @@ ScopeOption = Annotated[
 ]
 
 
-def new(session: Session, name: NewName, scope: ScopeOption = "inference") -> None:
+ExpiresOption = Annotated[
+    str | None, typer.Option("--expires", metavar="TIME", help="Ends after this time, such as 30d; default: never.")
+]
+ProfileOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--profile", metavar="PROFILE", help="May use this profile alone, or those that match `qwen-*`; repeatable."
+    ),
+]
+RateOption = Annotated[
+    int | None,
+    typer.Option(
+        "--rate", min=1, metavar="N", help="Requests a minute, wherever they come from; default: `[limits] key_rate`."
+    ),
+]
+
+
+def new(
+    session: Session,
+    name: NewName,
+    scope: ScopeOption = "inference",
+    expires: ExpiresOption = None,
+    profile: ProfileOption = None,
+    rate: RateOption = None,
+) -> None:
     """Make a key; it is shown this once.
 
     Only the key goes to standard output. A running gateway takes it within two seconds. As soon as one key exists
     every request needs one, on this machine too.
     """
+    from hostler.accounts.keys import Bounds
     from hostler.cli.output import write_json
 
     ring = _keyring(session.config)
-    key = ring.add(name, scope)
+    key = ring.add(name, scope, Bounds(profiles=tuple(profile or ()), expires=_end(expires), rate=rate))
     made = ring.stored[-1]
     if session.json:
-        write_json(NewKey(name=name, scope=scope, created=made.created, key=key))
+        write_json(NewKey(**msgspec.structs.asdict(_info(made)), key=key))
         return
     print(key, flush=True)
     _note(_said_of(made, ring))
 
 
+def _end(expires: str | None) -> float | None:
+    """When a key ends that is made now; seconds since the Unix epoch."""
+    from hostler.config.quantities import Seconds
+
+    if expires is None:
+        return None
+    try:
+        return time.time() + Seconds.parse(expires)
+    except ValueError as error:
+        usage_error(f"--expires: {error}.")
+
+
+def _info(key: StoredKey) -> KeyInfo:
+    return KeyInfo(**{name: getattr(key, name) for name in KeyInfo.__struct_fields__})
+
+
 def _said_of(made: StoredKey, ring: Keyring) -> Iterator[str]:
-    may = "do everything" if made.scope == "admin" else "only use models"
-    yield f"This key, {made.name}, may {may}. It is not shown again."
+    may = "do everything" if made.scope == "admin" else f"only use {', '.join(made.profiles) or 'models'}"
+    until = f" until {_minute(made.expires)}" if made.expires else ""
+    yield f"This key, {made.name}, may {may}{until}. It is not shown again."
     if len(ring.stored) == 1:
         yield "It is the first one: from now on every request needs a key, on this machine too."
     yield "A running gateway takes it within two seconds; clients send it as `Authorization: Bearer KEY`."
@@ -118,7 +166,7 @@ def ls(session: Session) -> None:
 
     stored = _keyring(session.config).stored
     if session.json:
-        write_json([KeyInfo(name=key.name, scope=key.scope, created=key.created) for key in stored])
+        write_json([_info(key) for key in stored])
     elif not stored:
         print("There is no key: the gateway is open to this machine, and listens nowhere else.")
     else:
@@ -130,11 +178,21 @@ def _print_keys(session: Session, stored: tuple[StoredKey, ...]) -> None:
 
     from hostler.cli import output
 
-    shown = output.table("KEY", "SCOPE", "CREATED", fold="KEY")
+    shown = output.table("KEY", "SCOPE", "CREATED", "EXPIRES", "A MINUTE", "PROFILES", fold="PROFILES")
     for key in stored:
-        made = key.created and datetime.fromtimestamp(key.created).strftime("%Y-%m-%d %H:%M")
-        shown.add_row(Text(key.name), Text(key.scope), output.dash(made))
+        made, ends = key.created and _minute(key.created), key.expires and _minute(key.expires)
+        if key.expires is not None and key.expires <= time.time():
+            ends = f"{ends} (over)"
+        rate = None if key.rate is None else str(key.rate)
+        shown.add_row(
+            Text(key.name), Text(key.scope), output.dash(made), output.dash(ends), output.dash(rate),
+            Text(", ".join(key.profiles) or "all"),
+        )  # fmt: skip
     output.console(session).print(shown)
+
+
+def _minute(at: float) -> str:
+    return datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M")
 
 
 def rm(session: Session, name: KnownName) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from hostler.config.base import Settings
+from hostler.config.base import Positive, Settings
 from hostler.config.quantities import Bytes, Seconds
 
 
@@ -15,6 +15,15 @@ class LimitSettings(Settings, frozen=True, kw_only=True):
 
     body: Annotated[Bytes, Meta(description="Largest request body.")] = Bytes(64 * 2**20)
     head: Annotated[Bytes, Meta(description="Largest request or response head.")] = Bytes(64 * 2**10)
+    connections: Annotated[int, Meta(ge=1, description="Client connections at the same time.")] = 2048
+    key_rate: Annotated[
+        Positive | None,
+        Meta(description="Requests a minute with one key, from other machines; default: unbounded."),
+    ] = None
+    address_rate: Annotated[
+        Positive | None,
+        Meta(description="Requests a minute from one address, this machine's aside; default: unbounded."),
+    ] = None
     connect_s: Annotated[Seconds, Meta(description="To connect to an engine.")] = Seconds(2)
     first_byte_s: Annotated[
         Seconds | None, Meta(description="From a request sent to an engine to its first byte; default: unbounded.")

@@ -30,6 +30,8 @@ _SHOWN = {
     "gateway.preload": '["smollm2"]',
     "memory.budget": '{ host = "12 GiB" }',
     "memory.reserve": '"1 GiB"',
+    "limits.key_rate": "120",
+    "limits.address_rate": "300",
     "library.roots": '["~/models"]',
     "model": '"SmolLM2-135M-Instruct.Q4_1.gguf"',
     "description": '"Small and quick; good for trying things out"',

@@ -32,6 +32,11 @@ class Client(Protocol):
         """What the answer is written to."""
         ...
 
+    @property
+    def address(self) -> str:
+        """Where the client is; "" when that is not known."""
+        ...
+
     def default_lines(self) -> bytes:
         """Header lines of every answer."""
         ...
@@ -79,6 +84,11 @@ class Call:
         self.disconnected = False
         self.response_complete = False
         self.message_event = _BELL
+
+    @property
+    def address(self) -> str:
+        """Where the client is; "" when that is not known."""
+        return self._client.address
 
     def take(self, piece: bytes) -> int:
         """Keep a piece of the body; how many bytes there are now."""

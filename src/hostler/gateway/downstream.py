@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 import msgspec
 from uvicorn.config import Config
@@ -27,14 +27,20 @@ from hostler.gateway.parsing import PlainHttp, plain_path
 logger = logging.getLogger(__name__)
 
 
+#: Of those who are too many, so many at a time are told; the rest are cut off.
+TOLD: Final = 64
+
+
 class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds on a client: head and body in bytes, the head's whole time, silence in a body, a last read."""
+    """Bounds on clients: head and body in bytes, the head's whole time, silence in a body, a last read; and how many
+    connections there may be."""
 
     head: int = HEAD_LIMIT
     body: int = 64 * 2**20
     head_s: float = 15.0
     body_idle_s: float = 60.0
     linger_s: float = 2.0
+    connections: int = 2048
 
 
 class Desk(Protocol):
@@ -69,10 +75,13 @@ class ClientConnection(PlainHttp):
         *,
         desk: Desk,
         limits: ClientLimits,
+        turned_away: set[ClientConnection],
     ) -> None:
+        """``turned_away`` is shared by all connections: those that were too many and still linger."""
         super().__init__(config, server_state, app_state, _loop)
         self._desk = desk
         self._limits = limits
+        self._turned_away = turned_away
         self._call: Call | None = None  # the present request, when it is inference
         self._deaf = False
         self._in_head = False
@@ -83,6 +92,9 @@ class ClientConnection(PlainHttp):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
+        if len(self.connections) > self._limits.connections:
+            self._turn_away()
+            return
         self._timer = self.loop.call_later(self._limits.head_s, self._too_slow)
 
     def data_received(self, data: bytes) -> None:
@@ -104,6 +116,7 @@ class ClientConnection(PlainHttp):
             self._timer.cancel()
             self._timer = None
         self._deaf = True
+        self._turned_away.discard(self)
         super().connection_lost(exc)
         call = self._call
         if call is not None and call.answerer is not None:
@@ -204,7 +217,22 @@ class ClientConnection(PlainHttp):
             return
         self.on_response_complete()
 
+    @property
+    def address(self) -> str:
+        """Where the client is; "" when that is not known."""
+        return "" if self.client is None else str(self.client[0])
+
     # Inside.
+
+    def _turn_away(self) -> None:
+        """This one is too many. It does not count, or those who come again and again would keep others out."""
+        self.connections.discard(self)
+        if len(self._turned_away) < TOLD:
+            self._turned_away.add(self)
+            self._reject(503, b"There are too many connections.", b"too_many_connections")
+        else:
+            self._deaf = True
+            self.transport.abort()
 
     def _inference_path(self) -> bytes | None:
         if self.parser.get_method() != b"POST":
@@ -243,23 +271,21 @@ class ClientConnection(PlainHttp):
         if self._timer is None:
             self._timer = self.loop.call_later(self._limits.head_s, self._too_slow)
         if self._head_size > self._limits.head:
-            self._reject(431, b"The head is over %d bytes." % self._limits.head)
+            self._reject(431, b"The head is over %d bytes." % self._limits.head, b"head_too_large")
 
     def _too_slow(self) -> None:
         self._timer = None
-        self._reject(408, b"The request took too long to arrive.")
+        self._reject(408, b"The request took too long to arrive.", b"request_timeout")
 
-    def _reject(self, status: int, text: bytes) -> None:
+    def _reject(self, status: int, text: bytes, code: bytes) -> None:
         """Answer before there is anything to hand on, and close."""
         if self.transport.is_closing():
             return
         if self.answering():
             self.stop_listening()
             return
-        body = b'{"error":{"message":"%b","type":"invalid_request_error","code":"%b","source":"gateway"}}' % (
-            text,
-            b"head_too_large" if status == 431 else b"request_timeout",
-        )
+        kind = b"server_error" if status >= 500 else b"invalid_request_error"
+        body = b'{"error":{"message":"%b","type":"%b","code":"%b","source":"gateway"}}' % (text, kind, code)
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[status] + self.default_lines() + head + body)
         self._linger()

@@ -30,6 +30,7 @@ STATUS: Final[dict[type[HostlerError], int]] = {
     errors.Conflict: 409,
     errors.Unauthorized: 401,
     errors.Forbidden: 403,
+    errors.TooManyRequests: 429,
     errors.EngineError: 502,
     errors.FlagConflict: 500,
     errors.FlagUnsupported: 500,
@@ -45,12 +46,15 @@ _FINAL: Final = (
     errors.RemoteKeyMissing, errors.RemoteRefused,
 )  # fmt: skip
 
-_OPENAI_TYPES: Final = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
+_OPENAI_TYPES: Final = {
+    401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error",
+}  # fmt: skip
 _ANTHROPIC_TYPES: Final = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
     413: "request_too_large",
+    429: "rate_limit_error",
     503: "overloaded_error",
 }
 

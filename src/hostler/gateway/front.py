@@ -14,11 +14,10 @@ from typing import Final, Literal
 import anyio
 import msgspec
 
-from hostler.accounts.keys import LOCAL, Scope
+from hostler.accounts.keys import LOCAL, Principal, Scope
 from hostler.errors import Forbidden, HostlerError, MethodNotAllowed, NotFound
 from hostler.gateway.errors import Family, body_of, headers_of, status_of
-from hostler.gateway.guard import check_host
-from hostler.gateway.inference import Doorkeeper
+from hostler.gateway.guard import Door
 from hostler.gateway.openai import Models
 from hostler.gateway.routes import INFERENCE
 from hostler.gateway.web.page import Page, wants_page
@@ -90,7 +89,7 @@ class LateApp:
 class FrontParts(msgspec.Struct, frozen=True, kw_only=True):
     """What :class:`Front` is built with. ``web`` gives the page; ``ready`` must not block."""
 
-    keys: Doorkeeper
+    door: Door
     models: Models
     management: LateApp
     web: Callable[[], Page]
@@ -109,41 +108,41 @@ class Front:
         try:
             if place is None:
                 raise _no_such(path)
-            self._check_key(scope, place)
+            principal = self._check_key(scope, place)
             if place.owner == "management":
                 app = await self._parts.management.get()
                 await app(scope, receive, send)
                 return
             if scope["type"] != "http":
                 raise NotFound(f"{path} is not a WebSocket.")
-            await self._own(path, place, scope, send)
+            await self._own(place, principal, scope, send)
         except HostlerError as error:
             await _refuse(scope, receive, send, error, "openai" if place is None and "/v1" in path else _family(place))
 
-    def _check_key(self, scope: Message, place: Place) -> None:
+    def _check_key(self, scope: Message, place: Place) -> Principal:
+        """Who asks; the local operator too where nobody has to say. Raises Unauthorized or Forbidden."""
         if place.scope is None:
-            return
+            return LOCAL
         headers = dict(_headers(scope))
-        principal = self._parts.keys.authenticate(headers)
-        if principal is LOCAL:
-            check_host(headers)
+        principal = self._parts.door.admit(headers, _address(scope))
         if place.scope == "admin" and principal.scope != "admin":
             raise Forbidden(f"The key {principal.name!r} may use models, but not the management API.")
         state = scope.get("state")
         if isinstance(state, dict):
             state["principal"] = principal
+        return principal
 
-    async def _own(self, path: str, place: Place, scope: Message, send: Send) -> None:
-        method = str(scope["method"])
+    async def _own(self, place: Place, principal: Principal, scope: Message, send: Send) -> None:
+        method, path = str(scope["method"]), str(scope["path"])
         if method == "OPTIONS":
             await _send(send, 204, [_allow(place)], b"")
             return
         if method not in place.methods:
             raise MethodNotAllowed(f"{path} takes {' and '.join(place.methods)}, not {method}.")
-        status, headers, body = await self._answer(path, place, scope)
+        status, headers, body = await self._answer(place, principal, scope)
         await _send(send, status, headers, body)
 
-    async def _answer(self, path: str, place: Place, scope: Message) -> tuple[int, Headers, bytes]:
+    async def _answer(self, place: Place, principal: Principal, scope: Message) -> tuple[int, Headers, bytes]:
         if place.owner == "home":
             return self._home(scope)
         if place.owner == "health":
@@ -152,9 +151,9 @@ class Front:
             report = self._parts.ready()
             return 200 if report.ready else 503, [_JSON], msgspec.json.encode(report)
         if place.owner != "models":
-            raise _no_such(path)
-        name = path.partition("/models")[2].removeprefix("/")
-        models = self._parts.models
+            raise _no_such(str(scope["path"]))
+        name = str(scope["path"]).partition("/models")[2].removeprefix("/")
+        models = self._parts.models.seen_by(principal)
         return 200, [_JSON], msgspec.json.encode(await models.one(name) if name else await models.listed())
 
     def _home(self, scope: Message) -> tuple[int, Headers, bytes]:
@@ -191,6 +190,11 @@ def _headers(scope: Message) -> Headers:
     headers = scope["headers"]
     assert isinstance(headers, list)
     return headers
+
+
+def _address(scope: Message) -> str:
+    client = scope.get("client")
+    return str(client[0]) if isinstance(client, tuple) else ""
 
 
 def _allow(place: Place) -> tuple[bytes, bytes]:

@@ -1,4 +1,4 @@
-"""No web page of another origin manages this gateway.
+"""Who comes in: keys, how often, and no web page of another origin.
 
 A browser sends along what it has to any address that a page names. So a request that changes something,
 or opens a WebSocket, must come from a page of the same origin; and while no keys exist, the Host header must
@@ -11,14 +11,47 @@ import ipaddress
 import socket
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Protocol
 from urllib.parse import urlsplit
 
+from hostler.accounts.keys import LOCAL, Principal
+from hostler.accounts.rates import Pace
+from hostler.clock import Clock
 from hostler.errors import Forbidden
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".ts.net")
 
 Headers = Mapping[bytes, bytes]
+
+
+class Doorkeeper(Protocol):
+    """Says who asks; raises Unauthorized. Header names are in lower case."""
+
+    def authenticate(self, headers: dict[bytes, bytes], /) -> Principal: ...
+
+
+class Door:
+    """Who asks, and whether too often. Shared by whatever takes requests, so that each counts once."""
+
+    def __init__(self, keys: Doorkeeper, pace: Pace, clock: Clock) -> None:
+        self._keys = keys
+        self._pace = pace
+        self._clock = clock
+
+    def authenticate(self, headers: dict[bytes, bytes]) -> Principal:
+        """Who asks, not counted. Raises Unauthorized."""
+        return self._keys.authenticate(headers)
+
+    def admit(self, headers: dict[bytes, bytes], address: str) -> Principal:
+        """Who asks, from ``address``. Raises Unauthorized, TooManyRequests, and Forbidden for a strange Host."""
+        now = self._clock.monotonic()
+        self._pace.check_address(address, now)
+        principal = self._keys.authenticate(headers)
+        if principal is LOCAL:
+            check_host(headers)
+        self._pace.check_key(principal, address, now)
+        return principal
 
 
 def check_origin(headers: Headers) -> None:

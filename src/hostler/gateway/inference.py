@@ -8,20 +8,21 @@ import re
 import secrets
 from collections.abc import Callable, Coroutine
 from itertools import count
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
-from hostler.accounts.keys import LOCAL, Principal
+from hostler.accounts.keys import Principal
 from hostler.clock import Clock
 from hostler.config.settings import LimitSettings
 from hostler.errors import BodyTooLarge, Draining, HostlerError, InvalidRequest
 from hostler.fleet.protocol import Catalogue, Fleet
 from hostler.gateway.call import Call
 from hostler.gateway.downstream import ClientLimits
-from hostler.gateway.guard import check_host
+from hostler.gateway.guard import Door
 from hostler.gateway.heads import own_lines
 from hostler.gateway.queueing import priority_of
+from hostler.gateway.reach import seen_by
 from hostler.gateway.refusing import refuse
 from hostler.gateway.relay import Exchange
 from hostler.gateway.relay_parts import Recorder, Relay, RelayLimits
@@ -33,18 +34,12 @@ logger = logging.getLogger(__name__)
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 
 
-class Doorkeeper(Protocol):
-    """Says who asks; raises Unauthorized. Header names are in lower case."""
-
-    def authenticate(self, headers: dict[bytes, bytes], /) -> Principal: ...
-
-
 class InferenceParts(msgspec.Struct, frozen=True, kw_only=True):
     """What :class:`Inference` is built with. ``draining`` is asked once per request."""
 
     fleet: Fleet
     catalogue: Catalogue
-    keys: Doorkeeper
+    door: Door
     recorder: Recorder
     clock: Clock
     limits: LimitSettings
@@ -85,7 +80,8 @@ class Inference:
     @property
     def client_limits(self) -> ClientLimits:
         """The bounds that client connections keep."""
-        return ClientLimits(head=self._parts.limits.head, body=self._parts.limits.body)
+        limits = self._parts.limits
+        return ClientLimits(head=limits.head, body=limits.body, connections=limits.connections)
 
     @property
     def running(self) -> int:
@@ -100,8 +96,7 @@ class Inference:
     def open(self, call: Call) -> None:
         """Check what needs no body, so that nobody without a key makes us read one."""
         try:
-            if self._parts.keys.authenticate(call.headers) is LOCAL:
-                check_host(call.headers)
+            self._parts.door.admit(call.headers, call.address)
             priority_of(call.headers)
             length = call.headers.get(b"content-length", b"")
             if length.isdigit() and int(length) > self._parts.limits.body:
@@ -121,12 +116,12 @@ class Inference:
 
     def start(self, call: Call) -> None:
         try:
-            principal = self._parts.keys.authenticate(call.headers)
+            principal = self._parts.door.authenticate(call.headers)
         except HostlerError as error:
             self._refuse(call, error)  # the key was removed, or the first one made, while the body came
             return
         request = self._name(call.headers.get(b"x-request-id"))
-        exchange = Exchange(self._relay, call, INFERENCE[call.path], principal.name, request)
+        exchange = Exchange(self._relay_of(principal), call, INFERENCE[call.path], principal.name, request)
         self._live[request] = exchange
         exchange.begin()
 
@@ -148,6 +143,11 @@ class Inference:
             if name not in self._live:
                 return name
         return f"{self._prefix}{next(self._numbers):x}"
+
+    def _relay_of(self, principal: Principal) -> Relay:
+        if not principal.profiles:
+            return self._relay
+        return msgspec.structs.replace(self._relay, catalogue=seen_by(principal, self._relay.catalogue))
 
     def _too_large(self) -> BodyTooLarge:
         limit = self._parts.limits.body

@@ -6,8 +6,10 @@ from typing import Final
 
 import msgspec
 
+from hostler.accounts.keys import Principal
 from hostler.config.settings import Task
 from hostler.fleet.protocol import Catalogue, Entry, Fleet, found
+from hostler.gateway.reach import seen_by
 from hostler.wire.management import ProfileState
 
 #: The API wants a time of creation; a profile has none. A constant keeps lists equal between calls.
@@ -52,6 +54,10 @@ class Models:
     def __init__(self, catalogue: Catalogue, fleet: Fleet) -> None:
         self._catalogue = catalogue
         self._fleet = fleet
+
+    def seen_by(self, principal: Principal) -> Models:
+        """The same, of what that key may use."""
+        return Models(seen_by(principal, self._catalogue), self._fleet)
 
     async def listed(self) -> ModelList:
         """All profiles that are not hidden, models that came just now included."""

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import functools
 import ipaddress
+import resource
 import socket
 from collections.abc import Callable, Generator
 from typing import Final, cast
@@ -77,6 +78,15 @@ def _bind_error(host: str, port: int, error: OSError) -> Exception:
     return HomeError(f"Listening on {host}:{port} is not possible: {error.strerror}.", hint="Choose another port.")
 
 
+def allow_files(connections: int) -> None:
+    """Let this process open as many files as ``connections`` and theirs to engines take, if it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections + 512
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (bound, hard))
+
+
 class _Uvicorn(uvicorn.Server):
     """Signals belong to the composition root: uvicorn would raise them again after its end."""
 
@@ -102,9 +112,11 @@ class Server:
     def __init__(
         self, front: ASGIApp, desk: Desk, listener: socket.socket, limits: ClientLimits, *, shutdown_s: int = 5
     ) -> None:
+        allow_files(limits.connections)
         self._listener = listener
         self._shutdown_s = shutdown_s
-        connection = functools.partial(ClientConnection, desk=desk, limits=limits)
+        self._turned_away: set[ClientConnection] = set()
+        connection = functools.partial(ClientConnection, desk=desk, limits=limits, turned_away=self._turned_away)
         self._server = _Uvicorn(
             uvicorn.Config(
                 front,
@@ -132,7 +144,7 @@ class Server:
         try:
             await self._server.serve(sockets=[self._listener])
         finally:
-            for connection in list(self._server.server_state.connections):
+            for connection in (*self._server.server_state.connections, *self._turned_away):
                 connection.transport.abort()
             self._listener.close()
 

@@ -46,7 +46,8 @@ def test_json_holds_the_key_when_it_is_made_and_never_again(run: Run, home: Path
     assert before <= made["created"] <= time.time()
     assert ring(home).authenticate({b"x-api-key": made["key"].encode()}).name == "laptop"
     (listed,) = json.loads(run("key", "ls", "--json").stdout)
-    assert listed == {"name": "laptop", "scope": "inference", "created": made["created"]}
+    nothing = {"expires": None, "profiles": [], "rate": None}
+    assert listed == {"name": "laptop", "scope": "inference", "created": made["created"], **nothing}
     assert json.loads(run("key", "rm", "laptop", "--json").stdout) == {"removed": "laptop"}
     assert json.loads(run("key", "ls", "--json").stdout) == []
 
@@ -120,3 +121,28 @@ def test_names_complete(run: Run) -> None:
     run("key", "new", "me")
     assert _complete("") == ["laptop", "me"]
     assert _complete("l") == ["laptop"]
+
+
+def test_a_key_for_a_while_and_some_profiles(run: Run, home: Path) -> None:
+    before = time.time()
+    words = ("--expires", "30d", "--profile", "tiny", "--profile", "qwen-*", "--rate", "60")
+    done = run("key", "new", "guest", *words)
+    assert done.exit_code == 0, done.output
+    assert "only use tiny, qwen-* until" in done.stderr
+    (stored,) = ring(home).stored
+    assert stored.profiles == ("tiny", "qwen-*")
+    assert stored.rate == 60
+    assert 30 * 86400 <= (stored.expires or 0) - before < 30 * 86400 + 60
+    shown = run("key", "ls").stdout
+    assert "tiny, qwen-*" in shown.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(("--expires", "soon"), 2), (("--rate", "0"), 2), (("--scope", "admin", "--profile", "tiny"), 1)],
+)
+def test_bounds_that_make_no_sense_make_no_key(run: Run, home: Path, words: tuple[str, ...], status: int) -> None:
+    failed = run("key", "new", "guest", *words)
+    assert failed.exit_code == status
+    assert failed.stdout == ""
+    assert ring(home).empty

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from hostler.accounts.keys import Keyring
+from hostler.accounts.rates import Pace, Rates
 from hostler.clock import SystemClock
 from hostler.config.settings import LimitSettings, Priority, Profile, SamplingSettings, Task
 from hostler.engines.protocol import Endpoint
@@ -28,6 +29,7 @@ from hostler.fleet.protocol import (
     Timing,
 )
 from hostler.gateway.front import Front, FrontParts, LateApp
+from hostler.gateway.guard import Door
 from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.openai import Models
 from hostler.gateway.server import Server, listen
@@ -398,15 +400,16 @@ class Gateway:
         self.recorder = Rows()
         self.management = LateApp()
         self.draining = False
+        door = Door(keys, Pace(Rates(key=limits.key_rate, address=limits.address_rate)), SystemClock())
         self.inference = Inference(
             InferenceParts(
-                fleet=self.fleet, catalogue=self.catalogue, keys=keys, recorder=self.recorder, clock=SystemClock(),
+                fleet=self.fleet, catalogue=self.catalogue, door=door, recorder=self.recorder, clock=SystemClock(),
                 limits=limits, draining=lambda: self.draining,
             )
         )  # fmt: skip
         self.front = Front(
             FrontParts(
-                keys=keys, models=Models(self.catalogue, self.fleet), management=self.management,
+                door=door, models=Models(self.catalogue, self.fleet), management=self.management,
                 web=lambda: PAGE, ready=self._ready,
             )
         )  # fmt: skip
