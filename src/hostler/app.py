@@ -70,7 +70,7 @@ class Gateway:
         self.folders = folders
         clock = SystemClock()
         self.bus = Bus(clock)
-        self.running_config = RunningConfig(folders, flags, loaded, self.bus)
+        self.running_config = RunningConfig(folders, flags, loaded, self.bus, lambda: self.devices.machine())
         self.keys = Keyring.load(folders.state / FILE_NAME, loopback=is_loopback(config.gateway.host))
         check_exposure(config.gateway.host, has_keys=not self.keys.empty)
         self._listener = listen(config.gateway.host, config.gateway.port)
@@ -239,6 +239,7 @@ class Gateway:
         self.writer.start()
         group.start_soon(self._build_management)
         group.start_soon(self.catalogue.refresh)
+        group.start_soon(self.running_config.warn, self.catalogue)
         group.start_soon(self.running_config.follow, self.catalogue, self.fleet)
         group.start_soon(self.keys.follow)
         group.start_soon(self.prompts.tend)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import anyio
+import anyio.to_thread
+import msgspec
 
+from hostler import log
 from hostler.config.diff import changed_profiles
 from hostler.config.load import Loaded, load, show
 from hostler.config.settings import Config, Home
@@ -15,6 +18,8 @@ from hostler.errors import ConfigError
 from hostler.events import Bus, ConfigRejected, ConfigReloaded
 from hostler.fleet.owner import FleetOwner
 from hostler.fleet.profiles.catalogue import ProfileCatalogue
+from hostler.fleet.profiles.pinned import impossible
+from hostler.hardware.facts import Machine
 from hostler.wire.management import ConfigValue, Reloaded
 
 
@@ -25,13 +30,16 @@ class RunningConfig:
     without touching instances whose settings did not; address, log and the other limits at the next start.
     """
 
-    def __init__(self, home: Home, flags: Mapping[str, object], loaded: Loaded, bus: Bus) -> None:
+    def __init__(
+        self, home: Home, flags: Mapping[str, object], loaded: Loaded, bus: Bus, machine: Callable[[], Machine]
+    ) -> None:
         self._home = home
         self._flags = flags
         self._loaded = loaded
         self._bus = bus
         self._reading = anyio.Lock()
         self.problem = ""
+        self._machine = machine
 
     @property
     def config(self) -> Config:
@@ -58,9 +66,26 @@ class RunningConfig:
             fleet.budget.configure(fresh.config.memory)
             fleet.configure(fresh.config.limits)
             fleet.reconfigured()
-        told = Reloaded(added=difference.added, changed=difference.changed, removed=difference.removed)
-        self._bus.publish(ConfigReloaded(added=told.added, changed=told.changed, removed=told.removed))
+        told = Reloaded(
+            added=difference.added,
+            changed=difference.changed,
+            removed=difference.removed,
+            warnings=await self.warnings(catalogue),
+        )
+        self._bus.publish(ConfigReloaded(**msgspec.structs.asdict(told)))
         return told
+
+    async def warnings(self, catalogue: ProfileCatalogue) -> tuple[str, ...]:
+        """What is right in the configuration and can never come true on this machine."""
+        if not any(profile.pin for profile in self.config.profiles.values()):
+            return ()
+        found = await anyio.to_thread.run_sync(lambda: impossible(self.config, catalogue.asked, self._machine()))
+        return tuple(found)
+
+    async def warn(self, catalogue: ProfileCatalogue) -> None:
+        """Log it, at the start."""
+        for reason in await self.warnings(catalogue):
+            log.warning("config.impossible", reason=reason)
 
     async def follow(self, catalogue: ProfileCatalogue, fleet: FleetOwner) -> None:
         """Reload whenever the file changes, until cancelled."""

@@ -48,20 +48,21 @@ def check(session: Session) -> None:
     import os
 
     from hostler.cli import output
+    from hostler.cli.doctor.pins import impossible_pins
     from hostler.cli.whereabouts import load_config
     from hostler.config.remotes import missing_keys
 
     loaded = load_config(session.config)
-    missing = missing_keys(loaded.config, os.environ)
+    warnings = [*missing_keys(loaded.config, os.environ), *impossible_pins(loaded.config, session.config)]
     if session.json:
-        found = {"file": loaded.file, "valid": True, "profiles": list(loaded.config.profiles), "warnings": missing}
+        found = {"file": loaded.file, "valid": True, "profiles": list(loaded.config.profiles), "warnings": warnings}
         output.write_json(found)
     elif loaded.text is None:
         print(f"{loaded.file} does not exist; the defaults are in force.")
     else:
         count = len(loaded.config.profiles)
         print(f"{loaded.file} is valid, with {count} profile{'' if count == 1 else 's'}.")
-        print(*(f"Warning: {line}." for line in missing), sep="\n", end="\n" if missing else "")
+        print(*(f"Warning: {line}." for line in warnings), sep="\n", end="\n" if warnings else "")
 
 
 def show(session: Session, changed: ChangedOption = False) -> None:

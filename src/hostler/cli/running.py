@@ -117,6 +117,7 @@ async def reload(session: Session) -> None:
         output.write_json(done)
     else:
         print(_told(done))
+        print(*(f"Warning: {line}." for line in done.warnings), sep="\n", end="\n" if done.warnings else "")
 
 
 def _told(done: Reloaded) -> str:

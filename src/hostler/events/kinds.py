@@ -33,11 +33,17 @@ class GatewayDraining(Event, frozen=True, kw_only=True, tag="gateway.draining"):
 
 
 class ConfigReloaded(Event, frozen=True, kw_only=True, tag="config.reloaded"):
-    """The configuration was read again; names of the profiles that differ."""
+    """The configuration was read again; names of the profiles that differ. ``warnings``: what can never come true."""
 
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def level(self) -> Literal["info", "warning"]:
+        """How it is logged."""
+        return "warning" if self.warnings else "info"
 
 
 class ConfigRejected(Event, frozen=True, kw_only=True, tag="config.rejected"):

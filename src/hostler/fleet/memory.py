@@ -60,12 +60,8 @@ class Budget:
         self._allow()
 
     def _allow(self) -> None:
-        settings = self._settings
         devices = tuple(_empty(name, reading, self._ours(name, reading)) for name, reading in self.readings.items())
-        margins = {device: int(size) for device, size in settings.margin.items()}
-        reserve = None if settings.reserve is None else int(settings.reserve)
-        found = rooms_of(Machine(name="", devices=devices, cpu=_CPU), margins, reserve)
-        self.rooms = {name: self._below_ceiling(room) for name, room in found.items()}
+        self.rooms = rooms_within(Machine(name="", devices=devices, cpu=_CPU), self._settings)
         self.bytes = {name: room.available for name, room in self.rooms.items()}
         self.slack = {name: room.margin // 2 for name, room in self.rooms.items()}
 
@@ -74,9 +70,17 @@ class Budget:
             return reading.ours
         return self._held.get(name, 0)
 
-    def _below_ceiling(self, room: Room) -> Room:
-        ceiling = self._settings.budget.get(room.device)
-        return room if ceiling is None else replace(room, available=min(room.available, int(ceiling)))
+
+def rooms_within(machine: Machine, settings: MemorySettings) -> dict[str, Room]:
+    """The room on each device of ``machine`` that engines may hold."""
+    margins = {device: int(size) for device, size in settings.margin.items()}
+    reserve = None if settings.reserve is None else int(settings.reserve)
+    found = rooms_of(machine, margins, reserve)
+    return {name: _below(room, settings.budget.get(name)) for name, room in found.items()}
+
+
+def _below(room: Room, ceiling: int | None) -> Room:
+    return room if ceiling is None else replace(room, available=min(room.available, int(ceiling)))
 
 
 def _empty(name: str, reading: DeviceReading, ours: int) -> Device:

@@ -223,11 +223,13 @@ class Pinned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
-    """``POST /api/gateway/reload``: names of the profiles that differ."""
+    """``POST /api/gateway/reload``: names of the profiles that differ. ``warnings`` say what can never come true
+    on this machine, such as pins that do not fit together."""
 
     added: tuple[str, ...]
     changed: tuple[str, ...]
     removed: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True):

@@ -200,6 +200,11 @@ class ProfileCatalogue:
             return None
         return self._facts.shape(Model(name=path.name, files=(path,), size=0, origin="path"))
 
+    def asked(self, name: str) -> Asked | None:
+        """What a profile asks for; None where there is none of that name or its model cannot be read. Blocking."""
+        item = self._view.items.get(name)
+        return None if item is None else self._asked(name, item.profile, self._look(item.profile))
+
     def _asked(self, name: str, profile: Profile, looked: _Looked) -> Asked | None:
         if looked.model is None or looked.facts is None or looked.shape is None:
             return None
