@@ -50,13 +50,14 @@ from hostler.fleet.prompts.tenants import Tenancy
 from hostler.gateway.front import ASGIApp, Front, FrontParts, LateApp
 from hostler.gateway.guard import Door
 from hostler.gateway.inference import Inference, InferenceParts
+from hostler.gateway.metrics.counting import Counting
 from hostler.gateway.openai import Models
 from hostler.gateway.server import Server, check_exposure, is_loopback, listen, url_of
 from hostler.gateway.web.page import page
 from hostler.ledger.recorder import Recorder
 from hostler.models.facts_cache import FactsCache
 from hostler.models.library import Library
-from hostler.reports import Reports, devices, telemetry
+from hostler.reports import Reports, devices, exposition, telemetry
 from hostler.running_config import RunningConfig
 from hostler.store.writer import Writer
 from hostler.warming import Warming
@@ -106,7 +107,8 @@ class Gateway:
             eyes=self._eyes(),
         )
         self.writer = Writer(folders.state / "hostler.db")
-        self.recorder = Recorder(self.writer, self.bus, clock)
+        self.counting = Counting()
+        self.recorder = Recorder(self.writer, self.bus, clock, also=self.counting.take)
         self.telemetry = telemetry(self)
         self.warming = Warming(self.fleet, self.catalogue, clock, drivers.probe, self.catalogue.files)
         self.load_trials = LoadTrials(self.fleet, self.load_modes, clock, self._subject)
@@ -134,6 +136,7 @@ class Gateway:
                 management=self._management,
                 web=page,
                 ready=self.reports.ready,
+                metrics=exposition(self).page,
             )
         )
         self._server = Server(front, self.inference, self._listener, self.inference.client_limits)
@@ -247,6 +250,7 @@ class Gateway:
         group.start_soon(self.load_trials.run)
         group.start_soon(Foresight(self.bus, self.folders.state / "switches.json", self._around()).run)
         group.start_soon(self.telemetry.run)
+        group.start_soon(self.counting.follow, self.bus)
         wanted = dict.fromkeys([*self.running_config.config.gateway.preload, *([first] if first else [])])
         for name in wanted:
             group.start_soon(self._preload, name)

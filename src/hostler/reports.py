@@ -13,6 +13,7 @@ from hostler import __version__, log
 from hostler.clock import SystemClock
 from hostler.engines import logs as engine_logs
 from hostler.errors import UnknownProfile
+from hostler.gateway.metrics.exposition import Exposition, Sources
 from hostler.hardware.occupancy import Occupancy
 from hostler.hardware.sampler import Telemetry, Timed
 from hostler.ledger.queries import Queries
@@ -59,6 +60,17 @@ def telemetry(gateway: Gateway) -> Telemetry:
         measure(gateway.folders.cache, machine, [path for model in models for path in model.files])
 
     return Telemetry(gateway.bus, look, sources, pids, measure)
+
+
+def exposition(gateway: Gateway) -> Exposition:
+    """What `/metrics` answers."""
+    sources = Sources(
+        counts=lambda: gateway.fleet.counts(),
+        instances=lambda: gateway.fleet.instances(),
+        devices=lambda: gateway.telemetry.metrics(seconds=0.0).devices,
+        dropped=lambda: gateway.recorder.dropped,
+    )
+    return Exposition(gateway.counting, sources)
 
 
 class Reports:

@@ -18,6 +18,7 @@ from hostler.accounts.keys import LOCAL, Principal, Scope
 from hostler.errors import Forbidden, HostlerError, MethodNotAllowed, NotFound
 from hostler.gateway.errors import Family, body_of, headers_of, status_of
 from hostler.gateway.guard import Door
+from hostler.gateway.metrics.families import CONTENT_TYPE
 from hostler.gateway.openai import Models
 from hostler.gateway.routes import INFERENCE
 from hostler.gateway.web.page import Page, wants_page
@@ -29,7 +30,7 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Message, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-Owner = Literal["home", "health", "ready", "models", "inference", "management"]
+Owner = Literal["home", "health", "ready", "metrics", "models", "inference", "management"]
 
 _JSON: Final = (b"content-type", b"application/json")
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
@@ -50,6 +51,7 @@ ROUTES: Final[dict[str, Place]] = {
     "/": Place("home", ("GET", "HEAD"), None),
     "/health": Place("health", ("GET", "HEAD"), None),
     "/ready": Place("ready", ("GET", "HEAD"), None),
+    "/metrics": Place("metrics", ("GET", "HEAD"), "admin"),
     "/v1/models": Place("models", ("GET", "HEAD"), "inference", "openai"),
     "/models": Place("models", ("GET", "HEAD"), "inference", "openai"),
     **{path.decode(): Place("inference", ("POST",), "inference", route.family) for path, route in INFERENCE.items()},
@@ -87,13 +89,14 @@ class LateApp:
 
 
 class FrontParts(msgspec.Struct, frozen=True, kw_only=True):
-    """What :class:`Front` is built with. ``web`` gives the page; ``ready`` must not block."""
+    """What :class:`Front` is built with. ``web`` gives the page; ``ready`` and ``metrics`` must not block."""
 
     door: Door
     models: Models
     management: LateApp
     web: Callable[[], Page]
     ready: Callable[[], ReadyReport]
+    metrics: Callable[[], bytes]
 
 
 class Front:
@@ -150,6 +153,8 @@ class Front:
         if place.owner == "ready":
             report = self._parts.ready()
             return 200 if report.ready else 503, [_JSON], msgspec.json.encode(report)
+        if place.owner == "metrics":
+            return 200, [(b"content-type", CONTENT_TYPE.encode())], self._parts.metrics()
         if place.owner != "models":
             raise _no_such(str(scope["path"]))
         name = str(scope["path"]).partition("/models")[2].removeprefix("/")

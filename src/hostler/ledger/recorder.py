@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hostler.errors import StoreUnavailable
@@ -30,12 +31,21 @@ TELL_S = 10.0
 
 
 class Recorder:
-    """Takes finished requests. All methods are called on the event loop's thread."""
+    """Takes finished requests, and shows each to ``also``. All methods are called on the event loop's thread."""
 
-    def __init__(self, writer: Writer, bus: Bus, clock: Clock, *, bound: int = BOUND) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        bus: Bus,
+        clock: Clock,
+        *,
+        also: Callable[[RequestRecord], None] = lambda _: None,
+        bound: int = BOUND,
+    ) -> None:
         self._writer = writer
         self._bus = bus
         self._clock = clock
+        self._also = also
         self._bound = bound
         self._rows: deque[RequestRecord] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -46,6 +56,7 @@ class Recorder:
 
     def record(self, row: RequestRecord) -> None:
         """Keep ``row`` until it is written; the oldest waiting one is dropped when too many wait."""
+        self._also(row)
         self._rows.append(row)
         if len(self._rows) > self._bound:
             self._rows.popleft()

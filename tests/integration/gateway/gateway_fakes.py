@@ -410,7 +410,7 @@ class Gateway:
         self.front = Front(
             FrontParts(
                 door=door, models=Models(self.catalogue, self.fleet), management=self.management,
-                web=lambda: PAGE, ready=self._ready,
+                web=lambda: PAGE, ready=self._ready, metrics=lambda: b"hostler_info 1\n",
             )
         )  # fmt: skip
         self.listener = listen("127.0.0.1", 0)

@@ -105,3 +105,17 @@ async def test_others_are_let_in_only_with_a_key(host: str) -> None:
         check_exposure(host, has_keys=False)
     check_exposure(host, has_keys=True)
     check_exposure("127.0.0.1", has_keys=False)
+
+
+async def test_metrics_are_for_those_who_manage(gateway: Gateway, keys: Keyring) -> None:
+    client = await gateway.client()
+    page = await client.get("/metrics")
+    assert (page.status, page.body) == (200, b"hostler_info 1\n")
+    assert page.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert (await client.get("/metrics", method="POST")).status == 405
+    admin, user = keys.add("admin"), keys.add("user", "inference")
+    statuses = [
+        (await client.get("/metrics", f"Authorization: Bearer {key}\r\n" if key else "")).status
+        for key in ("", user, admin)
+    ]
+    assert statuses == [401, 403, 200]

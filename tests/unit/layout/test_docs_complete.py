@@ -99,7 +99,7 @@ def test_every_inference_path_has_a_row() -> None:
 
 
 def test_every_path_of_the_front_door_is_described() -> None:
-    own = {path for path, place in ROUTES.items() if place.owner in ("home", "health", "ready")}
+    own = {path for path, place in ROUTES.items() if place.owner in ("home", "health", "ready", "metrics")}
     assert {f"GET {path}" for path in own} == endpoints("## Health")
 
 
