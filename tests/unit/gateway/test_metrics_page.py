@@ -74,9 +74,10 @@ def test_outcomes(changes: dict[str, object], outcome: str) -> None:
     assert samples(page(counting), "hostler_requests_total") == {("coder", "chat", outcome): 1}
 
 
-def test_the_first_token_of_a_whole_answer_came_before_its_first_byte() -> None:
+@pytest.mark.parametrize("first_byte_ms", [2.0, 149.0], ids=["begun before the prompt was read", "whole"])
+def test_the_first_token_is_not_the_first_byte(first_byte_ms: float) -> None:
     counting = Counting()
-    counting.take(msgspec.structs.replace(ROW, first_byte_ms=149.0))
+    counting.take(msgspec.structs.replace(ROW, first_byte_ms=first_byte_ms))
     assert samples(page(counting), "hostler_first_token_seconds_sum")["coder", "chat"] == pytest.approx(0.05)
 
 

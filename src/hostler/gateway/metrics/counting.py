@@ -61,10 +61,14 @@ class _Track:
         self.whole.observe(row.total_ms / 1e3)
         if row.load_ms > 0:
             self.wait.observe(row.load_ms / 1e3)
-        if row.first_byte_ms is not None and row.status < 400:
-            self.first.observe(_first_ms(row, row.first_byte_ms) / 1e3)
-        if row.generated_ms and row.tokens_out is not None and row.tokens_out > 1:
-            self.gap.observe(row.generated_ms / (row.tokens_out - 1) / 1e3)
+        if row.generated_ms is not None and row.status < 400:
+            self._take_pace(row, row.generated_ms)
+
+    def _take_pace(self, row: RequestRecord, generated_ms: float) -> None:
+        # Not the first byte: some streams begin before the prompt is read, and whole answers end with it.
+        self.first.observe(max(0.0, row.total_ms - generated_ms) / 1e3)
+        if row.tokens_out is not None and row.tokens_out > 1:
+            self.gap.observe(generated_ms / (row.tokens_out - 1) / 1e3)
 
     def tokens(self) -> tuple[tuple[str, int], ...]:
         return ("prompt", self.prompt), ("cached", self.cached), ("generated", self.generated)
@@ -74,11 +78,6 @@ def _outcome(row: RequestRecord) -> str:
     if row.cancelled:
         return "cancelled"
     return "ok" if row.status < 400 else "client_error" if row.status < 500 else "server_error"
-
-
-def _first_ms(row: RequestRecord, first_byte_ms: float) -> float:
-    """When the first token was there: the first byte of a stream; before it where the answer came whole."""
-    return min(first_byte_ms, max(0.0, row.total_ms - (row.generated_ms or 0.0)))
 
 
 class Counting:
