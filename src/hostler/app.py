@@ -23,6 +23,7 @@ from hostler.clock import SystemClock
 from hostler.config.load import Loaded
 from hostler.config.paths import expand
 from hostler.config.settings import Config, Home, KvSettings
+from hostler.config.watch import stamp
 from hostler.engines.builds import Build, Builds
 from hostler.engines.drivers import Drivers
 from hostler.engines.efficiencies import learnt
@@ -47,6 +48,7 @@ from hostler.fleet.profiles.catalogue import ProfileCatalogue
 from hostler.fleet.profiles.planning import World
 from hostler.fleet.prompts.keeper import Keeper
 from hostler.fleet.prompts.tenants import Tenancy
+from hostler.fleet.recovery.mended import Mended
 from hostler.gateway.front import ASGIApp, Front, FrontParts, LateApp
 from hostler.gateway.guard import Door
 from hostler.gateway.inference import Inference, InferenceParts
@@ -207,6 +209,17 @@ class Gateway:
         build = self._known_build(self.catalogue.build(profile))
         return Subject(entry.model, "" if build is None else build.key)
 
+    def _marks(self, profile: str) -> str:
+        """What the engine of a profile depends on, besides its settings."""
+        files = [str(stamp(path)) for path in self.catalogue.files(profile)]
+        return " ".join([*files, self.builds.mark(self.catalogue.build(profile))])
+
+    def _mended(self) -> Mended:
+        def failed(profile: str) -> bool:
+            return self.fleet.profile(profile).state == "failed"
+
+        return Mended(self.bus, self._marks, failed, self.fleet.reconfigured)
+
     async def _probe(self, profile: str) -> None:
         if self.catalogue.has_build(profile):
             await self.builds.get(self.catalogue.build(profile))
@@ -251,6 +264,7 @@ class Gateway:
         group.start_soon(Foresight(self.bus, self.folders.state / "switches.json", self._around()).run)
         group.start_soon(self.telemetry.run)
         group.start_soon(self.counting.follow, self.bus)
+        group.start_soon(self._mended().run)
         wanted = dict.fromkeys([*self.running_config.config.gateway.preload, *([first] if first else [])])
         for name in wanted:
             group.start_soon(self._preload, name)

@@ -19,7 +19,7 @@ import msgspec
 
 from hostler.engines.failures import name_of, signal_of
 from hostler.engines.installed import program
-from hostler.errors import BuildUnusable, KilledBySignal
+from hostler.errors import BuildUnusable, HostlerError, KilledBySignal
 
 PROBE_S = 15.0
 
@@ -100,6 +100,14 @@ class Builds:
             return found
         known = self._still(found)
         return None if known is None else known.build
+
+    def mark(self, name: str | None) -> str:
+        """Text that changes when another build is meant by that name, or its binary is replaced. Never raises."""
+        try:
+            found = self._resolved(name)
+            return found.version if isinstance(found, Build) else f"{found} {_status(found).st_mtime_ns}"
+        except HostlerError as error:
+            return error.message
 
     def _resolved(self, name: str | None) -> Build | Path:
         name = self._default() if name is None else name

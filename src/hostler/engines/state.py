@@ -12,9 +12,14 @@ no failed engine can hold memory. Times are seconds of the monotonic clock.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from hostler.errors import HostlerError
+
+#: Crashes in a row, without one whole answer between, for each failed load that is allowed.
+LOOP: Final = 3
 
 
 class Starting(msgspec.Struct, frozen=True):
@@ -64,10 +69,11 @@ def after_failure(
     """The failure that follows ``earlier``.
 
     The pause doubles with each failure in a row; the ``tries``-th one stays until something changes. A crash
-    after a good load (``loading`` False) is forgiven once: the next request starts the engine at once.
+    after a good load (``loading`` False) is forgiven once: the next request starts the engine at once. One
+    request that kills its engine is tried three times, so only :data:`LOOP` times as many crashes are a loop.
     """
     count = 1 if earlier is None else earlier.tries + 1
-    if count >= tries and loading:
+    if count >= (tries if loading else LOOP * tries):
         return Failure(error, count, None)
     doublings = count - 1 if loading else count - 2
     pause = backoff_s * 2.0 ** min(doublings, 8) if doublings >= 0 else 0.0
