@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gateway_process import Home, RunningGateway
 
 from hostler.testing import http
 from hostler.testing.gguf_files import write_tiny_gguf
@@ -21,9 +23,49 @@ def _error(answer: http.Response) -> dict[str, object]:
     return error
 
 
-async def test_requests_that_are_wrong_are_told_what_is_wrong(gateway, place) -> None:
-    running = gateway(place.fake("coder"), top='[limits]\nbody = "64 KiB"')
+def _broken_files(place: Home, whole: bytes) -> list[str]:
+    """Names of model files in the library, each damaged in another way."""
+    files = {
+        "cut-header": whole[:5000],
+        "cut-weights": whole[: len(whole) // 2],
+        "not-gguf": b"PK\x03\x04" + b"\0" * 5000,
+        "corrupt": whole[:24] + b"\xff" * 64 + whole[88:2_000_000],
+    }
+    for name, data in files.items():
+        (place.models / f"{name}.gguf").write_bytes(data)
+    return [*files, "missing"]
 
+
+BROKEN = ("cut-header", "cut-weights", "not-gguf", "corrupt", "missing")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, smollm2: Path, gemma: Path) -> Iterator[RunningGateway]:
+    """One gateway with everything that can be wrong with a profile, and one that is good: it must not suffer."""
+    place = Home(tmp_path_factory.mktemp("bad-input"))
+    assert _broken_files(place, smollm2.read_bytes()) == list(BROKEN)
+    write_tiny_gguf(place.models / "huge.gguf", fill_mib=3000)
+    place.write(
+        *(place.profile(name, place.models / f"{name}.gguf") for name in BROKEN),
+        *(place.fake(name) for name in ("good", "coder", "huge", "odd", "big")),
+        place.fake("alien", die_at_load="SIGILL"),
+        place.fake("contrary", engine='extra_args = ["-c", "99"]'),
+        place.profile("base", gemma),
+        top='[limits]\nbody = "64 KiB"\n[memory]\nbudget = { host = "1 GiB" }',
+    )
+    running = RunningGateway(place)
+    try:
+        yield running.wait_ready()
+    finally:
+        running.close()
+
+
+async def _loaded(running: RunningGateway) -> set[str]:
+    return {each["profile"] for each in await running.instances()}
+
+
+async def test_requests_that_are_wrong_are_told_what_is_wrong(shared: RunningGateway) -> None:
+    running = shared
     malformed = await running.post("/v1/chat/completions", b'{"model": "coder", "messages": [}')
     assert malformed.status == 400
     assert "not JSON" in str(_error(malformed)["message"])
@@ -50,26 +92,9 @@ async def test_requests_that_are_wrong_are_told_what_is_wrong(gateway, place) ->
     assert await running.idle()
 
 
-@pytest.fixture
-def broken_files(place, smollm2: Path) -> list[str]:
-    """Names of model files in the library, each damaged in another way."""
-    whole = smollm2.read_bytes()
-    files = {
-        "cut-header": whole[:5000],
-        "cut-weights": whole[: len(whole) // 2],
-        "not-gguf": b"PK\x03\x04" + b"\0" * 5000,
-        "corrupt": whole[:24] + b"\xff" * 64 + whole[88:2_000_000],
-    }
-    for name, data in files.items():
-        (place.models / f"{name}.gguf").write_bytes(data)
-    return list(files)
-
-
-async def test_broken_model_files_fail_their_profile_alone(gateway, place, broken_files: list[str]) -> None:
-    names = [*broken_files, "missing"]
-    running = gateway(*(place.profile(name, place.models / f"{name}.gguf") for name in names), place.fake("good"))
-
-    for name in names:
+async def test_broken_model_files_fail_their_profile_alone(shared: RunningGateway) -> None:
+    running = shared
+    for name in BROKEN:
         answer = await running.chat(name)
         assert answer.status >= 400, name
         assert f"{name}.gguf" in str(_error(answer)["message"])
@@ -96,8 +121,8 @@ async def test_a_mended_file_is_taken_as_soon_as_it_is_asked_for_by_an_operator(
     assert (await running.chat("coder")).status == 200
 
 
-async def test_a_build_for_another_cpu_says_so(gateway, place) -> None:
-    running = gateway(place.fake("alien", die_at_load="SIGILL"), place.fake("good"))
+async def test_a_build_for_another_cpu_says_so(shared: RunningGateway) -> None:
+    running = shared
     answer = await running.chat("alien")
     assert answer.status == 502
     assert "SIGILL" in str(_error(answer)["message"])
@@ -108,9 +133,8 @@ async def test_a_build_for_another_cpu_says_so(gateway, place) -> None:
     assert (await running.chat("good")).status == 200
 
 
-async def test_what_can_never_fit_is_refused_before_loading(gateway, place) -> None:
-    write_tiny_gguf(place.models / "huge.gguf", fill_mib=3000)
-    running = gateway(place.fake("huge"), place.fake("good"), top='[memory]\nbudget = { host = "1 GiB" }')
+async def test_what_can_never_fit_is_refused_before_loading(shared: RunningGateway) -> None:
+    running = shared
     assert (await running.chat("good")).status == 200
     answer = await running.chat("huge")
     assert answer.status == 503
@@ -119,8 +143,10 @@ async def test_what_can_never_fit_is_refused_before_loading(gateway, place) -> N
     assert "1.0 GiB on host (" in message
     assert "`memory.budget`" in message
     assert answer.headers["x-should-retry"] == "false"
-    assert [each["profile"] for each in await running.instances()] == ["good"]
-    assert not (place.logs / "engines" / "huge.log").exists()
+    loaded = await _loaded(running)
+    assert "good" in loaded
+    assert "huge" not in loaded
+    assert not (running.home.logs / "engines" / "huge.log").exists()
 
 
 async def test_a_port_in_use_says_by_what(gateway, place) -> None:
@@ -159,19 +185,19 @@ async def test_a_wait_beyond_its_bound_asks_to_come_back_later(gateway, place) -
     assert _error(refused)["code"] == "queue_timeout"
 
 
-async def test_chat_to_a_base_model_names_the_way_out(gateway, place, gemma: Path) -> None:
-    running = gateway(place.profile("base", gemma))
+async def test_chat_to_a_base_model_names_the_way_out(shared: RunningGateway) -> None:
+    running = shared
     answer = await running.chat("base")
     assert answer.status == 400
     assert "/v1/completions" in str(_error(answer))
-    assert await running.instances() == []
+    assert "base" not in await _loaded(running)
     done = await running.post("/v1/completions", {"model": "base", "prompt": "The sea", "max_tokens": 4})
     assert done.status == 200
 
 
-async def test_extra_arguments_that_contradict_are_named_with_what_they_contradict(gateway, place) -> None:
-    running = gateway(place.fake("coder", engine='extra_args = ["-c", "99"]'), place.fake("good"))
-    answer = await running.chat("coder")
+async def test_extra_arguments_that_contradict_are_named_with_what_they_contradict(shared: RunningGateway) -> None:
+    running = shared
+    answer = await running.chat("contrary")
     assert answer.status == 500
     message = str(_error(answer))
     assert "-c" in message
@@ -189,8 +215,8 @@ async def test_a_wrong_configuration_is_told_at_start_with_file_line_and_key(pla
     assert "Traceback" not in refused.err
 
 
-async def test_an_engine_that_answers_no_http_is_the_engines_fault(gateway, place) -> None:
-    running = gateway(place.fake("odd"), place.fake("big"))
+async def test_an_engine_that_answers_no_http_is_the_engines_fault(shared: RunningGateway) -> None:
+    running = shared
     odd = await running.chat("odd", fake={"garbage_head": True})
     assert (odd.status, _error(odd)["source"]) == (502, "engine")
     scripted = await running.chat("big", fake={"error": 500, "error_mib": 0.5})

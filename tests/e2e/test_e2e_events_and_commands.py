@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -164,7 +165,7 @@ async def test_the_page_and_the_greeting(gateway, place) -> None:
 
 
 async def test_commands_without_a_gateway_say_how_to_start_one(place) -> None:
-    for words in (["ps"], ["load", "x"], ["switch", "x"], ["requests"], ["reload"]):
-        told = place.cli(*words)
-        assert told.code == 3, words
+    commands = (["ps"], ["load", "x"], ["switch", "x"], ["requests"], ["reload"])
+    for told in await asyncio.gather(*(asyncio.to_thread(place.cli, *words) for words in commands)):
+        assert told.code == 3, told
         assert "hostler up" in told.err

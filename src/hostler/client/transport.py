@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -40,6 +41,7 @@ class Transport:
     """
 
     def __init__(self, url: str, key: str | None = None) -> None:
+        _leave_out_its_command_line()
         import httpx
 
         self.url = url.rstrip("/")
@@ -118,6 +120,12 @@ class Transport:
             raise NoGateway(f"{self.url} is not an address of a gateway.", hint="Write http://HOST:PORT.") from error
         except httpx.HTTPError as error:
             raise ConnectionLost(f"The gateway at {self.url} broke the connection off.") from error
+
+
+def _leave_out_its_command_line() -> None:
+    """httpx imports a command line of its own where Rich and Click are there, which takes a third of its import; an
+    entry of None makes that an ImportError, which it expects."""
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # what the import system means by None
 
 
 async def _lines(answer: httpx.Response) -> AsyncIterator[str]:
