@@ -23,6 +23,9 @@ from hostler.errors import BuildUnusable, HostlerError, KilledBySignal
 
 PROBE_S = 15.0
 
+#: How an ordinary model drafts (`--spec-type`); builds have had other words for it.
+DRAFT_SIMPLE = "draft-simple"
+
 _FLAG = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
 _DEVICE = re.compile(r"^\s+(\w+): .*MiB", re.MULTILINE)
 
@@ -30,8 +33,9 @@ _DEVICE = re.compile(r"^\s+(\w+): .*MiB", re.MULTILINE)
 class Build(msgspec.Struct, frozen=True, kw_only=True):
     """One installed engine.
 
-    ``version`` is the build's own text. ``flags`` are those in its ``--help``; empty when that says nothing
-    (and for the embedded build, whose flags are the table's). ``devices`` are the GPUs it can use.
+    ``version`` is the build's own text. ``flags`` are those in its ``--help``, and whether it knows how an ordinary
+    model drafts; empty when that says nothing (and for the embedded build, whose flags are the table's). ``devices``
+    are the GPUs it can use.
     """
 
     name: str
@@ -243,7 +247,8 @@ async def _asked(path: Path, question: str) -> str:
 
 def _flags_in(text: str) -> frozenset[str]:
     lines = (line for line in text.splitlines() if line.lstrip().startswith("-"))
-    return frozenset(flag for line in lines for flag in _FLAG.findall(line))
+    found = frozenset(flag for line in lines for flag in _FLAG.findall(line))
+    return found | {DRAFT_SIMPLE} if DRAFT_SIMPLE in text else found
 
 
 def _version_in(text: str) -> str:

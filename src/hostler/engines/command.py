@@ -16,7 +16,7 @@ from hostler.engines.arguments import (
     parse,
     spellings,
 )
-from hostler.engines.builds import Build
+from hostler.engines.builds import DRAFT_SIMPLE, Build
 from hostler.engines.protocol import LoadSpec
 from hostler.errors import FlagUnsupported
 from hostler.placement.plan import Plan
@@ -45,6 +45,9 @@ _MAY_LACK = frozenset(
         "--spec-draft-device",
     )
 )
+
+# Models that are of no use but to draft (``common_speculative_types_from_gguf``).
+_MADE_TO_DRAFT = frozenset(("dflash", "eagle3"))
 
 Option = tuple[str, ...]
 
@@ -123,7 +126,7 @@ def _planned(spec: LoadSpec, build: Build) -> list[Option]:
             options[-1] = (*options[-1], argument)
     if build.devices and spec.plan.placement == "auto" and not spec.plan.layout.gpus:
         options = [*(option for option in options if option[0] != "--n-gpu-layers"), *_without_gpus(spec, build)]
-    options += _draft(spec.plan)
+    options += [*_draft(spec.plan), *_drafting(spec.plan, build)]
     return [option for option in options if build.kind != "embedded" or option[0] not in _NOT_EMBEDDED]
 
 
@@ -135,6 +138,18 @@ def _without_gpus(spec: LoadSpec, build: Build) -> list[Option]:
     none = [("--device", "none")] if "--device" in build.flags else []
     projector = [("--no-mmproj-offload",)] if spec.model.projector else []
     return [("--n-gpu-layers", "0"), *none, *projector]
+
+
+def _drafting(plan: Plan, build: Build) -> list[Option]:
+    """How the model drafts that `extra_args` name: without that it is loaded, holds its memory, and is never asked.
+
+    One that was made to draft says so itself, which a binary reads from its header.
+    """
+    draft = plan.run.draft
+    if draft is None or draft.architecture in _MADE_TO_DRAFT or any(layer.prediction for layer in draft.layers):
+        return []
+    takes = build.kind == "embedded" or DRAFT_SIMPLE in build.flags
+    return [("--spec-type", DRAFT_SIMPLE)] if takes else []
 
 
 def _draft(plan: Plan) -> list[Option]:

@@ -213,6 +213,19 @@ def test_the_model_that_drafts_goes_to_the_card_that_was_planned() -> None:
     assert "--spec-draft-device" not in _values(_on_a_card(), able)
 
 
+def test_a_model_that_drafts_is_asked_to() -> None:
+    # Named by `-md` alone it was loaded and counted, and never used.
+    drafting = _on_a_card(draft=SHAPE)
+    assert _values(drafting)["--spec-type"] == "draft-simple"
+    assert "--spec-type" not in _values(_on_a_card())
+    assert "--spec-type" not in _values(drafting, _binary())  # it may have another word for it
+    able = _binary()
+    able = msgspec.structs.replace(able, flags=able.flags | {"--spec-type", "draft-simple"})
+    assert _values(drafting, able)["--spec-type"] == "draft-simple"
+    own = msgspec.structs.replace(SHAPE, architecture="dflash")
+    assert "--spec-type" not in _values(_on_a_card(draft=own), able)
+
+
 def test_the_embedded_build_is_not_told_which_device() -> None:
     values = _values(_on_a_card())
 
