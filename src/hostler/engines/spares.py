@@ -1,7 +1,7 @@
 """Launchers that wait: Python is up, and for the embedded build the wheel imported, before a load needs them.
 
 One of each kind at most, made when an engine that it started has become ready. That of the embedded build holds
-17 MiB of its own, the shim that becomes a binary 8 MiB. They end with the gateway, whatever way that ends, like every
+17 MiB of its own, the shim that becomes a binary 5 MiB. They end with the gateway, whatever way that ends, like every
 engine.
 """
 
