@@ -170,6 +170,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     called: str | None = None
     slots: int = 1
     notes: bool = False
+    #: Its engine tells what a stream took; others have to be asked.
+    counts: bool = True
     speaks: Speaks | None = None
     choose: Callable[[Needs], tuple[Served, ...]] | None = None
 

@@ -52,6 +52,7 @@ from hostler.gateway.routes import Route
 from hostler.gateway.rows import Account
 from hostler.gateway.sse import STREAM_LINES, Notes, as_event, comment_of
 from hostler.gateway.tail import NO_TOKENS, Tail
+from hostler.gateway.taps import Tap, tapped
 from hostler.gateway.upstream import Connection
 
 CLIENT_LEFT: Final = 499
@@ -64,8 +65,8 @@ class Exchange:
     __slots__ = (
         "_answering", "_asked", "_body", "_call", "_collected", "_connection", "_conversation", "_ended", "_fallback",
         "_first", "_full", "_lease", "_notes", "_opened", "_place", "_principal", "_profile", "_relay", "_remote",
-        "_route", "_spent_stale", "_sse", "_started", "_status", "_stream", "_tail", "_task", "_ticket", "_tries",
-        "request",
+        "_route", "_spent_stale", "_sse", "_started", "_status", "_stream", "_tail", "_tap", "_task", "_ticket",
+        "_tries", "request",
     )  # fmt: skip
 
     def __init__(self, relay: Relay, call: Call, route: Route, principal: str, request: str) -> None:
@@ -86,15 +87,14 @@ class Exchange:
         self._first: float | None = None
         self._status = 0
         self._tail: Tail | None = None
+        self._tap: Tap | None = None
         self._place = 0  # in the line, when it joined
         self._opened = False  # 200 and SSE comments were sent while waiting
         self._answering = False  # the engine's head has come
         self._sse = False  # what the client gets is an event stream
         self._collected: list[bytes] | None = None
-        self._full = False
-        self._tries = 0
-        self._spent_stale = False
-        self._ended = False
+        self._full = self._ended = False
+        self._tries, self._spent_stale = 0, False
         self._remote: RemoteCall | None = None  # how a remote is asked
         self._fallback: Fallback | None = None
 
@@ -142,7 +142,8 @@ class Exchange:
         self._route.check(served)
         self._notes = Notes.of_chat(served, self._route, self.request, self._relay.clock)
         self._conversation = conversation_for(served, self._route, self._call.headers, body)
-        self._body = self._relay.body_for(served, self._route, self._call.headers, body, asked)
+        body = self._relay.body_for(served, self._route, self._call.headers, body, asked)
+        self._body, self._tap = tapped(served, self._route, asked, body, self._call.write)
 
     def _wait(self) -> None:
         """Join the line; raises QueueFull or Draining."""
@@ -240,12 +241,11 @@ class Exchange:
         self._first = self._relay.clock.monotonic()
         self._answering = True
         self._status = head.status
-        kind = head.get(b"content-type")
+        events = head.get(b"content-type").startswith(b"text/event-stream")
         if self._opened:
-            if head.status != 200 or not kind.startswith(b"text/event-stream"):
-                self._collected = []
+            self._collected = None if events and head.status == 200 else []
             return
-        self._sse = kind.startswith(b"text/event-stream")
+        self._sse = events
         self._call.begin(head.status, lines_of(head) + self._own_lines(), head.length)
         if alone:
             self._call.flush()
@@ -256,7 +256,7 @@ class Exchange:
             tail = self._tail = Tail()
         tail.add(data)
         if self._collected is None:
-            self._call.write(data)
+            (self._tap or self._call).write(data)
         elif sum(map(len, self._collected)) < _STRANGE_ANSWER_LIMIT:
             self._collected.append(data)
 
@@ -264,6 +264,8 @@ class Exchange:
         self._connection = None
         if self._collected is not None:
             self._call.write(as_event(b"".join(self._collected), self._route.family))
+        elif self._tap is not None:
+            self._tap.end()
         self._call.finish()
         self._end(self._status)
 

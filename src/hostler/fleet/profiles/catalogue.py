@@ -173,6 +173,7 @@ class ProfileCatalogue:
             called=called_of(profile),
             slots=profile.slots,
             notes=self._notes(profile),
+            counts=not is_program(profile),
             speaks=profile.engine.speaks if is_remote(profile) else None,
         )
 

@@ -1,0 +1,106 @@
+"""Usage that the client did not ask for: asked of the engine, and taken out of the stream again."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hostler.config.settings import SamplingSettings
+from hostler.fleet.protocol import Served
+from hostler.gateway.peek import peek
+from hostler.gateway.routes import INFERENCE
+from hostler.gateway.taps import EVENT_LIMIT, Unasked, tapped, with_usage
+
+PROGRAM = Served(
+    name="p", task="chat", embeddings=False, sampling=SamplingSettings(), context=4096, counts=False
+)  # fmt: skip
+CHAT = INFERENCE[b"/v1/chat/completions"]
+STREAM = b'{"model":"p","stream":true,"n":1.50}'
+USAGE = b'data: {"id":"1","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\n'
+EVENTS = (
+    b'data: {"choices":[{"delta":{"content":"\\"usage\\""}}],"usage":null}\n\n',
+    b": a comment\n\n",
+    b'data: {"choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":3}}\r\n\r\n',
+    b'data: {"choices":[],"usage":null}\n\n',
+    b'data: "usage", and no JSON\n\n',
+)
+
+
+def passed(*pieces: bytes) -> bytes:
+    got: list[bytes] = []
+    tap = Unasked(got.append)
+    for piece in pieces:
+        tap.write(piece)
+    tap.end()
+    assert b"" not in got
+    return b"".join(got)
+
+
+@pytest.mark.parametrize(
+    ("said", "options"),
+    [
+        ({}, {"include_usage": True}),
+        ({"stream_options": None}, {"include_usage": True}),
+        ({"stream_options": {"include_usage": False, "x": 1.5}}, {"include_usage": True, "x": 1.5}),
+        ({"stream_options": {"include_usage": True}}, None),
+        ({"stream_options": "all"}, None),
+        ({"stream_options": {"include_usage": "yes"}}, None),
+    ],
+)
+def test_it_is_asked_once_and_what_is_wrong_is_left_to_the_engine(
+    said: dict[str, object], options: dict[str, object] | None
+) -> None:
+    fuller = with_usage(json.dumps({"model": "p", "stream": True, **said}).encode())
+    assert (None if fuller is None else json.loads(fuller)["stream_options"]) == options
+
+
+def test_only_streams_of_engines_that_do_not_tell_are_touched() -> None:
+    body, tap = tapped(PROGRAM, CHAT, peek(STREAM), STREAM, lambda _: None)
+    assert body == b'{"model":"p","stream":true,"n":1.50,"stream_options":{"include_usage":true}}'
+    assert tap is not None
+    whole = b'{"model":"p"}'
+    asked = STREAM[:-1] + b',"stream_options":{"include_usage":true}}'
+    own = msgspec.structs.replace(PROGRAM, counts=True)
+    for served, route, said in (
+        (own, CHAT, STREAM),
+        (PROGRAM, CHAT, whole),
+        (PROGRAM, CHAT, asked),
+        (PROGRAM, INFERENCE[b"/v1/messages"], STREAM),
+    ):
+        assert tapped(served, route, peek(said), said, lambda _: None) == (said, None)
+
+
+def test_only_the_chunk_of_usage_is_taken_out() -> None:
+    assert passed(*EVENTS, USAGE, b"data: [DONE]\n\n") == b"".join(EVENTS) + b"data: [DONE]\n\n"
+
+
+def test_an_event_is_not_held_back_once_it_is_whole() -> None:
+    got: list[bytes] = []
+    tap = Unasked(got.append)
+    tap.write(EVENTS[0] + EVENTS[1][:4])
+    assert got == [EVENTS[0]]
+    tap.write(EVENTS[1][4:])
+    assert b"".join(got) == EVENTS[0] + EVENTS[1]
+
+
+@given(st.lists(st.sampled_from((*EVENTS, USAGE)), max_size=8), st.lists(st.integers(1, 40), max_size=60))
+def test_it_does_not_matter_how_a_stream_is_cut(events: list[bytes], sizes: list[int]) -> None:
+    stream, pieces = b"".join(events), []
+    for size in sizes:
+        pieces.append(stream[:size])
+        stream = stream[size:]
+    cut = [piece for piece in (*pieces, stream) if piece]
+    assert passed(*cut) == b"".join(event for event in events if event != USAGE)
+
+
+def test_what_is_no_stream_passes_whole_and_nothing_grows_without_bound() -> None:
+    error = b'{"error":{"message":"no"},"usage":{},"choices":[]}'
+    assert passed(error[:9], error[9:]) == error
+    long = b"data: " + b"x" * EVENT_LIMIT
+    got: list[bytes] = []
+    Unasked(got.append).write(long)
+    assert got == [long]
