@@ -185,6 +185,7 @@ class Gateway:
         return Eyes(
             conditions=lambda: conditions(self.telemetry.metrics(seconds=0.0), self.fleet.budget.readings),
             throttled=lambda: self.telemetry.throttled(),
+            holders=self.devices.holders,
             teach=Teaching(self.facts.shape, self.devices.machine, self.folders.cache),
         )
 

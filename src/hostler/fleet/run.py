@@ -13,6 +13,7 @@ from hostler.fleet.learning.reported import Reported
 from hostler.fleet.prompts.seat import Seat
 from hostler.fleet.protocol import Conversation, Place
 from hostler.fleet.recovery.ladder import Changes
+from hostler.fleet.recovery.returned import Held
 from hostler.fleet.slots import SlotWatch
 
 ALMOST = 0.97
@@ -23,7 +24,8 @@ class Run:
 
     ``changes`` is how it differs from what its profile asks, ``before`` how its devices were when it became ready.
     ``seat`` keeps its prompts, ``tasks`` end with it; it is ``leaving`` while its prompts are saved. ``trouble`` says
-    what is the matter with it, ``lost`` why it is ended although nobody asked for that.
+    what is the matter with it, ``lost`` why it is ended although nobody asked for that. ``held`` is what it was
+    last seen to hold of GPUs.
     """
 
     def __init__(self, spec: LoadSpec, key: str, clock: Clock, expected_s: float | None, changes: Changes) -> None:
@@ -44,6 +46,7 @@ class Run:
         self.leaving = False
         self.trouble = ""
         self.lost: EngineLost | None = None
+        self.held: dict[str, Held] = {}
         self.restoring_s = 0.0
         self.stage = "starting"
         self.pid: int | None = None

@@ -43,10 +43,11 @@ from hostler.fleet.protocol import Abandoned, Timing
 from hostler.fleet.recovery.health import Health
 from hostler.fleet.recovery.killed import Killed
 from hostler.fleet.recovery.retries import Around, retried
+from hostler.fleet.recovery.returned import Held, Returned
 from hostler.fleet.recovery.sleep import SleepWatch
 from hostler.fleet.run import Run
 from hostler.fleet.scheduling import messages as m
-from hostler.hardware.facts import Kind
+from hostler.hardware.facts import HOST, Kind
 
 PROGRESS_S = 0.5
 WEDGED = "a slot stayed busy after its client had left"
@@ -85,6 +86,7 @@ class Runs:
         self._runs: dict[str, Run] = {}
         self._health = Health(runner, clock, yard.limits, yard.busy, self._lose)
         self._sleep = SleepWatch(clock)
+        self._returned = Returned(bus, clock, yard.around.free, yard.watch.holders)
         self.group: anyio.abc.TaskGroup | None = None
 
     def get(self, instance: str) -> Run | None:
@@ -156,11 +158,16 @@ class Runs:
             log.bug("engine.run_failed", bug, profile=run.spec.profile)
             error = LoadFailed(f"Running {run.spec.profile!r} failed within Hostler: {_first(bug)}.")
         finally:
-            del self._runs[run.spec.instance]
             if run.seat is not None:
                 run.seat.gone()
-            self._keep_speed(run)
-            self._gone(run, run.lost or error)
+            try:
+                if run.held:
+                    loading = any(other.endpoint is None for other in self._runs.values() if other is not run)
+                    await self._returned.wait(run.spec.profile, run.held, told=not loading)
+            finally:
+                del self._runs[run.spec.instance]
+                self._keep_speed(run)
+                self._gone(run, run.lost or error)
 
     async def _run(self, run: Run) -> None:
         await self._runner.run(run.spec, lambda report: self._report(run, report))
@@ -318,7 +325,16 @@ class Runs:
         for run in ready:
             if sizes := held.get(run.spec.instance):
                 self.measurements.put(run.key, _measured(run, sizes))
+                await self._see_held(run, sizes)
         return held
+
+    async def _see_held(self, run: Run, sizes: Mapping[str, int]) -> None:
+        """What is to come back of GPUs when it ends."""
+        gpus = [name for name, kind in self._yard.kinds().items() if kind != HOST and sizes.get(name)]
+        if gpus:
+            around = self._yard.around
+            free = await anyio.to_thread.run_sync(lambda: {name: around.free(name) for name in gpus})
+            run.held = {name: Held(sizes[name], left) for name, left in free.items() if left is not None}
 
     def _woke(self, slept_s: float) -> None:
         """Drivers and their memory may not have come back with the machine: idle engines show that they work."""

@@ -179,6 +179,13 @@ class Nvidia:
             self._forget(nvml)
         return found
 
+    def holders(self, device: str) -> dict[int, int | None]:
+        """Bytes that each process holds of a GPU, by its pid; None where the driver does not say how much."""
+        if isinstance(self._nvml, str) or not self._open(self._nvml):
+            return {}
+        handle = (self._handles or {}).get(device)
+        return {} if handle is None else _running(self._nvml, handle) or {}
+
     def close(self) -> None:
         """Let the driver go."""
         if not isinstance(self._nvml, str) and self._handles is not None:
@@ -251,16 +258,22 @@ def _memory(nvml: Nvml, handle: object) -> _Memory | None:
 
 def _held_by(nvml: Nvml, handle: object, ours: Collection[int]) -> int | None:
     """Bytes that ``ours`` hold; None where the driver does not say (in containers, on Windows)."""
+    running = _running(nvml, handle)
+    held = [] if running is None else [amount for pid, amount in running.items() if pid in ours]
+    if running is None or None in held:
+        return None
+    return sum(amount or 0 for amount in held)
+
+
+def _running(nvml: Nvml, handle: object) -> dict[int, int | None] | None:
+    """Bytes that each process holds, by its pid; None when the driver says nothing at all."""
     asked = _Answers(nvml)
     running = [
         *(asked.ask(lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle)) or ()),
         *(asked.ask(lambda: nvml.nvmlDeviceGetGraphicsRunningProcesses(handle)) or ()),
     ]
     # A process that computes and draws stands in both lists with the same number.
-    held = {process.pid: process.usedGpuMemory for process in running if process.pid in ours}
-    if not asked.any or None in held.values():
-        return None
-    return sum(amount or 0 for amount in held.values())
+    return {process.pid: process.usedGpuMemory for process in running} if asked.any else None
 
 
 def _clocked(nvml: Nvml, handle: object) -> Figure | None:

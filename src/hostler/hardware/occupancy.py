@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from hostler.config.quantities import format_bytes
 from hostler.hardware import host
 from hostler.hardware.facts import HOST, Device, Machine
-from hostler.hardware.process import resident
+from hostler.hardware.process import called, resident
 
 if TYPE_CHECKING:
     from hostler.hardware.amd import Amd
@@ -83,6 +84,15 @@ class Occupancy:
         with self._lock:
             held = self._nvidia.memory((pid,))
         return {gpu: each.ours for gpu, each in held.items() if each.ours}
+
+    def holders(self, device: str) -> list[str]:
+        """Who holds memory of a GPU, most first, as ``name (pid 123): 4.0 GiB``; empty where the driver is silent."""
+        if self._nvidia is None:
+            return []
+        with self._lock:
+            found = self._nvidia.holders(device)
+        most = sorted(found.items(), key=lambda held: -(held[1] or 0))
+        return [f"{called(pid)}: {'some' if size is None else format_bytes(size)}" for pid, size in most]
 
     def _open(self, machine: Machine) -> None:
         if self._nvidia is None and any(gpu.kind == "nvidia" for gpu in machine.gpus):

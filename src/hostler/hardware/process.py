@@ -150,11 +150,12 @@ def who_listens(port: int) -> str | None:
         return None
     for connection in connections:
         if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
-            return _called(connection.pid)
+            return called(connection.pid)
     return None
 
 
-def _called(pid: int | None) -> str:
+def called(pid: int | None) -> str:
+    """``name (pid 123)``."""
     if pid is None:
         return "a process of another user"
     try:

@@ -83,6 +83,19 @@ def test_what_a_process_holds_is_told_where_the_driver_does() -> None:
     assert (readings["gpu0"].ours, readings["gpu1"].ours) == (3 * GIB, None)
 
 
+def test_who_holds_memory_of_a_card_is_named() -> None:
+    nvml = FakeNvml(Card(processes=[Process(4711, None), Process(os.getpid(), 3 * GIB)]), Card())
+    occupancy = Occupancy(Looked(DESKTOP), lambda: Nvidia(nvml))
+    assert occupancy.holders("gpu0") == []
+    occupancy.machine()
+
+    mine, other = occupancy.holders("gpu0")
+    assert mine.endswith(f"(pid {os.getpid()}): 3.0 GiB")
+    assert "4711" in other
+    assert other.endswith(": some")
+    assert occupancy.holders("gpu1") == occupancy.holders("gpu7") == []
+
+
 def test_unified_memory_is_the_host_s() -> None:
     mac = machines.load("m4-max-64gb")
     occupancy = Occupancy(Looked(mac))

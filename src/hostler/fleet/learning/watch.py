@@ -27,13 +27,15 @@ def _nothing(_spec: LoadSpec, _timings: Sequence[Timing]) -> None:
 
 
 class Eyes(msgspec.Struct, frozen=True, kw_only=True):
-    """What is seen beside the engines: ``conditions`` of devices now, by id; why they stay ``throttled``, if they do.
+    """What is seen beside the engines: ``conditions`` of devices now, by id; why they stay ``throttled``, if they do;
+    who holds memory there (``holders``, for people; blocks).
 
     ``teach`` gets the first answers of an instance, in a thread, unless something outside of it made them slow.
     """
 
     conditions: Callable[[], Mapping[str, Condition]] = dict
     throttled: Callable[[], Mapping[str, Collection[str]]] = dict
+    holders: Callable[[str], Sequence[str]] = lambda device: ()
     teach: Teach = _nothing
     settle_s: float = SETTLE_S
 
@@ -49,6 +51,10 @@ class Watch:
     def ready(self, run: Run) -> None:
         """The run became ready: remember how its devices are."""
         run.before = dict(self._eyes.conditions())
+
+    def holders(self, device: str) -> Sequence[str]:
+        """The processes that hold memory of a device. Blocking."""
+        return self._eyes.holders(device)
 
     def notes(self, run: Run) -> list[str]:
         """What the devices of a run say against it."""
