@@ -52,6 +52,8 @@ class Weather(msgspec.Struct, frozen=True, kw_only=True):
     requests: int = 200
     cancels: float = 0.2
     tokens: int = 16
+    #: The longest prompt.
+    words: int = 40
     #: Whether an operator can cancel here; else clients leave instead.
     operator: bool = True
 
@@ -62,7 +64,7 @@ def drawn(weather: Weather, number: int) -> Ask:
     subject = random.choice(weather.subjects)
     stream = random.random() < 0.6
     tokens = random.randint(1, weather.tokens)
-    words = random.randint(1, 40)
+    words = random.randint(1, weather.words)
     leaving = _leaving(random, stream, tokens, weather.operator) if random.random() < weather.cancels else None
     name = f"conf-{weather.seed:x}-{number}"
     return Ask(number=number, id=name, subject=subject, stream=stream, tokens=tokens, words=words, leaving=leaving)

@@ -46,10 +46,8 @@ class Fake(msgspec.Struct, frozen=True, kw_only=True):
         return max(0, self.mib - _OWN_MIB)
 
     def engine(self, folder: Path) -> str:
-        """As a profile of llama.cpp's; model and build are written into ``folder``."""
-        build = write_build(
-            folder / self.name, rate=self.rate, tokens=100_000, memory_mib=self._holds, requests_per_connection=0
-        )
+        """As a profile of llama.cpp's, which holds what is planned for it; model and build go into ``folder``."""
+        build = write_build(folder / self.name, rate=self.rate, tokens=100_000, requests_per_connection=0)
         return self._head(_tiny(folder)) + f"engine.build = {quoted(build)}\n"
 
     def program(self, folder: Path) -> str:
@@ -78,8 +76,8 @@ def subjects() -> tuple[Subject, ...]:
 
 
 def config(folder: Path) -> str:
-    """The configuration; two run as llama.cpp's, two as programs, and two and a half fit."""
-    sections = [HEAD.format(budget=5 * FLEET[0].mib // 2)]
+    """The configuration; two run as llama.cpp's, two as programs, and about two fit."""
+    sections = [HEAD.format(budget=9 * FLEET[0].mib // 4)]
     sections += [fake.engine(folder) for fake in FLEET[:2]]
     sections += [fake.program(folder) for fake in FLEET[2:]]
     return "\n".join(sections)

@@ -71,7 +71,7 @@ async def _seen(found: Found) -> AsyncIterator[Sky | None]:
         if key.startswith(_BUDGET)
     }
     bound = settings.get("limits.starvation_s")
-    witness = Witness(ceilings, STARVATION_S if bound is None else Seconds.parse(bound))
+    witness = Witness(ceilings, STARVATION_S if bound is None else float(Seconds.parse(bound)))
     async with watched(found.client, witness) as watcher:
         yield Sky(client=found.client, witness=witness, watcher=watcher, ceilings=ceilings)
 

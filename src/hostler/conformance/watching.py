@@ -69,12 +69,13 @@ class Watcher:
 
 
 @asynccontextmanager
-async def watched(client: Client, witness: Witness) -> AsyncIterator[Watcher]:
-    """The witness hears of everything from now until the block is left."""
+async def watched(client: Client, witness: Witness, *, looking: bool = True) -> AsyncIterator[Watcher]:
+    """The witness hears of everything from now until the block is left; ``looking`` at memory costs time."""
     watcher = Watcher(client, witness)
     after = (await client.status()).last_event
     witness.last = after
-    tasks = [asyncio.create_task(watcher.follow(after)), asyncio.create_task(watcher.look())]
+    tasks = [asyncio.create_task(watcher.follow(after))]
+    tasks += [asyncio.create_task(watcher.look())] if looking else []
     try:
         yield watcher
     finally:

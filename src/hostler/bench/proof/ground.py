@@ -64,6 +64,6 @@ async def config_for_two(folder: Path, models: Path) -> str:
     """The fakes take as much as the larger real model does; any two fit into the budget, no three do."""
     planned = await needs(folder / "needs", HEAD.format(budget="") + starters(models))
     most = round(1.1 * max(planned.values()))
-    fakes = [Fake(name=FAKES[0], mib=most).engine(folder), Fake(name=FAKES[1], mib=most).program(folder)]
-    budget = f'budget = {{ host = "{round(2.15 * most)} MiB" }}'
+    fakes = [Fake(name=name, mib=most).program(folder) for name in FAKES]
+    budget = f'budget = {{ host = "{round(2.2 * most)} MiB" }}'
     return "\n".join([HEAD.format(budget=budget), starters(models), *fakes])

@@ -79,7 +79,7 @@ async def run(folder: Path, models: Path, kills: int, seed: int, tell: Teller) -
         found = await found_at(client, (subjects()[0], *subjects()[2:]))
         witness = Witness({})
         series = _Series(client, found, witness, seed)
-        async with watched(client, witness) as watcher:
+        async with watched(client, witness, looking=False) as watcher:
             await series.run(own.pid, kills, tell.counter("kills", kills))
             await watcher.caught_up()
     return series.kills(time.perf_counter() - began, own.left)

@@ -15,6 +15,8 @@ from hostler.conformance.report import StormReport
 GROWTH_MIB: Final = 5.0
 RATIO: Final = 1.5
 SHOWN_POINTS: Final = 8
+#: Violations that a client sees; the others have rows of their own.
+LOST: Final = ("lost", "refused", "cut", "left behind")
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +57,7 @@ def _line(what: str, measured: str, goal: str, met: bool) -> str:
 def _storm(storm: StormReport | None) -> list[Row]:
     if storm is None or storm.seen is None:
         return []
-    seen, lost = storm.seen, len([each for each in storm.violations if each.kind != "waited"])
+    seen, lost = storm.seen, len([each for each in storm.violations if each.kind in LOST])
     told = ", ".join(f"{count} {fate}" for fate, count in storm.fates.items() if count)
     held = seen.peak.get("host", 0) / 2**20
     ceiling = seen.ceilings.get("host", 0) / 2**20

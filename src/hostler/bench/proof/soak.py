@@ -75,7 +75,7 @@ async def run(folder: Path, models: Path, switches: int, tell: Teller) -> Soak:
         witness = Witness({})
         found = await found_at(client, subjects())
         asking = Asking(server=found.server, exact=True, patience_s=120.0)
-        async with watched(client, witness) as watcher:
+        async with watched(client, witness, looking=False) as watcher:
             async with asyncio.TaskGroup() as group:
                 for pair in (found.subjects[:2], found.subjects[2:]):
                     group.create_task(series.alternate(asking, pair))

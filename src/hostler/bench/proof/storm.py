@@ -14,7 +14,8 @@ from hostler.conformance.run import Ground, blow
 
 CLIENTS = 32
 CANCELS = 0.2
-TOKENS = 8
+TOKENS = 6
+WORDS = 8
 PATIENCE_S = 300.0
 
 
@@ -25,7 +26,13 @@ async def run(folder: Path, models: Path, requests: int, seed: int, tell: Teller
     async with own_gateway(home, config) as own, Client(own.url, "") as client:
         found = await found_at(client, subjects())
         weather = Weather(
-            subjects=found.subjects, seed=seed, clients=CLIENTS, requests=requests, cancels=CANCELS, tokens=TOKENS
+            subjects=found.subjects,
+            seed=seed,
+            clients=CLIENTS,
+            requests=requests,
+            cancels=CANCELS,
+            tokens=TOKENS,
+            words=WORDS,
         )
         count = tell.counter("storm", requests)
         report, _ = await blow(found, weather, Ground(patience_s=PATIENCE_S, exact=True), lambda _: count())
