@@ -49,6 +49,7 @@ from hostler.fleet.profiles.planning import World
 from hostler.fleet.prompts.keeper import Keeper
 from hostler.fleet.prompts.tenants import Tenancy
 from hostler.fleet.recovery.mended import Mended
+from hostler.gateway.cors import Origins
 from hostler.gateway.front import ASGIApp, Front, FrontParts, LateApp
 from hostler.gateway.guard import Door
 from hostler.gateway.inference import Inference, InferenceParts
@@ -118,7 +119,8 @@ class Gateway:
         self.closing = anyio.Event()
         self.reports = Reports(self)
         pace = Pace(Rates(key=config.limits.key_rate, address=config.limits.address_rate))
-        door = Door(self.keys, pace, clock)
+        self.origins = Origins(config.gateway.cors)
+        door = Door(self.keys, pace, clock, self.origins)
         self.inference = Inference(
             InferenceParts(
                 fleet=self.fleet,

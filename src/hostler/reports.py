@@ -169,6 +169,7 @@ class Reports:
             plan=self.plan,
             config=gateway.running_config.shown,
             log_file=self.log_file,
+            origins=gateway.origins,
         )
 
 

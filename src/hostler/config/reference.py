@@ -30,6 +30,8 @@ _SHOWN = {
     "gateway.preload": '["smollm2"]',
     "memory.budget": '{ host = "12 GiB" }',
     "memory.reserve": '"1 GiB"',
+    "send_loading_state": "true",
+    "gateway.cors": '["http://localhost:*"]',
     "limits.key_rate": "120",
     "limits.address_rate": "300",
     "library.roots": '["~/models"]',

@@ -19,6 +19,7 @@ from hostler.config.base import Settings as Settings
 from hostler.config.limits import LimitSettings as LimitSettings  # a part of this tree
 from hostler.config.quantities import Bytes, Seconds
 
+Origin = Annotated[str, Meta(pattern=r"^(\*|null|[A-Za-z][A-Za-z0-9+.-]*://[^/\s]+)$")]
 Task = Literal["chat", "completion", "embedding", "rerank", "transcription", "speech", "image"]
 CacheType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"]
 
@@ -41,6 +42,13 @@ class GatewaySettings(Settings, frozen=True, kw_only=True):
         str | None, Meta(description="Profile for requests that name none; else the most recently used one.")
     ] = None
     preload: Annotated[tuple[str, ...], Meta(description="Profiles loaded at start.")] = ()
+    cors: Annotated[
+        tuple[Origin, ...],
+        Meta(
+            description="Origins whose web pages may use this gateway, such as `https://chat.example` or "
+            "`http://localhost:*`; `*` lets all pages use models. Default: none."
+        ),
+    ] = ()
     send_loading_state: Annotated[
         bool,
         Meta(description="Chat streams that wait hear where they stand in their reasoning field, for people to read."),

@@ -66,7 +66,7 @@ class Call:
     """
 
     __slots__ = (
-        "_body", "_chunked", "_client", "_head", "answerer", "disconnected", "headers", "keep_alive",
+        "_body", "_chunked", "_client", "_head", "answerer", "disconnected", "extra", "headers", "keep_alive",
         "message_event", "modern", "more_body", "path", "response_complete",
     )  # fmt: skip
 
@@ -78,6 +78,7 @@ class Call:
         self.headers = headers
         self.modern = modern
         self.keep_alive = modern
+        self.extra = b""  # header lines of whatever is answered
         self._body: bytes | bytearray = b""
         self.more_body = True
         self.answerer: Answerer | None = None
@@ -123,7 +124,7 @@ class Call:
             framing = b""
         if not self.keep_alive:
             framing += b"connection: close\r\n"
-        self._head = b"".join((STATUS_LINE[status], self._client.default_lines(), lines, framing, b"\r\n"))
+        self._head = b"".join((STATUS_LINE[status], self._client.default_lines(), self.extra, lines, framing, b"\r\n"))
 
     def flush(self) -> None:
         """Send the head if it still waits."""

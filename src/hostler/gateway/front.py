@@ -61,6 +61,10 @@ _MANAGEMENT: Final = Place("management", (), "admin")
 _DESCRIPTION: Final = Place("management", (), None)
 
 
+#: What management paths take, as a preflight is told.
+MANAGED: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+
 class LateApp:
     """The management app, which arrives later than the first request."""
 
@@ -108,6 +112,15 @@ class Front:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         path = str(scope["path"])
         place = _place(path)
+        origins = self._parts.door.origins
+        if origins and scope["type"] == "http":
+            named = place is None or place.owner == "management"
+            headers = dict(_headers(scope))
+            methods = MANAGED if place is None or not place.methods else place.methods
+            if scope["method"] == "OPTIONS" and (lines := origins.preflight(headers, methods, named=named)) is not None:
+                await _send(send, 204, lines, b"")
+                return
+            send = _adding(send, origins.lines(headers, named=named))
         try:
             if place is None:
                 raise _no_such(path)
@@ -204,6 +217,18 @@ def _address(scope: Message) -> str:
 
 def _allow(place: Place) -> tuple[bytes, bytes]:
     return b"allow", ", ".join((*place.methods, "OPTIONS")).encode()
+
+
+def _adding(send: Send, lines: Headers) -> Send:
+    """``send``, with further header lines in the answer's head."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = message.get("headers", ())
+            message = {**message, "headers": [*own, *lines]}  # type: ignore[misc]
+        await send(message)
+
+    return sending
 
 
 async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:

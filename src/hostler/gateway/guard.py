@@ -18,9 +18,12 @@ from hostler.accounts.keys import LOCAL, Principal
 from hostler.accounts.rates import Pace
 from hostler.clock import Clock
 from hostler.errors import Forbidden
+from hostler.gateway.cors import Origins
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".ts.net")
+
+NO_ORIGINS = Origins()
 
 Headers = Mapping[bytes, bytes]
 
@@ -34,7 +37,8 @@ class Doorkeeper(Protocol):
 class Door:
     """Who asks, and whether too often. Shared by whatever takes requests, so that each counts once."""
 
-    def __init__(self, keys: Doorkeeper, pace: Pace, clock: Clock) -> None:
+    def __init__(self, keys: Doorkeeper, pace: Pace, clock: Clock, origins: Origins = NO_ORIGINS) -> None:
+        self.origins = origins
         self._keys = keys
         self._pace = pace
         self._clock = clock
@@ -44,20 +48,41 @@ class Door:
         return self._keys.authenticate(headers)
 
     def admit(self, headers: dict[bytes, bytes], address: str) -> Principal:
-        """Who asks, from ``address``. Raises Unauthorized, TooManyRequests, and Forbidden for a strange Host."""
+        """Who asks, from ``address``.
+
+        Raises Unauthorized, TooManyRequests, and without keys Forbidden for a strange Host or page.
+        """
         now = self._clock.monotonic()
         self._pace.check_address(address, now)
         principal = self._keys.authenticate(headers)
         if principal is LOCAL:
             check_host(headers)
+            if b"origin" in headers:
+                check_page(headers, self.origins)
         self._pace.check_key(principal, address, now)
         return principal
 
 
-def check_origin(headers: Headers) -> None:
-    """Raise Forbidden when a page of another origin sent this."""
+def check_page(headers: Headers, origins: Origins) -> None:
+    """Raise Forbidden when a web page sent this that is neither ours nor allowed: whoever opens it would pay for it.
+
+    Extensions and programs that name themselves (`vscode-webview://...`) are no web pages.
+    """
+    origin = headers.get(b"origin", b"")
+    text = origin.decode("latin-1").lower()
+    page = text == "null" or text.startswith(("http://", "https://"))
+    if page and urlsplit(text).netloc != _text(headers, b"host") and not origins.allow(origin):
+        raise Forbidden(
+            f"A page of {text} may not use this gateway.", hint="Name its origin in `[gateway] cors`, or create a key."
+        )
+
+
+def check_origin(headers: Headers, origins: Origins = NO_ORIGINS) -> None:
+    """Raise Forbidden when a page of another origin sent this, which ``origins`` does not name."""
     site = _text(headers, b"sec-fetch-site")
     origin = _text(headers, b"origin")
+    if origin and origins.allow(origin.encode("latin-1"), named=True):
+        return
     foreign = origin and urlsplit(origin).netloc != _text(headers, b"host")
     if foreign or site not in ("", "none", "same-origin"):
         raise Forbidden(

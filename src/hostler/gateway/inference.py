@@ -95,8 +95,11 @@ class Inference:
 
     def open(self, call: Call) -> None:
         """Check what needs no body, so that nobody without a key makes us read one."""
+        door = self._parts.door
+        if door.origins:
+            call.extra = door.origins.text(call.headers)
         try:
-            self._parts.door.admit(call.headers, call.address)
+            door.admit(call.headers, call.address)
             priority_of(call.headers)
             length = call.headers.get(b"content-length", b"")
             if length.isdigit() and int(length) > self._parts.limits.body:

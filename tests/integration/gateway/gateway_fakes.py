@@ -28,6 +28,7 @@ from hostler.fleet.protocol import (
     Ticket,
     Timing,
 )
+from hostler.gateway.cors import Origins
 from hostler.gateway.front import Front, FrontParts, LateApp
 from hostler.gateway.guard import Door
 from hostler.gateway.inference import Inference, InferenceParts
@@ -393,14 +394,17 @@ class Client:
 class Gateway:
     """A running gateway with everything a test may want to look at."""
 
-    def __init__(self, engine: ScriptedEngine, keys: Keyring, limits: LimitSettings) -> None:
+    def __init__(
+        self, engine: ScriptedEngine, keys: Keyring, limits: LimitSettings, cors: tuple[str, ...] = ()
+    ) -> None:
         self.engine = engine
         self.fleet = FakeFleet(engine.endpoint)
         self.catalogue = FakeCatalogue()
         self.recorder = Rows()
         self.management = LateApp()
         self.draining = False
-        door = Door(keys, Pace(Rates(key=limits.key_rate, address=limits.address_rate)), SystemClock())
+        pace = Pace(Rates(key=limits.key_rate, address=limits.address_rate))
+        door = Door(keys, pace, SystemClock(), Origins(cors))
         self.inference = Inference(
             InferenceParts(
                 fleet=self.fleet, catalogue=self.catalogue, door=door, recorder=self.recorder, clock=SystemClock(),
@@ -450,6 +454,9 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway_with(keys: Keyring, limits: LimitSettings | None = None) -> AsyncIterator[Gateway]:
-    async with ScriptedEngine().running() as engine, Gateway(engine, keys, limits or LimitSettings()).running() as one:
+async def gateway_with(
+    keys: Keyring, limits: LimitSettings | None = None, cors: tuple[str, ...] = ()
+) -> AsyncIterator[Gateway]:
+    bounds = limits or LimitSettings()
+    async with ScriptedEngine().running() as engine, Gateway(engine, keys, bounds, cors).running() as one:
         yield one

@@ -33,6 +33,7 @@ APPLIED: list[dict[str, object]] = [
     {"group": "x"},
     {"priority": "batch"},
     {"hidden": True},
+    {"send_loading_state": True},
     {"rungs": ("evict",)},
 ]
 

@@ -32,7 +32,8 @@ def problems(text: str, environ: dict[str, str] | None = None, flags: dict[str, 
         ("[gatway]\nport = 1", 'hostler.toml:1: gatway: unknown key; did you mean "gateway"?'),
         (
             "[gateway]\nqqq = 1",
-            "hostler.toml:2: gateway.qqq: unknown key; known here: host, port, default, preload",
+            "hostler.toml:2: gateway.qqq: unknown key; known here: host, port, default, preload, cors, "
+            "send_loading_state",
         ),
         (
             '[profiles.a]\nmodel = "m"\ngroup = "bench"\n[groups.bnch]\nexclusive = true',

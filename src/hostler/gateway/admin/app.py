@@ -73,7 +73,7 @@ class Management:
         if principal == LOCAL:
             guard.check_host(headers)
         if scope.get("method") not in guard.SAFE_METHODS:
-            guard.check_origin(headers)
+            guard.check_origin(headers, self._services.origins)
 
 
 async def _refuse(scope: Scope, send: Send, error: HostlerError) -> None:

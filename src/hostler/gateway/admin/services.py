@@ -10,6 +10,8 @@ from typing import Protocol
 from hostler.accounts.keys import Principal
 from hostler.events import Bus
 from hostler.fleet.protocol import Catalogue, Fleet
+from hostler.gateway.cors import Origins
+from hostler.gateway.guard import NO_ORIGINS
 from hostler.hardware.facts import Machine
 from hostler.wire.caching import CacheCleared, CacheSettings, CacheStatus
 from hostler.wire.hardware import Metrics
@@ -153,3 +155,4 @@ class Services:
     config: Callable[[], list[ConfigValue]]
     log_file: Callable[[str | None], Path]
     heartbeat_s: float = 15.0
+    origins: Origins = NO_ORIGINS
