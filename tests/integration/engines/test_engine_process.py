@@ -61,9 +61,19 @@ async def test_every_task_proves_itself(runner, spec, run, tmp_path: Path, task:
 
 
 async def test_a_child_that_ignores_sigterm_is_killed(runner, spec, run, tmp_path: Path) -> None:
-    build = write_build(tmp_path, ignore_term=True)
+    build = write_build(tmp_path, ignore_term=True, devices="CUDA0")
     async with run(runner(grace_s=0.2), spec(build=str(build))) as engine:
         pid = engine.started.pid
+
+    assert _group_is_gone(pid)
+
+
+async def test_one_that_computes_on_the_processor_alone_is_not_waited_for(runner, spec, run, tmp_path: Path) -> None:
+    """A switch took up to 0.1 s longer, in which llama-server put away what nobody would need again."""
+    build = write_build(tmp_path, ignore_term=True)
+    with anyio.fail_after(60):
+        async with run(runner(grace_s=600.0), spec(build=str(build))) as engine:
+            pid = engine.started.pid
 
     assert _group_is_gone(pid)
 
