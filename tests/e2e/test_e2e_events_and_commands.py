@@ -4,16 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gateway_process import Events, RunningGateway, decode_event, eventually
+from gateway_process import Events, Home, RunningGateway, decode_event, eventually
 from websockets.asyncio.client import connect
 
 from hostler.events import InstanceChanged, LeaseEnded, LeaseGranted, LoadProgress
 from hostler.testing import http
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Iterator[RunningGateway]:
+    """One gateway for those that need none of their own; each test has its own profile."""
+    place = Home(tmp_path_factory.mktemp("commands"))
+    place.write(
+        *(place.fake(name) for name in ("typed", "counted")),
+        place.fake("busy", rate=20, tokens=100_000),
+        place.fake("logged", load_log="the coal is dry"),
+        place.profile("twice", smollm2),
+        place.profile("chatting", smollm2, "sampling = { max_tokens = 8 }"),
+        top="[limits]\nload_grace_s = 0.1",
+    )
+    running = RunningGateway(place)
+    try:
+        yield running.wait_ready()
+    finally:
+        running.close()
 
 
 def _socket(running: RunningGateway, query: str = "") -> connect:
@@ -40,26 +60,29 @@ async def test_a_reader_that_comes_back_misses_nothing_and_both_streams_agree(ga
     assert over_socket == again.seen
 
 
-async def test_only_the_wanted_types(gateway, place) -> None:
-    running = gateway(place.fake("coder"))
-    async with http.stream(running.address, "GET", "/api/events?after=0&types=lease.granted,lease.ended") as stream:
-        assert (await running.chat("coder")).status == 200
+async def test_only_the_wanted_types(shared: RunningGateway) -> None:
+    running = shared
+    last = (await running.api("/api/gateway"))["last_event"]
+    wanted = f"/api/events?after={last}&types=lease.granted,lease.ended"
+    async with http.stream(running.address, "GET", wanted) as stream:
+        assert (await running.chat("typed")).status == 200
         events = Events(stream)
         await events.until(LeaseEnded)
     assert [type(event) for event in events.seen] == [LeaseGranted, LeaseEnded]
 
 
-async def test_a_second_load_is_measured_against_the_first(gateway, place, smollm2: Path) -> None:
-    running = gateway(place.profile("smollm2", smollm2))
-    assert running.cli("load", "smollm2", "--json").json["state"] == "ready"
-    assert running.cli("unload", "smollm2", "--json").json["unloaded"] == ["smollm2"]
-    async with running.events() as first:
-        stopped = await first.until(InstanceChanged, lambda event: event.state == "stopped")
+async def test_a_second_load_is_measured_against_the_first(shared: RunningGateway) -> None:
+    running = shared
+    last = (await running.api("/api/gateway"))["last_event"]
+    assert running.cli("load", "twice", "--json").json["state"] == "ready"
+    assert running.cli("unload", "twice", "--json").json["unloaded"] == ["twice"]
+    async with running.events(after=last) as first:
+        stopped = await first.until(InstanceChanged, lambda event: (event.profile, event.state) == ("twice", "stopped"))
     progress = [event for event in first.seen if isinstance(event, LoadProgress)]
     assert progress
     assert {event.fraction for event in progress} == {None}
 
-    assert running.cli("load", "smollm2", "--json").json["state"] == "ready"
+    assert running.cli("load", "twice", "--json").json["state"] == "ready"
     async with running.events(after=stopped.id) as second:
         await second.until(InstanceChanged, lambda event: event.state == "ready")
     again = [event for event in second.seen if isinstance(event, LoadProgress)]
@@ -67,7 +90,7 @@ async def test_a_second_load_is_measured_against_the_first(gateway, place, smoll
     assert all(fraction is not None and 0 <= fraction <= 1 for fraction in fractions)
     assert fractions == sorted(fractions, key=lambda fraction: fraction or 0)
     assert all(event.estimated for event in again)
-    assert (await running.profile("smollm2"))["load_s"] > 0
+    assert (await running.profile("twice"))["load_s"] > 0
 
 
 async def test_the_commands_of_residency(gateway, place) -> None:
@@ -93,8 +116,8 @@ async def test_the_commands_of_residency(gateway, place) -> None:
     assert "No profile" in unknown.err
 
 
-async def test_requests_are_seen_and_cancelled(gateway, place) -> None:
-    running = gateway(place.fake("busy", rate=20, tokens=100_000), top="[limits]\nload_grace_s = 0.1")
+async def test_requests_are_seen_and_cancelled(shared: RunningGateway) -> None:
+    running = shared
     assert (await running.chat("busy", max_tokens=2)).status == 200  # from here on it is loaded
     async with (
         running.streaming("busy", headers={"x-request-id": "the-first"}) as first,
@@ -114,47 +137,47 @@ async def test_requests_are_seen_and_cancelled(gateway, place) -> None:
     assert (await running.chat("busy", max_tokens=2)).status == 200
 
 
-async def test_finished_requests_are_kept_with_their_tokens(gateway, place) -> None:
-    running = gateway(place.fake("coder"))
+async def test_finished_requests_are_kept_with_their_tokens(shared: RunningGateway) -> None:
+    running = shared
     whole = await running.post(
         "/v1/chat/completions",
-        {"model": "coder", "max_tokens": 7, "messages": [{"role": "user", "content": "Hi"}]},
+        {"model": "counted", "max_tokens": 7, "messages": [{"role": "user", "content": "Hi"}]},
         {"x-request-id": "whole"},
     )
     assert whole.headers["x-request-id"] == "whole"
-    async with running.streaming("coder", max_tokens=5, headers={"x-request-id": "streamed"}) as stream:
+    async with running.streaming("counted", max_tokens=5, headers={"x-request-id": "streamed"}) as stream:
         await stream.read()
-    assert (await running.chat("nobody")).status == 404
+    unknown = await running.post("/v1/chat/completions", {"model": "nobody"}, {"x-request-id": "refused"})
+    assert unknown.status == 404
     rows = {row["id"]: row for row in (await running.api("/api/requests"))["recent"]}
     assert (rows["whole"]["tokens_out"], rows["streamed"]["tokens_out"]) == (7, 5)
     assert rows["whole"]["load_ms"] > 0
     assert rows["streamed"]["load_ms"] == 0
-    assert {row["status"] for row in rows.values()} == {200, 404}
+    assert [rows[name]["status"] for name in ("whole", "streamed", "refused")] == [200, 200, 404]
 
 
-async def test_logs_of_gateway_and_engine(gateway, place) -> None:
-    running = gateway(place.fake("coder", load_log="the coal is dry"))
-    assert (await running.chat("coder")).status == 200
+async def test_logs_of_gateway_and_engine(shared: RunningGateway) -> None:
+    running = shared
+    assert (await running.chat("logged")).status == 200
     own = running.cli("logs")
     assert "gateway.started" in own.out
-    engine = running.cli("logs", "coder", "--json")
+    engine = running.cli("logs", "logged", "--json")
     lines = [json.loads(line)["line"] for line in engine.out.splitlines()]
     assert any("the coal is dry" in line for line in lines)
-    async with http.stream(running.address, "GET", "/api/logs?profile=coder&follow=true") as followed:
+    async with http.stream(running.address, "GET", "/api/logs?profile=logged&follow=true") as followed:
         async for chunk in followed.chunks():
             if b"the coal is dry" in chunk.data:
                 break
 
 
-async def test_chatting_from_the_command_line(gateway, place, smollm2: Path) -> None:
-    running = gateway(place.profile("smollm2", smollm2, "sampling = { max_tokens = 8 }"))
-    said = running.cli("chat", "smollm2", "Say hello.")
+async def test_chatting_from_the_command_line(shared: RunningGateway) -> None:
+    said = shared.cli("chat", "chatting", "Say hello.")
     assert said.code == 0, said
     assert said.out.strip()
 
 
-async def test_the_page_and_the_greeting(gateway, place) -> None:
-    running = gateway(place.fake("coder"))
+async def test_the_page_and_the_greeting(shared: RunningGateway) -> None:
+    running = shared
     assert (await running.get("/")).body == b"Ollama is running"
     page = await running.get("/", {"accept": "text/html,application/xhtml+xml"})
     assert page.headers["content-type"].startswith("text/html")
