@@ -21,6 +21,23 @@ pytestmark = pytest.mark.anyio
 LONG = {"max_tokens": 400, "ignore_eos": True}
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Iterator[RunningGateway]:
+    """One gateway whose engines are killed; each test has its own profile."""
+    place = Home(tmp_path_factory.mktemp("crashes"))
+    place.write(
+        place.profile("real", smollm2),
+        *(place.fake(name, tokens=5) for name in ("busy", "idle", "good")),
+        place.fake("broken", exit_at_load=3, load_log="the coal is wet"),
+        top="[limits]\nbackoff_s = 0.1\nload_tries = 2",
+    )
+    running = RunningGateway(place)
+    try:
+        yield running.wait_ready()
+    finally:
+        running.close()
+
+
 async def _first_content(stream: Exchange) -> None:
     async for event in stream.events():
         if '"content":"' in event.data:
@@ -45,38 +62,36 @@ async def _kill_engine_mid_stream(running: RunningGateway, name: str, **fields: 
     return seen
 
 
-async def test_a_real_engine_killed_mid_stream_ends_the_stream_with_an_error_event(
-    gateway, place, smollm2: Path
-) -> None:
-    running = gateway(place.profile("smollm2", smollm2))
-    seen = await _kill_engine_mid_stream(running, "smollm2", **LONG)
+async def test_a_real_engine_killed_mid_stream_ends_the_stream_with_an_error_event(shared: RunningGateway) -> None:
+    running = shared
+    seen = await _kill_engine_mid_stream(running, "real", **LONG)
     assert seen[-1].data == "[DONE]"
     error = seen[-2].json()["error"]
     assert isinstance(error, dict)
     assert error["source"] == "engine"
     assert "engine" in error["message"]
-    assert (await running.chat("smollm2", max_tokens=4)).status == 200
-    assert len([each for each in await running.instances() if each["profile"] == "smollm2"]) == 1
+    assert (await running.chat("real", max_tokens=4)).status == 200
+    assert len([each for each in await running.instances() if each["profile"] == "real"]) == 1
     assert await running.idle()
 
 
-async def test_an_engine_that_crashes_before_its_first_byte_is_asked_again(gateway, place) -> None:
-    running = gateway(place.fake("coder", tokens=5))
-    before = await running.chat("coder")
+async def test_an_engine_that_crashes_before_its_first_byte_is_asked_again(shared: RunningGateway) -> None:
+    running = shared
+    before = await running.chat("busy")
     assert before.status == 200
-    first = (await running.instance("coder"))["pid"]
+    first = (await running.instance("busy"))["pid"]
     os.kill(first, signal.SIGKILL)
-    assert (await running.chat("coder")).status == 200
-    assert (await running.instance("coder"))["pid"] != first
+    assert (await running.chat("busy")).status == 200
+    assert (await running.instance("busy"))["pid"] != first
 
 
-async def test_an_engine_that_dies_idle_is_loaded_again_when_asked_for(gateway, place) -> None:
-    running = gateway(place.fake("coder"))
-    assert (await running.chat("coder")).status == 200
-    os.kill((await running.instance("coder"))["pid"], signal.SIGKILL)
-    failed = await running.event(InstanceChanged, lambda event: event.state == "failed")
+async def test_an_engine_that_dies_idle_is_loaded_again_when_asked_for(shared: RunningGateway) -> None:
+    running = shared
+    assert (await running.chat("idle")).status == 200
+    os.kill((await running.instance("idle"))["pid"], signal.SIGKILL)
+    failed = await running.event(InstanceChanged, lambda event: (event.profile, event.state) == ("idle", "failed"))
     assert "SIGKILL" in failed.reason
-    assert (await running.chat("coder")).status == 200
+    assert (await running.chat("idle")).status == 200
 
 
 async def test_engines_end_with_a_gateway_that_is_killed(gateway, place, smollm2: Path) -> None:
@@ -134,13 +149,13 @@ async def test_a_process_that_only_has_an_orphans_number_is_left_alone(
     assert sleeper.poll() is None
 
 
-async def test_a_second_gateway_names_the_pid_that_holds_the_home(gateway, place) -> None:
-    running = gateway(place.fake("coder"))
-    second = place.cli("up")
+async def test_a_second_gateway_names_the_pid_that_holds_the_home(shared: RunningGateway) -> None:
+    running = shared
+    second = running.cli("up")
     assert second.code == 1
     assert f"pid {running.pid}" in second.err
     assert running.url in second.err
-    assert (await running.chat("coder")).status == 200
+    assert (await running.chat("good")).status == 200
 
 
 async def test_up_with_a_profile_switches_the_gateway_that_runs(gateway, place) -> None:
@@ -152,11 +167,8 @@ async def test_up_with_a_profile_switches_the_gateway_that_runs(gateway, place) 
     assert [each["profile"] for each in await running.instances()] == ["two"]
 
 
-async def test_failing_again_and_again_stops_with_the_reason(gateway, place) -> None:
-    running = gateway(
-        place.fake("broken", exit_at_load=3, load_log="the coal is wet"),
-        top="[limits]\nbackoff_s = 0.1\nload_tries = 2",
-    )
+async def test_failing_again_and_again_stops_with_the_reason(shared: RunningGateway) -> None:
+    running = shared
     for _ in range(3):
         answer = await running.chat("broken")
         assert answer.status in (502, 503), answer
