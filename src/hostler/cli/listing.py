@@ -11,7 +11,7 @@ from hostler.cli.command import Session, command
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hostler.wire.management import Instance, ProfileInfo, RequestInFlight
+    from hostler.wire.management import Instance, Parked, ProfileInfo, RequestInFlight
 
 AllOption = Annotated[bool, typer.Option("--all", "-a", help="Show hidden profiles too.")]
 ExplainOption = Annotated[
@@ -63,7 +63,7 @@ async def ps(session: Session, explain: ExplainOption = False) -> None:
 
     async with session.connect() as client:
         running = await client.instances()
-        failed = [] if session.json else [p for p in await client.profiles() if p.state == "failed"]
+        known = [] if session.json else await client.profiles()
         waiting = [r for r in (await client.requests(limit=0)).in_flight if r.state == "queued"] if explain else []
     if session.json:
         output.write_json(running)
@@ -75,12 +75,25 @@ async def ps(session: Session, explain: ExplainOption = False) -> None:
         for instance in running:
             for note in (*instance.notes, *instance.changed):
                 screen.print(f"{instance.profile}: {note}", style="yellow", markup=False, highlight=False)
-    for profile in failed:
-        print(f"{profile.name} failed: {_trouble(profile)}")
+    for profile in known:
+        if profile.state == "failed":
+            print(f"{profile.name} failed: {_trouble(profile)}")
+        elif profile.parked is not None and profile.state == "unloaded":
+            print(parked(profile.name, profile.parked))
     if explain and not session.json:
         for line in explained(running, waiting):
             print(line)
     _warn_of_dark_gpus(session)
+
+
+def parked(name: str, left: Parked) -> str:
+    """What is left of a profile that was loaded, and how soon it would be back."""
+    from hostler.cli import output
+
+    kept = [] if left.cached is None else [f"{left.cached:.0%} of its files in the page cache"]
+    kept += [f"{left.prompts} prompt{'' if left.prompts == 1 else 's'} saved"] if left.prompts else []
+    why = f" ({', '.join(kept)})" if kept else ""
+    return f"{name} is parked: back in about {output.seconds(round(left.load_s, 1))}{why}."
 
 
 def explained(running: list[Instance], waiting: list[RequestInFlight]) -> list[str]:
@@ -128,7 +141,7 @@ def _profiles(known: list[ProfileInfo]) -> Table:
                 Text(indent + profile.name + ("*" if profile.default else "")),
                 output.dash(profile.context),
                 output.size(profile.size),
-                output.state(profile.state),
+                output.state("parked" if profile.parked and profile.state == "unloaded" else profile.state),
                 output.rate(profile.tokens_per_s),
                 Text(_about(profile)),
             )

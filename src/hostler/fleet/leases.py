@@ -85,7 +85,8 @@ class HeldLease:
 
     def measured(self, tokens_per_s: float, timing: Timing | None = None) -> None:
         if not self.ended:
-            self.redo_s = None if timing is None else timing.redo_s
+            if timing is not None:
+                self.redo_s = timing.redo_s if self.seat is None else self.seat.bringing_s(timing)
             self._fleet.note_speed(self, tokens_per_s, timing)
 
     def timed(self, timing: Timing) -> None:

@@ -25,6 +25,7 @@ from hostler.fleet.learning.watch import Eyes, Watch
 from hostler.fleet.leases import Asked, HeldLease, ImmediateTicket, QueuedTicket
 from hostler.fleet.memory import Budget
 from hostler.fleet.operated import Operated
+from hostler.fleet.parked import Parking
 from hostler.fleet.preparer import Preparer
 from hostler.fleet.preparing import Preparing
 from hostler.fleet.protocol import Abandoned, Conversation, Timing
@@ -71,6 +72,8 @@ class FleetOwner(Operated):
         yard = Yard(self._tell, around, self._kinds, watch, self._waiting_for, self._busy_leases, lambda: self._limits)
         self._runs = Runs(runner, experience, bus, clock, yard)
         self._preparing = Preparing(runner, experience, bus)
+        prompts = experience.prompts
+        self._parking = Parking(experience.measurements.get, prompts.count if prompts else lambda _: 0)
         self.budget = budget
         self._group: anyio.abc.TaskGroup | None = None
         self._nudge = anyio.Event()
@@ -115,6 +118,7 @@ class FleetOwner(Operated):
     async def _measure(self) -> None:
         held = await self._runs.measure()
         await self._look()
+        await self._parking.look()
         for instance, sizes in held.items():
             self._tell(m.Measured(instance, sizes))
 
@@ -142,6 +146,7 @@ class FleetOwner(Operated):
             self._tickets.pop(message.ticket, None)
         if isinstance(message, m.Gone):
             self._lose(message.instance, message.error)
+            self._parking.gone(message.instance, situation.now)
         if self._waits_for_time(message):
             self._nudge.set()
         if self._watchers:
@@ -200,12 +205,13 @@ class FleetOwner(Operated):
                 seen = (self._configured, self._state.next_instance)
                 await self._preparer.probe(profile)
                 await self._look()
+                await self._parking.look()
                 spec, want = await self._preparing.prepare(profile, self._preparer)
         except HostlerError as error:
             self._tell(m.PrepareFailed(profile, error))
             return
         self._specs[profile] = spec
-        self._tell(m.Prepared(profile, want))
+        self._tell(m.Prepared(profile, self._parking.expected(profile, want)))
         await self._preparing.read_ahead(spec, self.budget.spare)
 
     async def _look(self) -> None:
@@ -214,7 +220,8 @@ class FleetOwner(Operated):
 
     def _start(self, instance: str, profile: str) -> None:
         spec = msgspec.structs.replace(self._specs.pop(profile), instance=instance)
-        self._runs.start(spec, self._state.instances[instance].key)
+        key = self._state.instances[instance].key
+        self._runs.start(spec, key, self._parking.loads(instance, profile, key, spec.model.files))
         self._show(instance, "starting")
 
     def _grant(self, ticket: int, instance: str) -> None:
@@ -354,6 +361,7 @@ class FleetOwner(Operated):
         self._rules = msgspec.structs.replace(self._rules, terms=self._preparer.terms())
         wanted = self._preparer.wanted()
         self._runs.forget_others({key for key, _, _ in wanted.values()})
+        self._parking.keep_only({name: key for name, (key, _, _) in wanted.items()})
         self._tell(m.Configured(wanted))
 
     async def drain(self, drain_s: float) -> None:

@@ -60,7 +60,7 @@ class Preparing:
         """``want`` with what the same settings and flags were measured to hold, where that is known."""
         known = self._measurements.get(want.key)
         if known is not None:
-            want = replace(want, load_s=known.load_s)
+            want = replace(want, load_s=known.load_s, reload_s=known.reload_s)
         if known is None or known.flags != spec.plan.argv:
             return want
         rooms = spec.plan.rooms

@@ -16,7 +16,7 @@ from hostler.engines.protocol import Endpoint
 from hostler.errors import EngineLost, HostlerError, UnknownProfile
 from hostler.events import InstanceState
 from hostler.models.facts import GgufFacts, Model
-from hostler.wire.management import Instance, RequestInFlight
+from hostler.wire.management import Instance, Parked, RequestInFlight
 
 #: What an engine was doing when it was hung up on: nothing heard yet (prefill, or not streamed), or a stream.
 Abandoned = Literal["silent", "streaming"]
@@ -231,7 +231,7 @@ async def found(catalogue: Catalogue, name: str) -> Served:
 class ProfileStanding(msgspec.Struct, frozen=True, kw_only=True):
     """What the fleet knows of a profile: the state of its instance, or why there is none.
 
-    ``pin`` is what an operator said, None when nobody did.
+    ``pin`` is what an operator said, None when nobody did; ``parked`` what is left of an instance that is gone.
     """
 
     state: InstanceState | Literal["unloaded"]
@@ -243,6 +243,7 @@ class ProfileStanding(msgspec.Struct, frozen=True, kw_only=True):
     tokens_per_s: float | None = None
     waiting: int = 0
     pin: bool | None = None
+    parked: Parked | None = None
 
 
 class Fleet(Protocol):

@@ -44,6 +44,7 @@ class Run:
         self.seat: Seat | None = None
         self.tasks: anyio.abc.TaskGroup | None = None
         self.leaving = False
+        self.cached: float | None = None  # how much of its files was in the page cache when it began
         self.trouble = ""
         self.lost: EngineLost | None = None
         self.held: dict[str, Held] = {}
@@ -53,6 +54,7 @@ class Run:
         self.argv: tuple[str, ...] = ()
         self.endpoint: Endpoint | None = None
         self.load_s: float | None = None
+        self.reload_s: float | None = None
         self.tokens_per_s: float | None = None
 
     def enter(self, principal: str, conversation: Conversation | None) -> Place | None:

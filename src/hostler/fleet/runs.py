@@ -38,6 +38,7 @@ from hostler.events import (
 from hostler.fleet.learning.experience import Experience
 from hostler.fleet.learning.measurements import Measurement
 from hostler.fleet.learning.watch import Watch
+from hostler.fleet.parked import WHOLE
 from hostler.fleet.prompts.seat import Seat
 from hostler.fleet.protocol import Abandoned, Timing
 from hostler.fleet.recovery.health import Health
@@ -101,12 +102,13 @@ class Runs:
         """The processes that run now. May be called in any thread."""
         return [run.pid for run in list(self._runs.values()) if run.pid is not None]
 
-    def start(self, spec: LoadSpec, key: str) -> None:
-        """Begin the instance's task."""
+    def start(self, spec: LoadSpec, key: str, cached: float | None = None) -> None:
+        """Begin the instance's task. ``cached`` is how much of its files is in the page cache, if that is known."""
         known = self.measurements.get(key)
         run = Run(spec, key, self._clock, known.load_s if known else None, self._retries.of(key))
         if known is not None:
-            run.tokens_per_s = known.tokens_per_s
+            run.tokens_per_s, run.reload_s = known.tokens_per_s, known.reload_s
+        run.cached = cached
         if self._experience.prompts is not None:
             run.seat = Seat(self._experience.prompts, self._bus, spec)
         self._runs[spec.instance] = run
@@ -250,6 +252,8 @@ class Runs:
             run.tasks.start_soon(self._health.watch, run, endpoint)
 
     def _remember(self, run: Run, holds: dict[str, int]) -> None:
+        if run.cached is not None and run.cached >= WHOLE:
+            run.reload_s = run.load_s
         self.measurements.put(run.key, _measured(run, holds))
         self._retries.worked(run.key)
         self._killed.worked(run.key)
@@ -366,7 +370,9 @@ class Runs:
 def _measured(run: Run, held: dict[str, int]) -> Measurement:
     """What is remembered of a run that is ready."""
     flags = run.spec.plan.argv
-    return Measurement(load_s=run.load_s or 0.0, bytes=held, tokens_per_s=run.tokens_per_s, flags=flags)
+    return Measurement(
+        load_s=run.load_s or 0.0, bytes=held, tokens_per_s=run.tokens_per_s, flags=flags, reload_s=run.reload_s
+    )
 
 
 def _first(group: BaseExceptionGroup[E]) -> E:

@@ -10,6 +10,7 @@ from hostler.clock import Clock
 from hostler.fleet import views
 from hostler.fleet.leases import HeldLease, QueuedTicket
 from hostler.fleet.memory import Budget
+from hostler.fleet.parked import Parking
 from hostler.fleet.preparer import Preparer
 from hostler.fleet.profiles.planning import Resident
 from hostler.fleet.protocol import ProfileStanding, Standing
@@ -31,6 +32,7 @@ class Shown:
     _state: m.State
     _rules: Rules
     _runs: Runs
+    _parking: Parking
     _tickets: dict[int, QueuedTicket]
     _held: dict[str, HeldLease]
     _recent: str | None
@@ -93,7 +95,7 @@ class Shown:
         key = self._preparer.key(name)
         failure = self._state.failures.get(name)
         shown = views.absent(self._runs.measurements.get(key), failure, waiting, self._clock.monotonic())
-        return replace(shown, pin=pin)
+        return replace(shown, pin=pin, parked=views.parked(self._parking.of(name), self._clock.monotonic()))
 
     def recent(self) -> str | None:
         return self._recent

@@ -9,10 +9,12 @@ from hostler.errors import HostlerError
 from hostler.events import InstanceChanged, InstanceState
 from hostler.fleet.learning.measurements import Measurement
 from hostler.fleet.leases import Asked, HeldLease
+from hostler.fleet.parked import Parked
 from hostler.fleet.protocol import ProfileStanding
 from hostler.fleet.run import Run
 from hostler.fleet.scheduling import messages as m
 from hostler.wire.management import Instance, RequestInFlight
+from hostler.wire.management import Parked as ParkedShown
 
 
 def instance(known: m.Instance, run: Run, now: float) -> Instance:
@@ -120,4 +122,13 @@ def absent(known: Measurement | None, failure: Failure | None, waiting: int, now
         code=failure.error.code,
         retry_in_s=retry,
         error=failure.error,
+    )
+
+
+def parked(known: Parked | None, now: float) -> ParkedShown | None:
+    """What is left of a profile's instance; None of one that was never loaded."""
+    if known is None:
+        return None
+    return ParkedShown(
+        parked_s=max(0.0, now - known.since), cached=known.cached, prompts=known.prompts, load_s=known.load_s
     )

@@ -65,12 +65,24 @@ class DeviceMemory(msgspec.Struct, frozen=True, kw_only=True):
     used: int
 
 
+class Parked(msgspec.Struct, frozen=True, kw_only=True):
+    """A profile that was loaded and comes back quickly: for how long already, how much of its files is in the page
+    cache (0 to 1; None where the system does not tell), how many prompts are saved, about how long a load takes now.
+    """
+
+    parked_s: float
+    cached: float | None
+    prompts: int
+    load_s: float
+
+
 class ProfileInfo(msgspec.Struct, frozen=True, kw_only=True):
     """``GET /api/profiles``: a profile, its model and the state of its instance.
 
     ``origin`` is ``config`` for a profile in the file, else where its model was found. ``need`` is the
     predicted bytes per device; empty when the model could not be read (``problem`` says why). ``failure`` is why its
-    engine failed the last time, until it is tried again.
+    engine failed the last time, until it is tried again. ``parked`` is set for one that was loaded since the gateway
+    started and is not now.
     """
 
     name: str
@@ -95,6 +107,7 @@ class ProfileInfo(msgspec.Struct, frozen=True, kw_only=True):
     need: dict[str, int]
     problem: Problem | None = None
     failure: Problem | None = None
+    parked: Parked | None = None
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from fake_gateway import INSTANCE, FakeGateway, profile
 
 from hostler.client.problems import CLASSES
 from hostler.errors import UnknownProfile
-from hostler.wire.management import Instance, Pinned, Problem, ProblemBody, ProfileInfo, Requests, Switched
+from hostler.wire.management import Instance, Parked, Pinned, Problem, ProblemBody, ProfileInfo, Requests, Switched
 
 
 def test_ls_groups_profiles_and_hides_the_hidden(gateway: FakeGateway, run: Run) -> None:
@@ -94,6 +94,15 @@ def test_json_is_the_wire_struct(gateway: FakeGateway, run: Run, command: tuple[
 def test_load_resolves_an_alias_and_tells_the_profile(gateway: FakeGateway, run: Run) -> None:
     assert run("load", "tiny").stdout == "smollm2 is ready.\n"
     assert ("POST", "/api/profiles/tiny/load") in gateway.asked
+
+
+def test_ps_and_ls_show_what_is_parked(gateway: FakeGateway, run: Run) -> None:
+    left = Parked(parked_s=40.0, cached=0.98, prompts=2, load_s=0.42)
+    gateway.profiles[0] = msgspec.structs.replace(gateway.profiles[0], state="unloaded", parked=left)
+    name = gateway.profiles[0].name
+    told = f"{name} is parked: back in about 0.4s (98% of its files in the page cache, 2 prompts saved)."
+    assert told in run("ps").stdout.splitlines()
+    assert "parked" in run("ls").stdout
 
 
 def test_pin_and_unpin(gateway: FakeGateway, run: Run) -> None:

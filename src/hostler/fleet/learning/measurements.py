@@ -14,13 +14,15 @@ KEPT = 500
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """The last load of an instance key: seconds it took, bytes it held per device, tokens per second.
 
-    ``flags`` are the plan's arguments as they were; what another plan held says nothing of the bytes.
+    ``flags`` are the plan's arguments as they were; what another plan held says nothing of the bytes. ``reload_s`` is
+    what the last load took whose files were in the page cache; None before there was one.
     """
 
     load_s: float
     bytes: dict[str, int]
     tokens_per_s: float | None = None
     flags: tuple[str, ...] = ()
+    reload_s: float | None = None
 
 
 class Measurements(Remembered[Measurement]):

@@ -217,6 +217,10 @@ class Keeper:
         """Nothing more is saved with the engine of that profile."""
         self._bus.publish(PromptCacheProblem(what="unsupported", reason=reason, profile=profile))
 
+    def count(self, profile: str) -> int:
+        """How many prompts are kept of that profile."""
+        return sum(1 for entry in self._shelf.entries if entry.profile == profile)
+
     async def status(self) -> CacheStatus:
         """What is kept and what it brought, the most recently used first."""
         await self.sweep()

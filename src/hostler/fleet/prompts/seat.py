@@ -18,7 +18,7 @@ from hostler.fleet.prompts.keeper import Keeper
 from hostler.fleet.prompts.keys import engine_of, key_of
 from hostler.fleet.prompts.shelf import Draft
 from hostler.fleet.prompts.slots import Slots
-from hostler.fleet.prompts.worth import LEAST_TOKENS, computing_s, pays, saving_s
+from hostler.fleet.prompts.worth import LEAST_TOKENS, bringing_s, computing_s, pays, saving_s
 from hostler.fleet.protocol import Conversation, Place, Timing
 
 #: A switch waits at most this long for prompts to be written, and a first request for them to be read.
@@ -112,6 +112,13 @@ class Seat:
         """Whether there may be something to save; costs nothing."""
         able = self._keeper.on and bool(self._key) and not self._keeper.figures.support(self._engine).abandoned
         return able and self._deepest >= LEAST_TOKENS and self._slots.owned
+
+    def bringing_s(self, timing: Timing) -> float | None:
+        """Seconds to have the conversation of an answer again after a switch; None when that is not known."""
+        if timing.redo_s is None or not self.worth_saving:
+            return timing.redo_s
+        size = self._keeper.figures.size(self._key, timing.cached + timing.prompt + timing.generated, GUESS)
+        return bringing_s(timing.redo_s, size, self._keeper.figures.rates, SAVE_S)
 
     async def save(self, endpoint: Endpoint) -> None:
         """Write the slots that are worth it, in at most :data:`SAVE_S`; the rest is done when the engine is gone."""

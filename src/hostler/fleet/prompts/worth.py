@@ -50,6 +50,14 @@ def restoring_s(size: int, rates: Rates) -> float:
     return ASKING_S + size / CHECKSUM + size / rates.restore
 
 
+def bringing_s(redo_s: float, size: int, rates: Rates, patience_s: float) -> float:
+    """Seconds to have a conversation again that is ``redo_s`` of computing and would take ``size`` bytes.
+
+    It is restored where that is quicker and it is written at all: in ``patience_s`` at the most.
+    """
+    return redo_s if saving_s(size, rates) > patience_s else min(redo_s, restoring_s(size, rates))
+
+
 def pays(entry: Entry, rates: Rates) -> bool:
     """Whether restoring takes less time than it is likely to save."""
     return restoring_s(entry.bytes, rates) < entry.computing_s * rates.chance

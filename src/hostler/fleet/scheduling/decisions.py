@@ -127,6 +127,7 @@ class Decisions(Room):
             ttl_s=want.ttl_s,
             last_used=self.at.now,
             heat=self._heat(profile) + 1.0,
+            reload_s=want.reload_s,
         )
         self.state = replace(self.state, next_instance=number + 1)
         self._put(instance)

@@ -63,7 +63,7 @@ def _after(ready_s: float | None, place: int, ahead: int, slots: int, lease_s: f
 
 def _ready_s(state: m.State, waiter: m.Waiter, at: m.Situation) -> float | None:
     """Until a profile that is not loaded is: those before it that it does not fit beside, room for it, and its load."""
-    load_s = state.load_s.get(waiter.profile)
+    load_s = _load_s(state, waiter.profile)
     if load_s is None:
         return None
     room_s = _room_s(state, waiter, at)
@@ -71,9 +71,15 @@ def _ready_s(state: m.State, waiter: m.Waiter, at: m.Situation) -> float | None:
         if other.profile == waiter.profile:
             break
         if live(state, other.profile) is None and not _beside(state, waiter, other, at):
-            known = state.load_s.get(other.profile, 0.0) + state.lease_s.get(other.profile, 0.0)
+            known = (_load_s(state, other.profile) or 0.0) + state.lease_s.get(other.profile, 0.0)
             room_s = max(room_s, _room_s(state, other, at) + known)
     return room_s + load_s
+
+
+def _load_s(state: m.State, profile: str) -> float | None:
+    """What its load will take: as prepared, for where its files are now, else as it did the last time."""
+    want = state.wants.get(profile)
+    return state.load_s.get(profile) if want is None or want.load_s is None else want.load_s
 
 
 def _beside(state: m.State, one: m.Waiter, other: m.Waiter, at: m.Situation) -> bool:

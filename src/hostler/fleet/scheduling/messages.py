@@ -18,8 +18,8 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
     """What it takes to run a profile: found by preparing it, before anything is evicted for it.
 
     Idle residents leave the devices in ``clears`` before the load, whether there is room or not. ``made`` is when it
-    was prepared: what was found then may place it where there is no room any more. ``load_s`` is what its load took
-    the last time, if that is known.
+    was prepared: what was found then may place it where there is no room any more. ``load_s`` is what its load will
+    about take, ``reload_s`` what one does whose files are in the page cache; None when that is not known.
     """
 
     key: str
@@ -30,6 +30,7 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
     clears: tuple[str, ...] = ()
     made: float = 0.0
     load_s: float | None = None
+    reload_s: float | None = None
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,8 +39,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     ``holds`` is the predicted need until the process is ready, then what it was measured to hold.
     ``closed_for`` names a starving profile that waits for this instance's room: no new leases meanwhile.
     ``served`` counts ended leases since the load. ``heat`` is how often it was come back to
-    (:func:`hostler.fleet.scheduling.eviction.warmer`), as of ``last_used``; ``redo_s`` what it would take to read its
-    latest conversation again.
+    (:func:`hostler.fleet.scheduling.eviction.warmer`), as of ``last_used``; ``redo_s`` what it would take to have its
+    latest conversation again, ``reload_s`` to load it from the page cache, where its files are for a while.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     closed_for: str | None = None
     heat: float = 1.0
     redo_s: float = 0.0
+    reload_s: float | None = None
 
 
 class Waiter(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,7 +146,7 @@ class Leave(msgspec.Struct, frozen=True):
 class Release(msgspec.Struct, frozen=True):
     """A lease ended. ``healthy``: the engine answered to its last byte.
 
-    ``redo_s`` is what reading its conversation again would take; None when the engine did not say. ``held_s`` is how
+    ``redo_s`` is what having its conversation again would take; None when the engine did not say. ``held_s`` is how
     long it was held.
     """
 

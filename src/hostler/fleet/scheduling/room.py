@@ -144,7 +144,7 @@ class Room(Moves):
             id=instance.id,
             bytes=instance.holds,
             idle_s=idle_s,
-            load_s=instance.state.load_s if isinstance(instance.state, Ready) else 0.0,
+            load_s=_back_s(instance),
             heat=eviction.cooled(instance.heat, idle_s),
             redo_s=instance.redo_s,
             batch=self.at.rules.of(instance.profile).batch,
@@ -188,10 +188,18 @@ class Room(Moves):
         leaving = list(leaving)
         names = {i.profile for i in leaving}
         delayed = sum(1 for w in self.state.waiting if w.profile in names)
-        known = self.state.load_s
-        cost = known.get(profile, 0.0) + sum(known.get(i.profile, 0.0) + i.redo_s for i in leaving)
+        want, known = self.state.wants.get(profile), self.state.load_s
+        load_s = want.load_s if want is not None and want.load_s is not None else known.get(profile, 0.0)
+        cost = load_s + sum(_back_s(i) + i.redo_s for i in leaving)
         waited = sum(self.at.now - w.since for w in self.state.waiting if w.profile == profile and not w.batch)
         return bool(leaving) and waited >= PATIENCE * max(SWAP_S, cost) * (1 + delayed)
+
+
+def _back_s(instance: m.Instance) -> float:
+    """What loading it again would take: from the page cache if that was ever measured, else as it did."""
+    if not isinstance(instance.state, Ready):
+        return 0.0
+    return instance.state.load_s if instance.reload_s is None else instance.reload_s
 
 
 def never_fits(

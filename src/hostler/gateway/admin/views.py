@@ -61,4 +61,5 @@ def _profile(entry: Entry, standing: ProfileStanding, default: str | None) -> Pr
         need=entry.need,
         problem=problem_of(entry.problem) if entry.problem else None,
         failure=problem_of(standing.error) if standing.error else None,
+        parked=standing.parked,
     )
