@@ -140,7 +140,7 @@ def _profiles(known: list[ProfileInfo]) -> Table:
             shown.add_row(
                 Text(indent + profile.name + ("*" if profile.default else "")),
                 output.dash(profile.context),
-                output.size(profile.size),
+                "remote" if profile.remote else output.size(profile.size),
                 output.state("parked" if profile.parked and profile.state == "unloaded" else profile.state),
                 output.rate(profile.tokens_per_s),
                 Text(_about(profile)),
@@ -159,6 +159,15 @@ def _grouped(known: list[ProfileInfo]) -> dict[str, list[ProfileInfo]]:
         groups.setdefault(heading, []).append(profile)
     found = groups.pop(FOUND, [])
     return groups | ({FOUND: found} if found else {})
+
+
+def _memory(instance: Instance) -> str:
+    """What it holds; of a remote, where that is."""
+    if instance.remote:
+        return f"remote: {instance.remote}"
+    from hostler.cli import output
+
+    return output.per_device(instance.bytes or instance.predicted_bytes)
 
 
 def _about(profile: ProfileInfo) -> str:
@@ -192,7 +201,7 @@ def _instances(running: list[Instance]) -> Table:
             Text(instance.profile),
             output.state(instance.state),
             "yes" if instance.warm else "no",
-            output.per_device(instance.bytes or instance.predicted_bytes),
+            _memory(instance),
             f"{instance.leases}/{instance.slots}",
             output.rate(instance.tokens_per_s),
             output.seconds(instance.idle_s),

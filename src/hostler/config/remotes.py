@@ -81,6 +81,11 @@ def address_of(url: str) -> Address:
     return Address(parts.hostname, port or (443 if tls else 80), tls, base)
 
 
+def host_of(engine: EngineSettings) -> str | None:
+    """The host that a remote is asked at; None of engines that run here."""
+    return address_of(engine.url).host if engine.kind == "remote" else None
+
+
 def usual_of(engine: object) -> Mapping[str, object]:
     """Defaults of a profile that has this engine, where they differ from those of all."""
     return _USUAL if isinstance(engine, EngineSettings) and engine.kind == "remote" else {}

@@ -11,7 +11,7 @@ import anyio
 from hostler.errors import NotFound, RequestCancelled
 from hostler.fleet.leases import Asked, QueuedTicket
 from hostler.fleet.scheduling import messages as m
-from hostler.fleet.scheduling.turn import held, stays
+from hostler.fleet.scheduling.turn import spared, stays
 from hostler.fleet.shown import Shown
 
 
@@ -73,8 +73,7 @@ class Operated(Shown):
         await self.load(profile, urgent=True)
         if not keep:
             self._tell(m.UnloadOthers(profile, f"switched to {profile!r}"))
-            pinned = {i.id for i in self._state.instances.values() if i.pin or held(self._state, i.profile)}
-            leaving = before.keys() - pinned
+            leaving = before.keys() - {i.id for i in self._state.instances.values() if spared(self._state, i)}
             await self._until(lambda: not leaving & self._state.instances.keys())
         gone = [p for i, p in before.items() if i not in self._state.instances]
         return tuple(dict.fromkeys(gone))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from hostler.config.remotes import host_of
 from hostler.engines.state import Draining, Failure, Ready, Starting
 from hostler.errors import HostlerError
 from hostler.events import InstanceChanged, InstanceState
@@ -39,6 +40,7 @@ def instance(known: m.Instance, run: Run, now: float) -> Instance:
         load_s=run.load_s,
         started_at=run.started_at,
         argv=run.argv,
+        remote=host_of(run.spec.engine),
         changed=run.changes.words,
         warm=run.endpoint is not None and (run.spec.proves or known.served > 0),
     )

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from hostler.accounts.keys import Principal
+from hostler.config.remotes import host_of
 from hostler.config.settings import Task
 from hostler.fleet.protocol import Catalogue, Entry, Fleet, found
 from hostler.gateway.reach import seen_by
@@ -27,6 +28,7 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     default: bool
     warm: bool
+    remote: str | None
     problem: str | None
 
 
@@ -87,6 +89,7 @@ class Models:
                 slots=entry.profile.slots,
                 default=entry.name == default,
                 warm=state == "ready",
+                remote=host_of(entry.profile.engine),
                 problem=None if entry.problem is None else entry.problem.message,
             ),
         )

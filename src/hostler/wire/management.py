@@ -105,6 +105,7 @@ class ProfileInfo(msgspec.Struct, frozen=True, kw_only=True):
     load_s: float | None
     tokens_per_s: float | None
     need: dict[str, int]
+    remote: str | None = None
     problem: Problem | None = None
     failure: Problem | None = None
     parked: Parked | None = None
@@ -138,6 +139,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     #: Why it is loaded; ``leaves`` is its place among those that would make room, from 1, None when it would not.
     why: str = ""
     leaves: int | None = None
+    #: The host that is asked, where it runs elsewhere; it then has neither process nor memory.
+    remote: str | None = None
     changed: tuple[str, ...] = ()
     warm: bool = False
     notes: tuple[str, ...] = ()

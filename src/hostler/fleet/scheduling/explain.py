@@ -12,7 +12,7 @@ from hostler.fleet.scheduling import eviction
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.room import Room
 from hostler.fleet.scheduling.rules import Rules
-from hostler.fleet.scheduling.turn import stays
+from hostler.fleet.scheduling.turn import elsewhere, stays
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ class _Explaining(Room):
     """Asks the rules by which room is made, and makes none."""
 
     def reasons(self) -> dict[str, Reason]:
-        spare = [i for i in self._all() if self._idle(i) and not self._wanted(i)]
+        spare = [i for i in self._all() if self._idle(i) and not self._wanted(i) and not elsewhere(i)]
         order = sorted(self._candidates(spare), key=lambda c: (eviction.cost(c), c.id))
         places = {name: n for n, c in enumerate(order, 1) for name in (c.id, *c.also)}
         costs = {c.id: c for c in order}
@@ -46,6 +46,8 @@ class _Explaining(Room):
         parts = self._parts(instance, waiting)
         if not parts and candidate is not None:
             parts = [_score(candidate)]
+        elif not parts and elsewhere(instance):
+            parts = ["runs elsewhere and takes no room here"]
         return "; ".join(parts) or "one of its group is in use"
 
     def _parts(self, instance: m.Instance, waiting: int) -> list[str]:

@@ -204,7 +204,7 @@ class Unload(msgspec.Struct, frozen=True):
 
 
 class UnloadOthers(msgspec.Struct, frozen=True):
-    """Drain every unpinned instance of other profiles."""
+    """Drain every unpinned instance of other profiles that is here."""
 
     profile: str
     reason: str

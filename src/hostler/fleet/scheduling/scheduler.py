@@ -34,7 +34,7 @@ from hostler.fleet.scheduling.decisions import Decisions
 from hostler.fleet.scheduling.forecast import for_newcomer
 from hostler.fleet.scheduling.line import joining, starvation
 from hostler.fleet.scheduling.rules import Rules
-from hostler.fleet.scheduling.turn import again, expiry, held, is_open, live, without
+from hostler.fleet.scheduling.turn import again, expiry, is_open, live, spared, without
 
 __all__ = ["live", "next_wake", "step"]
 
@@ -202,7 +202,7 @@ class _Turn(Decisions):
 
     def _unload_others(self, message: m.UnloadOthers) -> None:
         for instance in list(self.state.instances.values()):
-            if instance.profile != message.profile and not instance.pin and not held(self.state, instance.profile):
+            if instance.profile != message.profile and not spared(self.state, instance):
                 self._drain_instance(instance, message.reason)
 
     def _pin(self, message: m.Pin) -> None:

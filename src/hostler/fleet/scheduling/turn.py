@@ -126,6 +126,16 @@ def stays(instance: m.Instance) -> bool:
     return isinstance(instance.state, (Starting, Ready))
 
 
+def elsewhere(instance: m.Instance) -> bool:
+    """Whether it is a remote: on no device, not even with nothing, so that its leaving makes no room."""
+    return not instance.holds
+
+
+def spared(state: m.State, instance: m.Instance) -> bool:
+    """Whether a switch to another profile leaves it."""
+    return instance.pin or elsewhere(instance) or held(state, instance.profile)
+
+
 def without(table: Mapping[str, V], key: str) -> dict[str, V]:
     return {k: v for k, v in table.items() if k != key}
 

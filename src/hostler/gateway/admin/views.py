@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hostler.config.remotes import host_of
 from hostler.errors import NotFound
 from hostler.fleet.protocol import Catalogue, Entry, Fleet, ProfileStanding, found
 from hostler.gateway.errors import problem_of
@@ -59,6 +60,7 @@ def _profile(entry: Entry, standing: ProfileStanding, default: str | None) -> Pr
         load_s=standing.load_s,
         tokens_per_s=standing.tokens_per_s,
         need=entry.need,
+        remote=host_of(wanted.engine),
         problem=problem_of(entry.problem) if entry.problem else None,
         failure=problem_of(standing.error) if standing.error else None,
         parked=standing.parked,
