@@ -11,8 +11,10 @@ from typing import Final
 
 #: Of the memory that nobody needs: what is read ahead must push nothing out.
 SHARE: Final = 0.5
-#: One piece of advice; between two of them other readers get their turn.
-PIECE: Final = 64 * 2**20
+#: What is looked at at once.
+BLOCK: Final = 16 * 2**20
+#: One piece of advice. Linux reads no more of one than its window, which is at least this, and forgets the rest.
+PIECE: Final = 128 * 2**10
 CHUNK: Final = 2**20
 
 # macOS: fcntl.F_RDADVISE is missing from Python's module; struct radvisory { off_t ra_offset; int ra_count; }.
@@ -38,10 +40,11 @@ def _advise(file: Path, limit: int) -> int:
     handle = os.open(file, os.O_RDONLY)
     try:
         size = min(os.fstat(handle).st_size, max(0, limit))
-        for offset in range(0, size, PIECE):
-            length = min(PIECE, size - offset)
-            if not (_is_there(handle, offset) and _is_there(handle, offset + length - 1)):
-                _will_need(handle, offset, length)
+        for start in range(0, size, BLOCK):
+            end = min(start + BLOCK, size)
+            if not (_is_there(handle, start) and _is_there(handle, end - 1)):
+                for offset in range(start, end, PIECE):
+                    _will_need(handle, offset, min(PIECE, end - offset))
         return size
     finally:
         os.close(handle)
