@@ -116,8 +116,8 @@ def test_a_device_that_is_gone_or_throttled_says_so() -> None:
 
 def test_requests_stand_in_line_then_run_then_are_over() -> None:
     flying = (
-        asked("req-3", state="queued", age_s=1.0, instance=None),
-        asked("req-2", state="queued", age_s=9.0, instance=None, principal="alice"),
+        asked("req-3", state="queued", age_s=1.0, instance=None, place=2),
+        asked("req-2", state="queued", age_s=9.0, instance=None, principal="alice", place=1),
         asked("req-1", age_s=20.0),
     )
     over = (record("req-0", status=503), record("req-00", cancelled=True))
@@ -136,7 +136,7 @@ def test_requests_stand_in_line_then_run_then_are_over() -> None:
 
 EVENTS: tuple[tuple[AnyEvent, str], ...] = (
     (e.InstanceChanged(id=1, instance="a-1", profile="a", state="ready"), "is ready"),
-    (e.InstanceChanged(id=2, instance="a-1", profile="a", state="failed", reason="no room"), "is failed: no room"),
+    (e.InstanceChanged(id=2, instance="a-1", profile="a", state="failed", reason="no room"), "failed: no room"),
     (e.Swap(id=3, profile="a", evicted=("b", "c"), reason="memory"), "b and c makes room: memory"),
     (e.RequestQueued(id=4, request="r", profile="a", position=2), "r waits at place 2"),
     (e.LeaseEnded(id=5, request="r", profile="a", instance="a-1", status=499, held_s=1), "left by its client"),

@@ -15,6 +15,7 @@ Level = Literal["info", "good", "warning", "error"]
 #: A grant sooner than this is no news: the end of the lease tells of the request.
 NEWS_S = 0.05
 NEWS_MIB = 1.0
+LEAST_TOLD_GB_PER_S = 0.05
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -40,7 +41,8 @@ def _profile(event: AnyEvent) -> Told | None:
             return Told("good", event.profile, "is ready")
         case e.InstanceChanged():
             level: Level = "error" if event.state == "failed" else "info"
-            return Told(level, event.profile, f"is {event.state}{_because(event.reason)}")
+            state = "failed" if event.state == "failed" else f"is {event.state}"
+            return Told(level, event.profile, f"{state}{_because(event.reason)}")
         case e.Swap():
             left = f"{listed(event.evicted)} makes room" if event.evicted else "comes in"
             return Told("info", event.profile, f"{left}{_because(event.reason)}")
@@ -53,7 +55,8 @@ def _profile(event: AnyEvent) -> Told | None:
         case e.PlacementMeasured():
             return Told(event.level, event.profile, _measured(event))
         case e.LoadMeasured():
-            return Told("info", event.profile, f"loaded in {event.seconds:.1f} s, {event.gb_per_s:.1f} GB/s")
+            rate = f", {event.gb_per_s:.1f} GB/s" if event.gb_per_s >= LEAST_TOLD_GB_PER_S else ""
+            return Told("info", event.profile, f"loaded in {event.seconds:.1f} s{rate}")
         case e.LoadForeseen():
             return Told(
                 "info", event.profile, f"{event.bytes / 2**20:.0f} MiB read ahead, it often follows {event.after}"

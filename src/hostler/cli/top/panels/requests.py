@@ -16,7 +16,8 @@ from hostler.wire.management import RequestInFlight, RequestRecord
 
 
 class _Item(msgspec.Struct, frozen=True):
-    """A line: a request in flight, at its ``place`` in the line (0: it runs), or one that ended ``age_s`` ago."""
+    """A line: a request in flight, at its ``place`` in the line for its profile (0: it runs), or one that ended
+    ``age_s`` ago."""
 
     request: RequestInFlight | RequestRecord
     place: int
@@ -48,8 +49,8 @@ def _title(snapshot: Snapshot) -> str:
 
 
 def _items(snapshot: Snapshot) -> Iterator[_Item]:
-    for place, waiting in enumerate(_queued(snapshot), 1):
-        yield _Item(waiting, place, waiting.age_s)
+    for waiting in _queued(snapshot):
+        yield _Item(waiting, waiting.place or 0, waiting.age_s)
     for running in snapshot.requests.in_flight:
         if running.state == "running":
             yield _Item(running, 0, running.age_s)
@@ -85,7 +86,7 @@ def _took(item: _Item) -> str:
 
 
 def _tokens(item: _Item) -> str:
-    if isinstance(item.request, RequestInFlight):
+    if isinstance(item.request, RequestInFlight) or (item.request.tokens_in, item.request.tokens_out) == (None, None):
         return ""
     return f"{dash(item.request.tokens_in)}>{dash(item.request.tokens_out)}"
 
