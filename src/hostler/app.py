@@ -57,6 +57,8 @@ from hostler.gateway.metrics.counting import Counting
 from hostler.gateway.openai import Models
 from hostler.gateway.server import Server, check_exposure, is_loopback, listen, url_of
 from hostler.gateway.web.page import page
+from hostler.ledger.captures import FOLDER as CAPTURES
+from hostler.ledger.captures import Captures
 from hostler.ledger.recorder import Recorder
 from hostler.models.facts_cache import FactsCache
 from hostler.models.library import Library
@@ -111,7 +113,8 @@ class Gateway:
         )
         self.writer = Writer(folders.state / "hostler.db")
         self.counting = Counting()
-        self.recorder = Recorder(self.writer, self.bus, clock, also=self.counting.take)
+        self.captures = Captures(folders.state / CAPTURES)
+        self.recorder = Recorder(self.writer, self.bus, clock, also=(self.counting.take, self.captures.take))
         self.telemetry = telemetry(self)
         self.warming = Warming(self.fleet, self.catalogue, clock, drivers.probe, self.catalogue.files)
         self.load_trials = LoadTrials(self.fleet, self.load_modes, clock, self._subject)
@@ -130,6 +133,7 @@ class Gateway:
                 clock=clock,
                 limits=config.limits,
                 draining=lambda: self.draining,
+                captures=self.captures,
             )
         )
         self._management = LateApp()
@@ -319,6 +323,7 @@ class Gateway:
         self.closing.set()
         await self.inference.aclose()
         await self.recorder.close()
+        self.captures.close()
         await self.writer.close()
 
 

@@ -279,6 +279,9 @@ class Profile(Settings, frozen=True, kw_only=True):
     send_loading_state: Annotated[
         bool | None, Meta(description="As in `[gateway]`, for this profile; default: that.")
     ] = None
+    capture: Annotated[
+        bool, Meta(description="Keep what it is asked and answers in files, for `hostler captures`; bounded, redacted.")
+    ] = False
     sampling: SamplingSettings = SamplingSettings()
     engine: EngineSettings = EngineSettings()
 

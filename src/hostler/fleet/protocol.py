@@ -172,6 +172,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     notes: bool = False
     #: Its engine tells what a stream took; others have to be asked.
     counts: bool = True
+    #: What it is asked and answers is kept.
+    capture: bool = False
     speaks: Speaks | None = None
     choose: Callable[[Needs], tuple[Served, ...]] | None = None
 

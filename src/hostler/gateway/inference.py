@@ -28,6 +28,7 @@ from hostler.gateway.relay import Exchange
 from hostler.gateway.relay_parts import Recorder, Relay, RelayLimits
 from hostler.gateway.routes import INFERENCE
 from hostler.gateway.upstream import Pool, UpstreamLimits
+from hostler.ledger.captures import Captures
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class InferenceParts(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     limits: LimitSettings
     draining: Callable[[], bool]
+    captures: Captures | None = None
 
 
 class Inference:
@@ -75,6 +77,7 @@ class Inference:
             spawn=self._spawn,
             closed=self._close,
             defaults={},
+            captures=parts.captures,
         )
 
     @property

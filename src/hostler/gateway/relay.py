@@ -52,7 +52,7 @@ from hostler.gateway.routes import Route
 from hostler.gateway.rows import Account
 from hostler.gateway.sse import STREAM_LINES, Notes, as_event, comment_of
 from hostler.gateway.tail import NO_TOKENS, Tail
-from hostler.gateway.taps import Tap, tapped
+from hostler.gateway.taps import Outlet, Tap, tapped
 from hostler.gateway.upstream import Connection
 
 CLIENT_LEFT: Final = 499
@@ -85,10 +85,9 @@ class Exchange:
         self._task: asyncio.Task[None] | None = None
         self._asked = 0.0
         self._first: float | None = None
-        self._status = 0
         self._tail: Tail | None = None
         self._tap: Tap | None = None
-        self._place = 0  # in the line, when it joined
+        self._status, self._place = 0, 0  # the place in the line, when it joined
         self._opened = False  # 200 and SSE comments were sent while waiting
         self._answering = False  # the engine's head has come
         self._sse = False  # what the client gets is an event stream
@@ -143,7 +142,8 @@ class Exchange:
         self._notes = Notes.of_chat(served, self._route, self.request, self._relay.clock)
         self._conversation = conversation_for(served, self._route, self._call.headers, body)
         body = self._relay.body_for(served, self._route, self._call.headers, body, asked)
-        self._body, self._tap = tapped(served, self._route, asked, body, self._call.write)
+        out = Outlet(self.request, self._call.write, self._relay.captures)
+        self._body, self._tap = tapped(served, self._route, asked, body, out)
 
     def _wait(self) -> None:
         """Join the line; raises QueueFull or Draining."""

@@ -14,6 +14,7 @@ from hostler.gateway.peek import Defaults, Peek
 from hostler.gateway.routes import Route
 from hostler.gateway.tail import Tokens
 from hostler.gateway.upstream import Pool
+from hostler.ledger.captures import Captures
 from hostler.wire.management import RequestRecord
 
 ENOUGH_TOKENS: Final = 8  # a speed over fewer says little
@@ -45,6 +46,7 @@ class Relay(msgspec.Struct, frozen=True, kw_only=True):
     spawn: Callable[[Coroutine[object, object, None], Callable[[], None]], asyncio.Task[None]]
     closed: Callable[[str], None]
     defaults: dict[str, Defaults]
+    captures: Captures | None = None
 
     def body_for(self, served: Served, route: Route, headers: Mapping[bytes, bytes], body: bytes, asked: Peek) -> bytes:
         """``body`` as the profile's engine gets it."""

@@ -1,14 +1,15 @@
 """What some answers pass through on their way to the client: one method call a piece, for those that need it alone.
 
 An engine of somebody else's (a program, a remote) tells what a stream took only when asked by `include_usage`. It is
-asked then, for the ledger, and the client, who did not ask, does not get the chunk that says it.
+asked then, for the ledger, and the client, who did not ask, does not get the chunk that says it. What profiles with
+`capture = true` are asked and answer is kept.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Raw
@@ -16,6 +17,7 @@ from msgspec import Raw
 from hostler.fleet.protocol import Served
 from hostler.gateway.peek import Peek
 from hostler.gateway.routes import Route
+from hostler.ledger.captures import Captures
 
 Write = Callable[[bytes], None]
 
@@ -25,6 +27,14 @@ EVENT_LIMIT: Final = 2**20
 _APIS: Final = ("chat", "completions")
 _END: Final = re.compile(rb"(?:\r?\n){2}")
 _OPTION: Final = "stream_options"
+
+
+class Outlet(NamedTuple):
+    """Where an answer goes: to its client, and to captures, where there are any."""
+
+    request: str
+    write: Write
+    captures: Captures | None
 
 
 class Tap(Protocol):
@@ -54,12 +64,29 @@ _asked = msgspec.json.Decoder(_Options)
 _chunk = msgspec.json.Decoder(_Chunk)
 
 
-def tapped(served: Served, route: Route, asked: Peek, body: bytes, write: Write) -> tuple[bytes, Tap | None]:
+class Plain:
+    """Hands everything to ``write``."""
+
+    __slots__ = ("write",)
+
+    def __init__(self, write: Write) -> None:
+        self.write = write
+
+    def end(self) -> None:
+        return
+
+
+def tapped(served: Served, route: Route, asked: Peek, body: bytes, out: Outlet) -> tuple[bytes, Tap | None]:
     """The body that the engine gets, and what its answer passes through; usually as it is, and nothing."""
-    if served.counts or asked.stream is not True or route.api not in _APIS:
-        return body, None
-    fuller = with_usage(body)
-    return (body, None) if fuller is None else (fuller, Unasked(write))
+    fuller = None
+    if not served.counts and asked.stream is True and route.api in _APIS:
+        fuller = with_usage(body)
+    write, made = out.write, body if fuller is None else fuller
+    if served.capture and out.captures is not None:
+        write = out.captures.open(out.request, b"" if route.form else made).before(write)
+    if fuller is not None:
+        return made, Unasked(write)
+    return made, Plain(write) if write is not out.write else None
 
 
 def with_usage(body: bytes) -> bytes | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from hostler.errors import StoreUnavailable
@@ -39,7 +39,7 @@ class Recorder:
         bus: Bus,
         clock: Clock,
         *,
-        also: Callable[[RequestRecord], None] = lambda _: None,
+        also: Sequence[Callable[[RequestRecord], None]] = (),
         bound: int = BOUND,
     ) -> None:
         self._writer = writer
@@ -56,7 +56,8 @@ class Recorder:
 
     def record(self, row: RequestRecord) -> None:
         """Keep ``row`` until it is written; the oldest waiting one is dropped when too many wait."""
-        self._also(row)
+        for take in self._also:
+            take(row)
         self._rows.append(row)
         if len(self._rows) > self._bound:
             self._rows.popleft()

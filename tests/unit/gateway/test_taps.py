@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,14 +14,21 @@ from hostler.config.settings import SamplingSettings
 from hostler.fleet.protocol import Served
 from hostler.gateway.peek import peek
 from hostler.gateway.routes import INFERENCE
-from hostler.gateway.taps import EVENT_LIMIT, Unasked, tapped, with_usage
+from hostler.gateway.taps import EVENT_LIMIT, Outlet, Unasked, tapped, with_usage
+from hostler.ledger.captures import Captures
+from hostler.wire.management import RequestRecord
 
 PROGRAM = Served(
     name="p", task="chat", embeddings=False, sampling=SamplingSettings(), context=4096, counts=False
 )  # fmt: skip
 CHAT = INFERENCE[b"/v1/chat/completions"]
+NOWHERE = Outlet("req-1", lambda _: None, None)
 STREAM = b'{"model":"p","stream":true,"n":1.50}'
 USAGE = b'data: {"id":"1","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\n'
+ROW = RequestRecord(
+    id="req-1", at=1.0, principal="local", profile="p", api="chat", status=200, tokens_in=1, tokens_cached=0,
+    tokens_out=1, queue_ms=0.0, load_ms=0.0, first_byte_ms=1.0, total_ms=1.0, cancelled=False,
+)  # fmt: skip
 EVENTS = (
     b'data: {"choices":[{"delta":{"content":"\\"usage\\""}}],"usage":null}\n\n',
     b": a comment\n\n",
@@ -59,7 +67,7 @@ def test_it_is_asked_once_and_what_is_wrong_is_left_to_the_engine(
 
 
 def test_only_streams_of_engines_that_do_not_tell_are_touched() -> None:
-    body, tap = tapped(PROGRAM, CHAT, peek(STREAM), STREAM, lambda _: None)
+    body, tap = tapped(PROGRAM, CHAT, peek(STREAM), STREAM, NOWHERE)
     assert body == b'{"model":"p","stream":true,"n":1.50,"stream_options":{"include_usage":true}}'
     assert tap is not None
     whole = b'{"model":"p"}'
@@ -71,7 +79,22 @@ def test_only_streams_of_engines_that_do_not_tell_are_touched() -> None:
         (PROGRAM, CHAT, asked),
         (PROGRAM, INFERENCE[b"/v1/messages"], STREAM),
     ):
-        assert tapped(served, route, peek(said), said, lambda _: None) == (said, None)
+        assert tapped(served, route, peek(said), said, NOWHERE) == (said, None)
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_of_a_captured_profile_it_is_kept_what_the_engine_and_the_client_get(counts: bool, tmp_path: Path) -> None:
+    served, got = msgspec.structs.replace(PROGRAM, counts=counts, capture=True), list[bytes]()
+    captures = Captures(tmp_path)
+    body, tap = tapped(served, CHAT, peek(STREAM), STREAM, Outlet("req-1", got.append, captures))
+    assert tap is not None
+    tap.write(EVENTS[0])
+    tap.write(USAGE)
+    tap.end()
+    capture = captures._open["req-1"].of(ROW)
+    assert capture.asked == body.decode()
+    assert capture.answered == b"".join(got).decode() == (EVENTS[0] + (USAGE if counts else b"")).decode()
+    assert tapped(served, CHAT, peek(STREAM), STREAM, NOWHERE)[0] == body
 
 
 def test_only_the_chunk_of_usage_is_taken_out() -> None:

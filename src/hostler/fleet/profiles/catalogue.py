@@ -174,6 +174,7 @@ class ProfileCatalogue:
             slots=profile.slots,
             notes=self._notes(profile),
             counts=not is_program(profile),
+            capture=profile.capture,
             speaks=profile.engine.speaks if is_remote(profile) else None,
         )
 
