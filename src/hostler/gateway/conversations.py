@@ -47,7 +47,7 @@ _UNNAMED: Final = Conversation()
 
 def conversation_for(served: Served, route: Route, headers: Mapping[bytes, bytes], body: bytes) -> Conversation | None:
     """The conversation of a request; None where its engine cannot be told which slot to take."""
-    if not route.slotted:
+    if not route.slotted or served.speaks is not None:
         return None
     return _UNNAMED if served.slots == 1 else conversation_of(headers, body)
 
