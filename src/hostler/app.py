@@ -102,7 +102,12 @@ class Gateway:
         self.fleet = FleetOwner(
             runner=drivers,
             preparer=Preparer(
-                self.catalogue.spec, self.catalogue.wanted, self.catalogue.key, self._probe, self.catalogue.terms
+                self.catalogue.spec,
+                self.catalogue.wanted,
+                self.catalogue.key,
+                self._probe,
+                self.catalogue.terms,
+                self._disk_speed,
             ),
             budget=Budget(config.memory, self.devices.read),
             experience=self.experience,
@@ -148,6 +153,10 @@ class Gateway:
             )
         )
         self._server = Server(front, self.inference, self._listener, self.inference.client_limits)
+
+    def _disk_speed(self) -> float | None:
+        disk = self.devices.machine().disk
+        return None if disk is None else disk.value
 
     def _kv(self) -> KvSettings:
         return self.running_config.config.kv

@@ -68,6 +68,10 @@ class LimitSettings(Settings, frozen=True, kw_only=True):
     )
     grace_s: Annotated[Seconds, Meta(description="From asking an engine to end to killing it.")] = Seconds(5)
     kill_s: Annotated[Seconds, Meta(description="From killing an engine to giving it up.")] = Seconds(2)
+    loads: Annotated[
+        Positive | None,
+        Meta(description="Profiles that may load at the same time; default: as many as fit and their disk can feed."),
+    ] = None
     load_tries: Annotated[int, Meta(ge=1, description="Failed loads in a row until a profile stays failed.")] = 3
     backoff_s: Annotated[Seconds, Meta(description="Pause after a failed load; doubles with each further one.")] = (
         Seconds(2)

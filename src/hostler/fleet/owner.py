@@ -73,7 +73,8 @@ class FleetOwner(Operated):
         self._runs = Runs(runner, experience, bus, clock, yard)
         self._preparing = Preparing(runner, experience, bus)
         prompts = experience.prompts
-        self._parking = Parking(experience.measurements.get, prompts.count if prompts else lambda _: 0)
+        saved = prompts.count if prompts else lambda _: 0
+        self._parking = Parking(experience.measurements.get, saved, preparer.disk)
         self.budget = budget
         self._group: anyio.abc.TaskGroup | None = None
         self._nudge = anyio.Event()
@@ -89,6 +90,7 @@ class FleetOwner(Operated):
             load_tries=limits.load_tries,
             backoff_s=limits.backoff_s,
             residency=limits.residency,
+            loads=limits.loads,
             terms=self._preparer.terms(),
         )
 
@@ -211,7 +213,8 @@ class FleetOwner(Operated):
             self._tell(m.PrepareFailed(profile, error))
             return
         self._specs[profile] = spec
-        self._tell(m.Prepared(profile, self._parking.expected(profile, want)))
+        want = await self._parking.reading(self._parking.expected(profile, want), spec.model.files)
+        self._tell(m.Prepared(profile, want))
         await self._preparing.read_ahead(spec, self.budget.spare)
 
     async def _look(self) -> None:

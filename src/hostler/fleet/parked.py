@@ -13,7 +13,8 @@ import msgspec
 
 from hostler.engines.prefetch import share_in_cache
 from hostler.fleet.learning.measurements import Measurement
-from hostler.fleet.scheduling.messages import Want
+from hostler.fleet.scheduling.messages import Reads, Want
+from hostler.hardware.disks import disk_of
 
 #: With so much of its files in the page cache a load counts as one from there.
 WHOLE = 0.9
@@ -40,12 +41,19 @@ class _Left(msgspec.Struct):
 class Parking:
     """All parked profiles. Called on the event loop's thread; looks at files in another.
 
-    ``known`` are measurements by instance key, ``prompts`` counts what is saved of a profile.
+    ``known`` are measurements by instance key, ``prompts`` counts what is saved of a profile, ``disk`` is how fast
+    models are read, in bytes/s, None before that was measured.
     """
 
-    def __init__(self, known: Callable[[str], Measurement | None], prompts: Callable[[str], int]) -> None:
+    def __init__(
+        self,
+        known: Callable[[str], Measurement | None],
+        prompts: Callable[[str], int],
+        disk: Callable[[], float | None] = lambda: None,
+    ) -> None:
         self._known = known
         self._prompts = prompts
+        self._disk = disk
         self._left: dict[str, _Left] = {}
         self._running: dict[str, str] = {}
 
@@ -90,3 +98,23 @@ class Parking:
         """``want`` with what its load takes from where it is parked."""
         parked = self.of(profile)
         return want if parked is None else msgspec.structs.replace(want, load_s=parked.load_s)
+
+    async def reading(self, want: Want, files: Sequence[Path]) -> Want:
+        """``want`` with what its load asks of the disk: nothing that is known for one that was never measured."""
+        speed = self._disk()
+        if speed is None or not want.load_s:
+            return want
+        reads = await anyio.to_thread.run_sync(_reads, files, want.load_s, speed)
+        return msgspec.structs.replace(want, reads=reads)
+
+
+def _reads(files: Sequence[Path], load_s: float, speed: float) -> Reads | None:
+    """None of a load whose files are in the page cache, or not there. Blocking."""
+    cached = share_in_cache(files) or 0.0
+    try:
+        size = sum(file.stat().st_size for file in files)
+    except OSError:
+        return None
+    if not files or cached >= WHOLE:
+        return None
+    return Reads(disk_of(files[0]), min(1.0, size * (1.0 - cached) / load_s / speed))

@@ -22,7 +22,8 @@ class Preparer(msgspec.Struct, frozen=True):
     ``spec`` blocks (it reads headers and plans) and raises why the profile cannot be loaded; it is also told what
     changes since the profile ran out of memory. ``wanted`` gives key, pin and TTL of every profile there is; ``key``
     that of one, "" when there is none; ``terms`` what holds between profiles. ``probe`` asks its build, before
-    ``spec``, what it can use; raises BuildUnusable.
+    ``spec``, what it can use; raises BuildUnusable. ``disk`` tells how fast models are read, in bytes/s, if that was
+    measured.
     """
 
     spec: Callable[[str, Changes], tuple[LoadSpec, Want]]
@@ -30,3 +31,4 @@ class Preparer(msgspec.Struct, frozen=True):
     key: Callable[[str], str]
     probe: Callable[[str], Awaitable[None]] = nothing_to_probe
     terms: Callable[[], dict[str, Terms]] = dict
+    disk: Callable[[], float | None] = lambda: None

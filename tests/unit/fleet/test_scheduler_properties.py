@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec.structs import replace
 
 from hostler.engines.state import Ready, Starting, Stopping
 from hostler.errors import EngineLost, LoadFailed
@@ -20,7 +21,8 @@ TERMS = {
     "c": Terms(group="either", exclusive=True),
     "e": Terms(group="either", exclusive=True, batch=True),
 }
-RULES = Rules(queue=8, starvation_s=30.0, load_tries=3, backoff_s=2.0, residency=2, terms=TERMS)
+RULES = Rules(queue=8, starvation_s=30.0, load_tries=3, backoff_s=2.0, residency=2, loads=2, terms=TERMS)
+READS = {name: m.Reads("slow", 0.6) for name in "abe"}
 profiles = st.sampled_from(sorted(NEEDS))
 
 
@@ -120,8 +122,13 @@ class FleetMachine(RuleBasedStateMachine):
             self.tell(m.PrepareFailed(profile, LoadFailed("no")))
             return
         away = ("host",) if clears else ()
-        want = m.Want(key="k", need={"host": NEEDS[profile]}, slots=self.slots, pin=pin, ttl_s=60.0, clears=away)
+        want = self.want(profile, pin=pin, ttl_s=60.0, clears=away)
         self.tell(m.Prepared(profile, want))
+
+    def want(self, profile: str, **more: object) -> m.Want:
+        need = {"host": NEEDS[profile]}
+        plain = m.Want(key="k", need=need, slots=self.slots, pin=False, ttl_s=None, reads=READS.get(profile))
+        return replace(plain, **more)
 
     @precondition(lambda self: self.state.instances)
     @rule(data=st.data(), fails=st.booleans(), again=st.booleans())
@@ -168,6 +175,13 @@ class FleetMachine(RuleBasedStateMachine):
         assert sum(i.holds["host"] for i in self.state.instances.values()) <= BUDGET
 
     @invariant()
+    def no_more_load_at_once_than_the_limit_and_their_disk_allow(self) -> None:
+        loading = [i for i in self.state.instances.values() if isinstance(i.state, Starting)]
+        shares = [i.reads.share for i in loading if i.reads is not None]
+        assert len(loading) <= 2
+        assert sum(shares) <= 1.0 or len(shares) == 1
+
+    @invariant()
     def one_live_instance_per_profile(self) -> None:
         live = [i.profile for i in self.state.instances.values() if isinstance(i.state, (Starting, Ready))]
         assert len(live) == len(set(live))
@@ -204,8 +218,7 @@ class FleetMachine(RuleBasedStateMachine):
             self.tell(m.Release(self.leases.pop(ticket), True))
         while self.to_prepare:
             profile = self.to_prepare.pop(0)
-            want = m.Want(key="k", need={"host": NEEDS[profile]}, slots=self.slots, pin=False, ttl_s=None)
-            self.tell(m.Prepared(profile, want))
+            self.tell(m.Prepared(profile, self.want(profile)))
         for instance in list(self.state.instances.values()):
             if isinstance(instance.state, Starting):
                 self.tell(m.Loaded(instance.id, instance.holds))

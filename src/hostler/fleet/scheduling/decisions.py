@@ -11,7 +11,7 @@ from hostler.fleet.scheduling import eviction
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.line import in_order, most_pressing
 from hostler.fleet.scheduling.room import Room, never_fits
-from hostler.fleet.scheduling.turn import again, expiry, held, is_open, less, live, total
+from hostler.fleet.scheduling.turn import again, ahead_of, expiry, held, is_open, less, live, total
 
 
 class Decisions(Room):
@@ -93,6 +93,8 @@ class Decisions(Room):
             self._refuse_all(waiter.profile, never_fits(waiter.profile, want.need, self.at.budget, pinned, missing))
             self._forget(waiter.profile)
             return True
+        if ahead_of(self.state, want, self.at.rules):
+            return False
         if not self._apart(waiter, may_evict=may_evict):
             return False
         if want.clears and not self._cleared(waiter, want.clears, may_evict=may_evict):
@@ -128,6 +130,7 @@ class Decisions(Room):
             last_used=self.at.now,
             heat=self._heat(profile) + 1.0,
             reload_s=want.reload_s,
+            reads=want.reads,
         )
         self.state = replace(self.state, next_instance=number + 1)
         self._put(instance)

@@ -10,7 +10,7 @@ from hostler.engines.state import Draining, Starting, Stopping
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.eviction import shortage
 from hostler.fleet.scheduling.line import in_order, joining, most_pressing, starvation
-from hostler.fleet.scheduling.turn import less, live, total
+from hostler.fleet.scheduling.turn import ahead_of, less, live, total
 
 
 class Forecast(msgspec.Struct, frozen=True):
@@ -67,6 +67,9 @@ def _ready_s(state: m.State, waiter: m.Waiter, at: m.Situation) -> float | None:
     if load_s is None:
         return None
     room_s = _room_s(state, waiter, at)
+    want = state.wants.get(waiter.profile)
+    if want is not None and (ahead := ahead_of(state, want, at.rules)):
+        room_s = max(room_s, min(_load_left_s(state, i, at.now) or 0.0 for i in ahead))
     for other in most_pressing(state, at.rules, at.now):
         if other.profile == waiter.profile:
             break

@@ -14,12 +14,20 @@ from hostler.errors import HostlerError
 from hostler.fleet.scheduling.rules import Rules
 
 
+class Reads(msgspec.Struct, frozen=True):
+    """What a load asks of a disk: its name, and the part of its speed that it takes alone (0 to 1)."""
+
+    disk: str
+    share: float
+
+
 class Want(msgspec.Struct, frozen=True, kw_only=True):
     """What it takes to run a profile: found by preparing it, before anything is evicted for it.
 
     Idle residents leave the devices in ``clears`` before the load, whether there is room or not. ``made`` is when it
     was prepared: what was found then may place it where there is no room any more. ``load_s`` is what its load will
-    about take, ``reload_s`` what one does whose files are in the page cache; None when that is not known.
+    about take, ``reload_s`` what one does whose files are in the page cache, ``reads`` what it asks of its disk; None
+    when that is not known.
     """
 
     key: str
@@ -31,6 +39,7 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
     made: float = 0.0
     load_s: float | None = None
     reload_s: float | None = None
+    reads: Reads | None = None
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +67,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     heat: float = 1.0
     redo_s: float = 0.0
     reload_s: float | None = None
+    reads: Reads | None = None
 
 
 class Waiter(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """The limits the scheduler keeps.
 
     ``residency`` is how many requests a loaded instance answers, while any wait for it, before it is closed for
-    others. ``terms`` is by profile; one that is not in it has none.
+    others. ``loads`` is how many may load at the same time, None as many as their disks can feed. ``terms`` is by
+    profile; one that is not in it has none.
     """
 
     queue: int
@@ -31,6 +32,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     load_tries: int
     backoff_s: float
     residency: int = 1
+    loads: int | None = None
     terms: Mapping[str, Terms] = {}
 
     def of(self, profile: str) -> Terms:

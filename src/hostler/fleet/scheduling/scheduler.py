@@ -18,6 +18,7 @@ It reads no clock, does no I/O and does not log, so every rule below is a proper
 9. What is pinned or held neither makes room nor leaves when idle; what was loaded for a hold leaves with the last one.
 10. Profiles of an exclusive group are never loaded at once, not even while one stops; mates leave together or not at
     all.
+11. Loads begin at the same time where all fit, as many as ``loads`` allows and as their disk can feed.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from hostler.engines.state import Draining, Failure, Ready, Starting, Stopping, after_failure
 from hostler.errors import HostlerError
 from hostler.fleet.scheduling import messages as m
+from hostler.fleet.scheduling.rules import Rules
 
 V = TypeVar("V")
 
@@ -120,6 +121,21 @@ def idle(instance: m.Instance) -> bool:
 def held(state: m.State, profile: str) -> bool:
     """Whether somebody holds the profile: it neither makes room nor leaves when idle."""
     return any(hold.profile == profile for hold in state.holds.values())
+
+
+def ahead_of(state: m.State, want: m.Want, rules: Rules) -> list[m.Instance]:
+    """The loads that have to end before this one begins: as many as may load at once do, or its disk has no speed left.
+
+    Two loads that a disk cannot feed both end sooner one after the other.
+    """
+    loading = [i for i in state.instances.values() if isinstance(i.state, Starting)]
+    if rules.loads is not None and len(loading) >= rules.loads:
+        return loading
+    reads = want.reads
+    if reads is None:
+        return []
+    beside = [i for i in loading if i.reads is not None and i.reads.disk == reads.disk]
+    return beside if sum(i.reads.share for i in beside if i.reads) + reads.share > 1.0 else []
 
 
 def stays(instance: m.Instance) -> bool:
