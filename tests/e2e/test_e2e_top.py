@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from gateway_process import HOSTLER, Home, RunningGateway, eventually
@@ -77,17 +76,18 @@ async def test_one_frame_and_one_snapshot_of_a_real_gateway(gateway: StartGatewa
     assert "Instances (1)" in frame.out
     assert "is ready" in frame.out
     # The ledger writes behind the requests; the telemetry begins some seconds after the gateway.
-    await eventually(lambda: recorded(place), "the request is in the ledger")
-    known = await eventually(lambda: measured(place), "the devices were read")
+    await eventually(lambda: recorded(running), "the request is in the ledger")
+    await eventually(lambda: measured(running), "the devices were read")
+    known = place.cli("top", "--json").json
+    assert [each["profile"] for each in known["requests"]["recent"]] == ["coder"]
+    assert known["metrics"]["devices"][-1]["now"] is not None
     assert known["instances"][0]["profile"] == "coder"
 
 
-def recorded(place: Home) -> bool:
-    known = place.cli("top", "--json").json
-    return [each["profile"] for each in known["requests"]["recent"]] == ["coder"]
+async def recorded(running: RunningGateway) -> bool:
+    return bool((await running.api("/api/requests"))["recent"])
 
 
-def measured(place: Home) -> Any:
-    known = place.cli("top", "--json").json
-    devices = known["metrics"]["devices"]
-    return known if devices and devices[-1]["now"] is not None else None
+async def measured(running: RunningGateway) -> bool:
+    devices = (await running.api("/api/hardware/gpu/metrics"))["devices"]
+    return bool(devices) and devices[-1]["now"] is not None
