@@ -24,6 +24,7 @@ class HeldLease:
         "_lost",
         "api",
         "asked",
+        "beside",
         "cancelled",
         "ended",
         "endpoint",
@@ -52,6 +53,7 @@ class HeldLease:
         self.redo_s: float | None = None
         self.ended = False
         self.cancelled = False
+        self.beside = False
         self.request = asked.request
         self.profile = asked.profile
         self.principal = asked.principal

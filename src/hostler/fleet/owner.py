@@ -238,6 +238,7 @@ class FleetOwner(Operated):
         now = self._clock.monotonic()
         load_s = max(0.0, min(run.ready_at, now) - max(run.began, asked.since)) if asked.since < run.ready_at else 0.0
         lease = HeldLease(self, asked, instance, run.endpoint, now, load_s)
+        lease.beside = run.spec.slots > 1 and run.spec.engine.kind == "llamacpp"
         if not asked.api:
             lease.ended = True  # an operator's load holds nothing
             return lease

@@ -99,6 +99,8 @@ class Lease(Protocol):
     place: Place | None
     #: Set before the `on_cancel` callback when an operator cancelled; False there means that the engine is lost.
     cancelled: bool
+    #: Whether the engine may compute for others at the same time.
+    beside: bool
     #: Why the engine was lost, set like `cancelled`; None when that is not known.
     lost: EngineLost | None
 

@@ -26,19 +26,13 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from hostler.errors import (
-    Draining,
-    EngineLost,
-    EngineSilent,
-    HostlerError,
-    RequestCancelled,
-    UnknownProfile,
-)
+from hostler.errors import Draining, EngineLost, EngineSilent, HostlerError, RequestCancelled, UnknownProfile
 from hostler.fleet.protocol import Abandoned, Lease, Served, Standing, Ticket
 from hostler.gateway.call import Call
 from hostler.gateway.conversations import conversation_for
 from hostler.gateway.errors import status_of
 from hostler.gateway.fallback import Fallback
+from hostler.gateway.folding import asked_of
 from hostler.gateway.heads import engine_lines, lines_of, own_lines
 from hostler.gateway.http1 import Head
 from hostler.gateway.needs import chosen
@@ -231,9 +225,10 @@ class Exchange:
         if self._remote is not None:
             connection.send(self._remote.lines, self._remote)
             return
-        kind = self._route.kind(self._call.headers)
+        kind, target = self._route.kind(self._call.headers), self._route.target
         body = self._body if lease.place is None else placed(self._body, lease.place)
-        connection.send(engine_lines(self._route.target, lease.endpoint, self.request, body, kind), self)
+        body, sink = asked_of(target, lease, self._stream, body, self)
+        connection.send(engine_lines(target, lease.endpoint, self.request, body, kind), sink)
 
     # 4. What the engine's connection calls.
 

@@ -49,6 +49,7 @@ class FakeLease:
         self.place = fleet.place
         self.cancelled = False
         self.lost: EngineLost | None = None
+        self.beside = fleet.beside
         self.ends: list[tuple[int, bool]] = []
         self.timings: list[Timing] = []
         self._fleet = fleet
@@ -104,6 +105,7 @@ class FakeFleet:
         self.endpoint = endpoint
         self.endpoints: dict[str, Endpoint] = {}  # by profile, where one is not there
         self.ready = True
+        self.beside = False
         self.grant_asked = True
         self.full = False
         self.place: Place | None = None

@@ -1,0 +1,160 @@
+"""Streams of an engine as whole answers; the chunks are llama.cpp's."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from hostler.errors import EngineLost
+from hostler.gateway.folding import SHORT_BODY, SHORT_TOKENS, Folding, asked_of
+from hostler.gateway.http1 import Head
+
+CHAT = b"/v1/chat/completions"
+TEXT = b"/v1/completions"
+COMMON = {"created": 1795282124, "id": "chatcmpl-E", "model": "toy", "system_fingerprint": "b0-unknown"}
+TIMINGS = {"cache_n": 0, "prompt_n": 1331, "predicted_n": 3, "predicted_per_second": 3.0}
+USAGE = {"completion_tokens": 3, "prompt_tokens": 1331, "total_tokens": 1334}
+STREAM = Head(200, [(b"content-type", b"text/event-stream")], None)
+
+
+class Heard:
+    """A sink that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.length: int | None = None
+        self.body = b""
+        self.ended = False
+        self.lost: EngineLost | None = None
+
+    def on_head(self, head: Head, *, alone: bool) -> None:
+        self.status, self.length = head.status, head.length
+
+    def on_data(self, data: bytes) -> None:
+        self.body += data
+
+    def on_end(self) -> None:
+        self.ended = True
+
+    def on_lost(self, error: EngineLost, *, stale: bool) -> None:
+        self.lost = error
+
+    def on_stalled(self) -> None:
+        raise AssertionError
+
+    def json(self) -> object:
+        assert self.ended
+        assert self.length == len(self.body)
+        return json.loads(self.body)
+
+
+def chat(finish: str | None = None, **delta: object) -> dict[str, object]:
+    choice = {"finish_reason": finish, "index": 0, "delta": delta}
+    return {"choices": [choice], **COMMON, "object": "chat.completion.chunk"}
+
+
+def told(kind: str, *chunks: dict[str, object], cut: int = 7) -> Heard:
+    """What a client hears of that stream, which comes in pieces of ``cut`` bytes."""
+    heard = Heard()
+    fold = Folding(heard, kind)
+    fold.on_head(STREAM, alone=True)
+    stream = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
+    for start in range(0, len(stream), cut):
+        fold.on_data(stream[start : start + cut])
+    fold.on_end()
+    return heard
+
+
+@pytest.mark.parametrize("cut", [1, 7, 100_000])
+def test_a_chat_is_what_the_engine_would_have_said_at_once(cut: int) -> None:
+    heard = told(
+        "chat.completion",
+        chat(role="assistant", content=None) | {"prompt_progress": {"total": 1331, "cache": 0, "processed": 512}},
+        chat(role="assistant", content=None),
+        chat(reasoning_content="Hm. "),
+        chat(content="The"),
+        chat(content=" s\u00e9a\n\n"),
+        chat("length") | {"timings": TIMINGS},
+        {"choices": [], **COMMON, "object": "chat.completion.chunk", "usage": USAGE},
+        cut=cut,
+    )
+    message = {"role": "assistant", "content": "The s\u00e9a\n\n", "reasoning_content": "Hm. "}
+    choice = {"finish_reason": "length", "index": 0, "message": message}
+    whole = {"choices": [choice], **COMMON, "object": "chat.completion", "usage": USAGE, "timings": TIMINGS}
+    assert heard.status == 200
+    assert heard.json() == whole
+
+
+def test_a_completion_keeps_its_probabilities() -> None:
+    def piece(text: str, *tokens: str, finish: str | None = None) -> dict[str, object]:
+        probabilities = {"content": [{"token": token, "logprob": -1.5} for token in tokens]} if tokens else None
+        choice = {"text": text, "index": 0, "logprobs": probabilities, "finish_reason": finish}
+        return {"choices": [choice], **COMMON, "object": "text_completion"}
+
+    heard = told(
+        "text_completion", piece("-o", "-", "o"), piece("ne", "ne"), piece("", finish="stop") | {"usage": USAGE}
+    )
+    answer = heard.json()
+    assert isinstance(answer, dict)
+    (choice,) = answer["choices"]
+    assert (choice["text"], choice["finish_reason"]) == ("-one", "stop")
+    assert [each["token"] for each in choice["logprobs"]["content"]] == ["-", "o", "ne"]
+    assert answer["usage"] == USAGE
+
+
+def test_an_error_in_the_middle_is_the_answer() -> None:
+    error = {"error": {"code": 500, "message": "Compute error.", "type": "server_error"}}
+    heard = told("chat.completion", chat(content="The"), error)
+    assert (heard.status, heard.json()) == (500, error)
+
+
+def test_a_stream_that_ends_before_its_answer_is_a_lost_engine() -> None:
+    heard = told("chat.completion", chat(content="The"))
+    assert heard.lost is not None
+    assert not heard.ended
+
+
+def test_an_answer_that_is_no_stream_passes_as_it_is() -> None:
+    heard = Heard()
+    fold = Folding(heard, "chat.completion")
+    fold.on_head(Head(400, [(b"content-type", b"application/json")], 2), alone=False)
+    fold.on_data(b"{}")
+    fold.on_end()
+    assert (heard.status, heard.body, heard.ended) == (400, b"{}", True)
+
+
+LONG = {"model": "toy", "messages": [], "max_tokens": SHORT_TOKENS + 1}
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "folded"),
+    [
+        (CHAT, LONG, True),
+        (CHAT, {"messages": [], "stream": False}, True),
+        (CHAT, LONG | {"max_tokens": SHORT_TOKENS}, False),
+        (CHAT, {"messages": "x" * SHORT_BODY, "max_tokens": 1}, True),
+        (CHAT, LONG | {"tools": []}, False),
+        (CHAT, LONG | {"n": 2}, False),
+        (TEXT, {"prompt": "One"}, True),
+        (TEXT, {"prompt": ["One", "Two"]}, False),
+        (b"/v1/embeddings", {"input": "One"}, False),
+        (b"/v1/messages", LONG, False),
+    ],
+)
+def test_what_is_folded(target: bytes, body: dict[str, object], folded: bool) -> None:
+    sent, heard = json.dumps(body).encode(), Heard()
+    asked, sink = asked_of(target, SimpleNamespace(beside=True), False, sent, heard)
+    assert isinstance(sink, Folding) == folded
+    if folded:
+        added = {"stream": True, "return_progress": True, "stream_options": {"include_usage": True}}
+        assert json.loads(asked) == body | added
+    else:
+        assert (asked, sink) == (sent, heard)
+
+
+@pytest.mark.parametrize(("beside", "stream"), [(False, False), (True, True)])
+def test_streams_and_engines_of_one_slot_are_asked_as_the_client_asks(beside: bool, stream: bool) -> None:
+    sent, heard = json.dumps(LONG).encode(), Heard()
+    assert asked_of(CHAT, SimpleNamespace(beside=beside), stream, sent, heard) == (sent, heard)
