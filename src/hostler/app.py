@@ -17,6 +17,8 @@ import anyio
 import anyio.abc
 
 from hostler import __version__, log
+from hostler.accounts.audit import FILE_NAME as AUDIT
+from hostler.accounts.audit import Audit
 from hostler.accounts.keys import FILE_NAME, LOCAL, Keyring
 from hostler.accounts.rates import Pace, Rates
 from hostler.clock import SystemClock
@@ -78,6 +80,7 @@ class Gateway:
         self.bus = Bus(clock)
         self.running_config = RunningConfig(folders, flags, loaded, self.bus, lambda: self.devices.machine())
         self.keys = Keyring.load(folders.state / FILE_NAME, loopback=is_loopback(config.gateway.host))
+        self.audit = Audit(folders.state / AUDIT)
         check_exposure(config.gateway.host, has_keys=not self.keys.empty)
         self._listener = listen(config.gateway.host, config.gateway.port)
         self.url = url_of(self._listener)
@@ -274,6 +277,7 @@ class Gateway:
         group.start_soon(self.running_config.warn, self.catalogue)
         group.start_soon(self.running_config.follow, self.catalogue, self.fleet)
         group.start_soon(self.keys.follow)
+        group.start_soon(self.audit.follow, self.bus)
         group.start_soon(self.prompts.tend)
         group.start_soon(self.warming.run)
         group.start_soon(self.load_trials.run)

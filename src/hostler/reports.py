@@ -170,6 +170,7 @@ class Reports:
             config=gateway.running_config.shown,
             log_file=self.log_file,
             origins=gateway.origins,
+            audit=gateway.audit,
         )
 
 

@@ -77,11 +77,19 @@ def import_file(
     after = with_profiles(before, loaded.file, new) if new else before
     if new and not dry_run:
         add_profiles(loaded.file, new)
+        _audit(session.config, file, [each.name for each in new])
     shown = difference(before, after, str(loaded.file))
     if session.json:
         output.write_json(_report(loaded.file, found, merged, imported, dry_run, shown))
     else:
         _show(output.console(session), loaded.file, merged, imported, dry_run, shown)
+
+
+def _audit(config: Path | None, file: Path, names: list[str]) -> None:
+    from hostler.accounts.audit import FILE_NAME, Audit, by_command
+    from hostler.cli.whereabouts import state_folder
+
+    Audit(state_folder(config) / FILE_NAME).write(by_command("import", str(file), f"added {', '.join(names)}"))
 
 
 def difference(before: str, after: str, file: str) -> str:

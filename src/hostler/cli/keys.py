@@ -120,6 +120,7 @@ def new(
     ring = _keyring(session.config)
     key = ring.add(name, scope, Bounds(profiles=tuple(profile or ()), expires=_end(expires), rate=rate))
     made = ring.stored[-1]
+    _audit(session.config, "new key", name, scope)
     if session.json:
         write_json(NewKey(**msgspec.structs.asdict(_info(made)), key=key))
         return
@@ -204,6 +205,7 @@ def rm(session: Session, name: KnownName) -> None:
 
     ring = _keyring(session.config)
     ring.remove(name)
+    _audit(session.config, "remove key", name)
     if session.json:
         write_json({"removed": name})
         return
@@ -217,6 +219,13 @@ def _note(lines: Iterator[str] | list[str]) -> None:
     # Standard output is for what a script wants to have.
     for line in lines:
         print(line, file=sys.stderr)
+
+
+def _audit(config: Path | None, action: str, name: str, detail: str = "") -> None:
+    from hostler.accounts.audit import FILE_NAME, Audit, by_command
+    from hostler.cli.whereabouts import state_folder
+
+    Audit(state_folder(config) / FILE_NAME).write(by_command(action, name, detail))
 
 
 def _keyring(config: Path | None) -> Keyring:

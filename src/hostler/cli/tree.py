@@ -9,6 +9,7 @@ import typer
 from hostler import __version__
 from hostler.cli import (
     asking,
+    auditing,
     caching,
     calibrating,
     captures,
@@ -91,6 +92,7 @@ for group in (
     profiles,
     importing,
     keys,
+    auditing,
     pulling,
     engine,
     starters,

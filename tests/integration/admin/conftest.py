@@ -12,6 +12,7 @@ from admin_fakes import FakeCatalogue, FakeFleet, FakeHardware, FakeHistory, Fak
 from cache_fakes import FakePrompts
 from warm_fakes import FakeLoadModes, FakeWarming
 
+from hostler.accounts.audit import FILE_NAME, Audit
 from hostler.accounts.keys import Keyring
 from hostler.clock import ManualClock
 from hostler.events import Bus
@@ -56,6 +57,7 @@ def world(home: Path, prompts: FakePrompts) -> World:
             config=world.config,
             log_file=lambda profile: Path(f"/logs/{profile or 'hostler'}.log"),
             heartbeat_s=0.01,
+            audit=Audit(home / FILE_NAME),
         )
     )
     return world

@@ -49,6 +49,7 @@ async def test_every_route_is_described(document: dict[str, dict[str, dict[str, 
 
 async def test_paths_are_all_there(document: dict[str, dict[str, object]]) -> None:
     assert sorted(document["paths"]) == [
+        "/api/audit",
         "/api/config",
         "/api/events",
         "/api/gateway",
@@ -120,7 +121,7 @@ def test_answers_are_what_the_document_says(world: World) -> None:
     world.closing.set()  # followed logs and event streams end at once
     schema = schemathesis.openapi.from_asgi("/api/schema", world.app)
     operations = [result.ok() for result in schema.get_all_operations()]
-    assert len(operations) == 31
+    assert len(operations) == 32
     for operation in operations:
         can_be_wrong = len(operation.body) + len(operation.query)
         for mode in GenerationMode if can_be_wrong else (GenerationMode.POSITIVE,):

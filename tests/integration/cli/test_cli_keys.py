@@ -146,3 +146,18 @@ def test_bounds_that_make_no_sense_make_no_key(run: Run, home: Path, words: tupl
     assert failed.exit_code == status
     assert failed.stdout == ""
     assert ring(home).empty
+
+
+def test_what_was_done_to_keys_is_in_the_audit(run: Run, home: Path) -> None:
+    assert "Nothing" in run("audit").stdout
+    key = run("key", "new", "laptop").stdout.strip()
+    run("key", "rm", "laptop")
+    rows = json.loads(run("audit", "--json").stdout)
+    assert [(row["via"], row["action"], row["target"]) for row in rows] == [
+        ("cli", "remove key", "laptop"),
+        ("cli", "new key", "laptop"),
+    ]
+    shown = run("audit", "--limit", "1").stdout
+    assert "remove key" in shown
+    assert "new key" not in shown
+    assert key not in (home / "state" / "audit.jsonl").read_text()

@@ -12,12 +12,14 @@ from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 import hostler
-from hostler.accounts.keys import LOCAL
+from hostler.accounts.keys import LOCAL, Principal
 from hostler.errors import Forbidden, HostlerError
 from hostler.gateway import guard
 from hostler.gateway.admin import problems
 from hostler.gateway.admin.document import Document
+from hostler.gateway.admin.noting import noted
 from hostler.gateway.admin.paths import routed
+from hostler.gateway.admin.routes.auditing import AuditRoutes
 from hostler.gateway.admin.routes.caching import CacheRoutes
 from hostler.gateway.admin.routes.docs import DocsRoutes
 from hostler.gateway.admin.routes.gateway import GatewayRoutes
@@ -55,18 +57,26 @@ class Management:
             await self._inner(scope, receive, send)
             return
         try:
-            self._admit(scope)
+            principal = self._admit(scope)
         except HostlerError as error:
             await _refuse(scope, send, error)
             return
+        changes = scope["type"] == ScopeType.HTTP and scope["method"] not in guard.SAFE_METHODS
+        audit = self._services.audit if changes else None
+        if audit is None:
+            await self._routed(scope, receive, send)
+        else:
+            await noted(audit, principal.name, self._routed, scope, receive, send)
+
+    async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope.get("method", "GET")
         await self._inner({**scope, "path": routed(str(method), scope["path"])}, receive, send)  # type: ignore[arg-type]
 
-    def _admit(self, scope: Scope) -> None:
-        """Raise Unauthorized or Forbidden for whoever may not manage."""
+    def _admit(self, scope: Scope) -> Principal:
+        """Who asks. Raises Unauthorized or Forbidden for whoever may not manage."""
         headers = dict(scope["headers"])
         if scope["path"].startswith(PUBLIC):
-            return
+            return LOCAL
         principal = self._services.authenticate(headers)
         if principal.scope != "admin":
             raise Forbidden(f"The key {principal.name!r} may only use models.")
@@ -74,6 +84,7 @@ class Management:
             guard.check_host(headers)
         if scope.get("method") not in guard.SAFE_METHODS:
             guard.check_origin(headers, self._services.origins)
+        return principal
 
 
 async def _refuse(scope: Scope, send: Send, error: HostlerError) -> None:
@@ -97,6 +108,7 @@ def _litestar(services: Services) -> Litestar:
     return _Lean(
         route_handlers=[
             GatewayRoutes,
+            AuditRoutes,
             ProfileRoutes,
             HoldRoutes,
             InstanceRoutes,

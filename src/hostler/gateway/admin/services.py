@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from hostler.accounts.audit import Audit
 from hostler.accounts.keys import Principal
 from hostler.events import Bus
 from hostler.fleet.protocol import Catalogue, Fleet
@@ -156,3 +157,4 @@ class Services:
     log_file: Callable[[str | None], Path]
     heartbeat_s: float = 15.0
     origins: Origins = NO_ORIGINS
+    audit: Audit | None = None

@@ -1,0 +1,78 @@
+"""Every management request that changes something becomes a row of the audit, with how it was answered."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Final
+
+import msgspec
+from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
+
+from hostler.accounts.audit import Audit
+from hostler.wire.audit import AuditRecord
+
+LONGEST_BODY: Final = 64 * 1024
+
+#: Path and what it does; the group is what it is done to, "" that the body says it. The first that fits counts.
+_ACTS: Final = tuple(
+    (method, re.compile(pattern), action)
+    for method, pattern, action in (
+        ("POST", r"/api/profiles/(.+)/(?:load)", "load"),
+        ("POST", r"/api/profiles/(.+)/(?:unload)", "unload"),
+        ("POST", r"/api/profiles/(.+)/(?:switch)", "switch"),
+        ("POST", r"/api/profiles/(.+)/(?:pin)", "pin"),
+        ("DELETE", r"/api/profiles/(.+)/(?:pin)", "unpin"),
+        ("POST", r"/api/load()", "load"),
+        ("DELETE", r"/api/load/(.+)", "end hold"),
+        ("POST", r"/api/gateway/reload()", "reload"),
+        ("POST", r"/api/requests/(.+)/cancel", "cancel"),
+        ("POST", r"/api/models/cache/clear()", "clear prompts"),
+        ("POST", r"/api/models/warmup/(.+)/benchmark", "benchmark"),
+        ("POST", r"/api/models/warmup/(.+)", "warm up"),
+    )
+)
+
+
+class _Named(msgspec.Struct):
+    profile: str = ""
+
+
+async def noted(audit: Audit, who: str, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Let ``app`` answer, then write who asked for what. A request that is cut off is written too, without a status."""
+    began, status, body = time.time(), None, b""
+
+    async def hearing() -> ReceiveMessage:
+        nonlocal body
+        message = await receive()
+        if message["type"] == "http.request" and len(body) < LONGEST_BODY:
+            body += message.get("body", b"")
+        return message
+
+    async def telling(message: Message) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+        await send(message)
+
+    method, path = str(scope.get("method")), str(scope["path"])
+    try:
+        await app(scope, hearing, telling)
+    finally:
+        action, target = act(method, path, body)
+        audit.write(AuditRecord(at=began, who=who, via="api", action=action, target=target, status=status))
+
+
+def act(method: str, path: str, body: bytes) -> tuple[str, str]:
+    """What a request does, and to what; a path that has no word of its own is told as it is."""
+    for wanted, pattern, action in _ACTS:
+        if wanted == method and (found := pattern.fullmatch(path)):
+            return action, found[1] or _named(body)
+    return f"{method} {path}", ""
+
+
+def _named(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=_Named).profile
+    except msgspec.DecodeError:
+        return ""
