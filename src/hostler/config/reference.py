@@ -34,6 +34,7 @@ _SHOWN = {
     "gateway.cors": '["http://localhost:*"]',
     "limits.key_rate": "120",
     "limits.address_rate": "300",
+    "limits.loads": "2",
     "library.roots": '["~/models"]',
     "model": '"SmolLM2-135M-Instruct.Q4_1.gguf"',
     "description": '"Small and quick; good for trying things out"',
