@@ -10,7 +10,7 @@ the turn of the loop in which their bytes arrive. Only waiting (for a lease, for
    2a. Nothing is sent for ``load_grace_s``, so that a quick failure keeps its status.
    2b. Then a stream gets 200 and SSE comments that say where it stands.
    2c. After ``queue_timeout_s`` the request is refused.
-3. Send it on an idle connection, or a fresh one.
+3. Send it on an idle connection, or a fresh one; to a remote in its own words (`gateway/remote.py`).
 4. Hand on head and body as they come; the last 8 KiB are kept and read after the end.
 5. End, in exactly one way: the lease is given back and one row goes to the ledger.
    5a. The engine's last byte.

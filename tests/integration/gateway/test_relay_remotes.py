@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -480,6 +481,30 @@ async def test_tls(keys: Keyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             assert (await client.ask(CHAT)).json() == ANSWER
         assert (await client.ask(CHAT | {"stream": True})).body.endswith(b"data: [DONE]\n\n")
         assert remote.connections == 1
+
+
+async def test_one_that_never_shakes_hands_is_given_up(keys: Keyring) -> None:
+    async with gateway_with(keys, LimitSettings(connect_s=Seconds(0.1))) as gateway:
+        left = anyio.Event()
+
+        async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(OSError):
+                while await reader.read(1024):
+                    pass
+            left.set()
+            writer.close()
+
+        async with await asyncio.start_server(mute, "127.0.0.1", 0) as server:
+            reach(gateway, OPENAI)
+            port = server.sockets[0].getsockname()[1]
+            secure = msgspec.structs.replace(OPENAI, tls=True)
+            gateway.fleet.endpoint = Endpoint("127.0.0.1", port, "remote-key", secure)
+            for _ in range(2):  # at the first the system's certificates are read, which takes its time too
+                error = (await gateway.ask(CHAT)).json()["error"]
+                assert error["code"] == "remote_unreachable"
+                assert "within 0.5 s" in error["message"]
+            with anyio.fail_after(5):
+                await left.wait()
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused(keys: Keyring, tmp_path: Path) -> None:
