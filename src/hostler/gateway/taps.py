@@ -26,6 +26,7 @@ EVENT_LIMIT: Final = 2**20
 
 _APIS: Final = ("chat", "completions")
 _END: Final = re.compile(rb"(?:\r?\n){2}")
+_NO_CHOICES: Final = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _OPTION: Final = "stream_options"
 
 
@@ -134,7 +135,7 @@ class Unasked:
 
 
 def _is_usage(event: bytes) -> bool:
-    if b'"usage"' not in event or not event.startswith(b"data:"):
+    if not event.startswith(b"data:") or _NO_CHOICES.search(event) is None:
         return False
     try:
         chunk = _chunk.decode(event[5:].strip())
