@@ -13,7 +13,7 @@ import pytest
 from gateway_process import Home, RunningGateway, engine_process, eventually, processes_of, runs
 
 from hostler.engines.orphans import Record as EngineRecord
-from hostler.events import InstanceChanged
+from hostler.events import EngineTrouble, InstanceChanged
 from hostler.testing.http import Event, Exchange
 
 pytestmark = pytest.mark.anyio
@@ -92,6 +92,22 @@ async def test_an_engine_that_dies_idle_is_loaded_again_when_asked_for(shared: R
     failed = await running.event(InstanceChanged, lambda event: (event.profile, event.state) == ("idle", "failed"))
     assert "SIGKILL" in failed.reason
     assert (await running.chat("idle")).status == 200
+
+
+async def test_an_engine_that_hangs_in_an_answer_is_started_anew(gateway, place) -> None:
+    running = gateway(place.fake("coder"), top="[limits]\nstall_s = 1")
+    assert (await running.chat("coder")).status == 200
+    first = (await running.instance("coder"))["pid"]
+    async with running.streaming("coder", fake={"hang_after": 3}) as stream:
+        seen = [event async for event in stream.events()]
+    error = seen[-2].json()["error"]
+    assert isinstance(error, dict)
+    assert (error["code"], error["cause"]) == ("engine_lost", "hang")
+    assert "nothing for" in str(error["evidence"])
+    told = await running.event(EngineTrouble)
+    assert told.cause == "hang"
+    assert (await running.chat("coder")).status == 200
+    assert (await running.instance("coder"))["pid"] != first
 
 
 async def test_engines_end_with_a_gateway_that_is_killed(gateway, place, smollm2: Path) -> None:

@@ -17,7 +17,7 @@ from hostler.clock import Clock
 from hostler.config.settings import LimitSettings, Priority
 from hostler.engines.protocol import LoadSpec, Runner
 from hostler.engines.state import Ready
-from hostler.errors import Draining, HostlerError
+from hostler.errors import Draining, EngineLost, HostlerError
 from hostler.events import Bus, InstanceChanged, InstanceState, LeaseEnded, LeaseGranted, RequestQueued, Swap
 from hostler.fleet import views
 from hostler.fleet.learning.experience import Experience
@@ -69,7 +69,8 @@ class FleetOwner(Operated):
         self._specs: dict[str, LoadSpec] = {}
         around = Around(self._free_on, self._idle_on)
         watch = Watch(eyes or Eyes(), bus, lambda: bool(self._held))
-        yard = Yard(self._tell, around, self._kinds, watch, self._waiting_for, self._busy_leases, lambda: self._limits)
+        leased = (self._busy_leases, lambda: self._limits, self._doom)
+        yard = Yard(self._tell, around, self._kinds, watch, self._waiting_for, *leased)
         self._runs = Runs(runner, experience, bus, clock, yard)
         self._preparing = Preparing(runner, experience, bus)
         prompts = experience.prompts
@@ -158,6 +159,11 @@ class FleetOwner(Operated):
     def _lose(self, instance: str, why: HostlerError | None) -> None:
         for lease in [held for held in self._held.values() if held.instance == instance]:
             lease.lose(why)
+
+    def _doom(self, instance: str, why: EngineLost) -> None:
+        """The instance is about to be ended: its connections break before that is told."""
+        for lease in [held for held in self._held.values() if held.instance == instance]:
+            lease.lost = why
 
     def _waits_for_time(self, message: m.Message) -> bool:
         """Whether the next wake may have come nearer; the common grant and release must stay cheap."""

@@ -59,7 +59,8 @@ E = TypeVar("E", bound=Exception)
 class Yard(msgspec.Struct, frozen=True):
     """What runs know of the fleet around them: how to tell it something, its devices, their kinds, who watches.
 
-    ``waiting`` names the principals who wait for a profile, ``busy`` counts the requests of an instance.
+    ``waiting`` names the principals who wait for a profile, ``busy`` counts the requests of an instance, ``doom`` tells
+    them beforehand why they will lose it.
     """
 
     tell: Callable[[m.Message], None]
@@ -69,6 +70,7 @@ class Yard(msgspec.Struct, frozen=True):
     waiting: Callable[[str], Collection[str]] = lambda profile: ()
     busy: Callable[[str], int] = lambda instance: 0
     limits: Callable[[], LimitSettings] = LimitSettings
+    doom: Callable[[str, EngineLost], None] = lambda instance, why: None
 
 
 class Runs:
@@ -138,6 +140,7 @@ class Runs:
         """It runs and does nothing: no request comes to it any more, and it is ended without a word."""
         run.lost, run.trouble, run.leaving = error, error.message, True
         self._trouble(run, error.cause, error.message)
+        self._yard.doom(run.spec.instance, error)
         self._tell(m.Retire(run.spec.instance, error.message))
         run.scope.cancel()
 

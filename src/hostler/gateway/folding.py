@@ -98,6 +98,7 @@ class Folding:
         self._sink = sink
         self._kind = kind
         self._plain = False
+        self._broken = False
         self._rest = b""
         self._text: list[str] = []
         self._thoughts: list[str] = []
@@ -127,7 +128,7 @@ class Folding:
             return
         status, body = self._fault or (200, self._whole())
         if not body:
-            self._sink.on_lost(EngineLost("The engine's answer ended in the middle."), stale=False)
+            self._sink.on_lost(EngineLost("The engine's answer cannot be read, or ended in the middle."), stale=False)
             return
         self._sink.on_head(Head(status, list(_JSON_HEAD), len(body)), alone=False)
         self._sink.on_data(body)
@@ -140,7 +141,11 @@ class Folding:
         self._sink.on_stalled()
 
     def _take(self, data: bytes) -> None:
-        chunk = _chunk(data)
+        try:
+            chunk = _chunk(data)
+        except msgspec.MsgspecError:
+            self._broken = True
+            return
         if chunk.error is not None:
             code = chunk.error.code
             self._fault = (code if isinstance(code, int) and 400 <= code < 600 else 500, data)
@@ -154,8 +159,8 @@ class Folding:
             self._reason = choice.finish_reason or self._reason
 
     def _whole(self) -> bytes:
-        """The answer; empty when the stream ended before it did."""
-        if self._reason is None:
+        """The answer; empty when the stream ended before it did, or said what cannot be read."""
+        if self._reason is None or self._broken:
             return b""
         text, thoughts = "".join(self._text), "".join(self._thoughts)
         logprobs = {"content": self._logprobs} if self._logprobs else None

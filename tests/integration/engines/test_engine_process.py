@@ -26,6 +26,7 @@ from hostler.errors import (
     ModelError,
     OutOfMemory,
 )
+from hostler.testing import http
 from hostler.testing.builds import write_build
 
 pytestmark = pytest.mark.anyio
@@ -185,6 +186,30 @@ async def test_probe_and_slots_of_a_running_engine(runner, spec, run, tmp_path: 
         await driver.probe(endpoint, "chat")
     assert await driver.slots_busy(endpoint) is None
     assert driver.resident_bytes(engine.started.pid, spec()) is None
+
+
+async def test_a_running_engine_shows_that_it_goes_on(runner, spec, run, tmp_path: Path) -> None:
+    driver = runner()
+    async with run(driver, spec(build=str(write_build(tmp_path, rate=50)))) as engine:
+        endpoint = engine.ready.endpoint
+        idle = await driver.progress(endpoint)
+        assert idle is not None
+        assert (idle.busy, idle.mark) == (0, ())
+        body = {"model": "coder", "messages": [], "stream": True, "max_tokens": 10_000}
+        key = {"Authorization": f"Bearer {endpoint.api_key}"}
+        async with http.stream((endpoint.host, endpoint.port), "POST", "/v1/chat/completions", body, key) as answer:
+            chunks = answer.chunks()
+            await anext(chunks)
+            first = await driver.progress(endpoint)
+            for _ in range(3):
+                await anext(chunks)
+            later = await driver.progress(endpoint)
+        assert first is not None
+        assert later is not None
+        assert first.busy == later.busy == 1
+        assert first.mark != later.mark
+    with pytest.raises(EngineLost):
+        await driver.progress(endpoint)
 
 
 async def test_a_log_that_cannot_be_written_does_not_stop_an_engine(runner, spec, run, tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def ending(*lines: str, returncode: int = 1, starved: bool = False) -> Ending:
             -signal.SIGABRT,
         ),
         ("missing_tensor", "0.1 E llama_model_load: error loading model: missing tensor 'output.weight'", 1),
+        ("missing_tensor", "0.1 E load_model: check_tensor_dims: tensor 'blk.3.attn_norm.weight' not found", 1),
         (
             "wrong_shape",
             "0.1 E check_tensor_dims: tensor 'output.weight' has wrong shape; expected 576, got 512",

@@ -116,6 +116,16 @@ def test_a_stream_that_ends_before_its_answer_is_a_lost_engine() -> None:
     assert not heard.ended
 
 
+def test_a_chunk_that_cannot_be_read_is_a_lost_engine() -> None:
+    heard = Heard()
+    fold = Folding(heard, "chat.completion")
+    fold.on_head(STREAM, alone=True)
+    fold.on_data(b'data: {"choices": 7}\n\n')
+    fold.on_data(b"data: " + json.dumps(chat("stop")).encode() + b"\n\n")
+    fold.on_end()
+    assert heard.lost is not None
+
+
 def test_an_answer_that_is_no_stream_passes_as_it_is() -> None:
     heard = Heard()
     fold = Folding(heard, "chat.completion")

@@ -148,7 +148,7 @@ CAUSES: Final = (
         error=LoadFailed,
         says="{model} lacks the tensor `{0}`.",
         seen="the log names the tensor",
-        log=re.compile(r"missing tensor '([^']+)'"),
+        log=re.compile(r"missing tensor '([^']+)'|tensor '([^']+)' not found"),
         does=_PAUSES,
         do="The file is incomplete or made for another version of the engine; fetch it again or try another build.",
     ),

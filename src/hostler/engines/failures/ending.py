@@ -122,7 +122,7 @@ def _fits(cause: Cause, ending: Ending) -> _Fit | None:
     if cause.log is not None:
         for line in ending.lines:
             if found := cause.log.search(line):
-                return _Fit(cause, _PREFIX.sub("", line).strip(), found.groups())
+                return _Fit(cause, _PREFIX.sub("", line).strip(), tuple(filter(None, found.groups())))
     number = signal_of(ending.returncode)
     if number in cause.signals and (ending.starved or not cause.starved):
         return _Fit(cause, _last_words(ending) or name_of(number))
