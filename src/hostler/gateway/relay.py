@@ -210,7 +210,8 @@ class Exchange:
         try:
             connection = await self._relay.pool.connect(lease.endpoint)
         except EngineLost as error:
-            self._lost(error)
+            if self._lease is lease:  # else it was taken back meanwhile, and the next is on its way
+                self._lost(error)
             return
         if self._ended or self._lease is not lease:
             connection.hang_up()

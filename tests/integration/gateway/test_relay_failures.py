@@ -342,6 +342,23 @@ async def test_a_lease_whose_engine_is_lost_is_replaced(gateway: Gateway) -> Non
     assert (await client.answer()).json() == ANSWER
 
 
+async def test_an_engine_that_dies_while_it_is_called_is_lost_once(gateway: Gateway) -> None:
+    """The fleet and the broken connection both said so; the request was asked twice, and one lease never ended."""
+    there, dead = gateway.fleet.endpoint, await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
+    gateway.fleet.endpoint = type(there)("127.0.0.1", dead.sockets[0].getsockname()[1], "k")
+    dead.close()
+    client = await gateway.client()
+    client.send("POST", PATH, json.dumps(CHAT).encode())
+    with anyio.fail_after(5):
+        while not gateway.fleet.leases:
+            await anyio.lowlevel.checkpoint()
+    gateway.fleet.endpoint = there
+    gateway.fleet.leases[0].take_back(cancelled=False)
+    assert (await client.answer()).json() == ANSWER
+    assert [lease.ends for lease in gateway.fleet.leases] == [[(502, False)], [(200, False)]]
+    assert len(gateway.engine.heard) == 1
+
+
 async def test_a_stream_ends_with_why_its_engine_was_lost(gateway: Gateway) -> None:
     async def hang(heard: Heard, side: EngineSide) -> None:
         await side.stream_head()
