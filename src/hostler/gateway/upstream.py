@@ -8,6 +8,7 @@ an idle connection, or its end, throw it away.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Final, Protocol, cast
@@ -21,6 +22,10 @@ from hostler.gateway.http1 import END, HEAD_LIMIT, Head, ResponseParser
 IDLE_PER_ENDPOINT: Final = 256
 #: A remote is behind a network: its name is looked up, and TLS takes two more ways there and back.
 FARTHER: Final = 5
+
+#: One that is gone without a word is noticed after two minutes; one that is there may think for as long as it likes.
+#: Systems name these options differently, or lack some.
+KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 
 #: Host, port, and whether by TLS.
 Key = tuple[str, int, bool]
@@ -89,6 +94,14 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)
         if self._timer is None and self._pool.tick_s is not None:
             self._timer = self._loop.call_later(self._pool.tick_s, self._check)
+
+    def keep_alive(self) -> None:
+        """Have the system ask, while nothing is said, whether the other side is still there."""
+        wire = cast(socket.socket, self._transport.get_extra_info("socket"))
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in KEEP_ALIVE:
+            if (option := getattr(socket, name, None)) is not None:
+                wire.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def pause(self) -> None:
         """Stop reading: the client does not keep up."""
@@ -229,13 +242,16 @@ class Pool:
         bound_s = self.limits.connect_s * (1 if remote is None else FARTHER)
         try:
             async with asyncio.timeout(bound_s):
-                return await self._connected(_key(endpoint))
+                connection = await self._connected(_key(endpoint))
         except TimeoutError:
             raise _unreachable(endpoint, f"took no connection within {bound_s:g} s") from None
         except ssl.SSLCertVerificationError as error:
             raise _unreachable(endpoint, f"has a certificate that is not trusted ({error.verify_message})") from error
         except OSError as error:
             raise _unreachable(endpoint, f"cannot be reached ({error.strerror or error})") from error
+        if remote is not None:
+            connection.keep_alive()
+        return connection
 
     async def _connected(self, key: Key) -> Connection:
         host, port, tls = key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from hostler.config.quantities import Seconds
 from hostler.config.settings import LimitSettings
 from hostler.engines.protocol import Endpoint, Remote
 from hostler.fleet.protocol import Needs, Served
+from hostler.gateway.upstream import Pool, UpstreamLimits
 
 pytestmark = pytest.mark.anyio
 
@@ -332,6 +334,17 @@ async def test_a_connection_that_it_closed_meanwhile_is_replaced(gateway: Gatewa
 
     gateway.engine.script = close_then_answer
     assert (await client.ask(CHAT)).json() == ANSWER
+
+
+async def test_one_that_is_gone_without_a_word_is_noticed(gateway: Gateway) -> None:
+    """It may be silent for minutes because it thinks; so the system asks whether it is there."""
+    there = gateway.engine.endpoint
+    pool = Pool(UpstreamLimits())
+    for remote, asked in ((None, 0), (OPENAI, 1)):
+        connection = await pool.connect(Endpoint(there.host, there.port, "", remote))
+        wire = connection._transport.get_extra_info("socket")
+        assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == asked
+        connection.hang_up()
 
 
 async def test_silence_is_bounded(keys: Keyring) -> None:

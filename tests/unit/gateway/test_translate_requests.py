@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hostler.errors import InvalidRequest
 from hostler.gateway.translate.chat_by_messages import ChatByMessages
-from hostler.gateway.translate.chat_to_messages import LONGEST_ANSWER
+from hostler.gateway.translate.chat_to_messages import LONGEST_ANSWER, LONGEST_THOUGHT
 
 SKY = {"role": "user", "content": "Why is the sky blue?"}
 
@@ -176,6 +176,20 @@ def test_a_forced_call_leaves_no_room_for_thinking() -> None:
 def test_thinking_in_the_other_apis_own_words_is_handed_on() -> None:
     own = {"type": "enabled", "budget_tokens": 2048}
     assert sent(thinking=own)["thinking"] == own
+
+
+@pytest.mark.parametrize(
+    ("fields", "most"),
+    [
+        ({"thinking": {"type": "enabled", "budget_tokens": 2048}}, LONGEST_ANSWER + 2048),
+        ({"thinking": {"type": "disabled"}}, LONGEST_ANSWER),
+        ({"thinking": "much"}, LONGEST_ANSWER),
+        ({"reasoning_effort": "high"}, LONGEST_ANSWER + LONGEST_THOUGHT),
+        ({"reasoning_effort": "high", "max_tokens": 5}, 5),
+    ],
+)
+def test_thoughts_count_in_the_bound_on_an_answer(fields: dict[str, object], most: int) -> None:
+    assert sent(**fields)["max_tokens"] == most
 
 
 def test_formats() -> None:

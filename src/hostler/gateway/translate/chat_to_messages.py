@@ -17,8 +17,9 @@ from hostler.errors import InvalidRequest
 from hostler.gateway.translate import chat
 from hostler.gateway.translate import messages as m
 
-#: The other API wants a bound on every answer.
+#: The other API wants a bound on every answer, thoughts included.
 LONGEST_ANSWER: Final = 8192
+LONGEST_THOUGHT: Final = 24576
 
 _NO_SCHEMA: Final = Raw(b'{"type":"object","properties":{}}')
 _NO_INPUT: Final = Raw(b"{}")
@@ -53,7 +54,7 @@ def as_messages(request: chat.ChatRequest, model: str) -> m.MessagesRequest:
         system.append(m.Text(_ONLY_JSON))
     fields = m.MessagesRequest(
         model=model,
-        max_tokens=request.max_completion_tokens or request.max_tokens or LONGEST_ANSWER,
+        max_tokens=request.max_completion_tokens or request.max_tokens or LONGEST_ANSWER + _thoughts(thinking),
         messages=turns,
         system=system,
         stream=request.stream is True,
@@ -86,6 +87,25 @@ def _thinking(request: chat.ChatRequest) -> tuple[Raw | UnsetType, str | None]:
         return request.thinking, effort
     forced = request.tool_choice == "required" or isinstance(request.tool_choice, chat.Chosen)
     return (_THINK, effort) if effort is not None and not forced else (UNSET, None)
+
+
+class _Budget(msgspec.Struct):
+    type: str = ""
+    budget_tokens: int = 0
+
+
+_budget = msgspec.json.Decoder(_Budget)
+
+
+def _thoughts(thinking: Raw | UnsetType) -> int:
+    """Tokens that thinking may take: as many as the client says, else as a rule."""
+    if isinstance(thinking, UnsetType):
+        return 0
+    try:
+        said = _budget.decode(thinking)
+    except msgspec.MsgspecError:
+        return 0
+    return said.budget_tokens or (LONGEST_THOUGHT if said.type == "adaptive" else 0)
 
 
 def _output(form: chat.Format | None, effort: str | None) -> m.Output | None:
