@@ -148,7 +148,7 @@ def _said(conversation: Iterable[chat.Message]) -> tuple[list[m.Text], list[m.Tu
         else:
             _add(turns, message)
     if turns and turns[-1].role == "assistant" and isinstance(last := turns[-1].content[-1], m.Text):
-        last.text = last.text.rstrip() or "."  # it goes on from there, and refuses to from white space
+        last.text = last.text.rstrip()  # it goes on from there, and refuses to from white space
     return system, turns
 
 
@@ -192,14 +192,14 @@ def _id(given: str) -> str:
 
 def _blocks(content: str | list[chat.Part] | None) -> list[m.Block]:
     if content is None or isinstance(content, str):
-        return [m.Text(content)] if content else []
+        return [m.Text(content)] if content and content.strip() else []
     return [block for part in content if (block := _block(part)) is not None]
 
 
 def _block(part: chat.Part) -> m.Block | None:
     text = part.text if part.text is not None else part.refusal
     if text is not None:
-        return m.Text(text, part.cache_control) if text else None
+        return m.Text(text, part.cache_control) if text.strip() else None
     if part.image_url is not None:
         link = part.image_url
         return m.Image(_source(link if isinstance(link, str) else link.url, "image"))

@@ -20,7 +20,7 @@ class Source(msgspec.Struct, omit_defaults=True):
 
 
 class Text(msgspec.Struct, tag_field="type", tag="text", omit_defaults=True):
-    """Text; never empty, which the API refuses."""
+    """Text; never empty nor blank, which the API refuses."""
 
     text: str
     cache_control: Raw | UnsetType = UNSET
