@@ -56,7 +56,7 @@ def ls(session: Session, profile: ProfileName = None) -> None:
 
 
 def show(session: Session, request: RequestId) -> None:
-    """Show one capture: what its engine was asked, and what its client got."""
+    """Show what an engine was asked and its client got."""
     from hostler.cli import output
     from hostler.errors import NotFound
     from hostler.ledger.captures import captured

@@ -34,6 +34,7 @@ APPLIED: list[dict[str, object]] = [
     {"priority": "batch"},
     {"hidden": True},
     {"send_loading_state": True},
+    {"capture": True},
     {"rungs": ("evict",)},
 ]
 
