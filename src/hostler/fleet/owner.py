@@ -187,8 +187,8 @@ class FleetOwner(Operated):
                 self._runs.stop(instance)
             case m.Close(instance, reason):
                 self._show(instance, "draining", reason)
-            case m.Bring(profile):
-                self._enter(Asked(profile, "", "", "", self._clock.monotonic()), lease=False, mate=True)
+            case m.Bring(profile, back):
+                self._enter(Asked(profile, "", "", "", self._clock.monotonic()), lease=False, mate=True, back=back)
             case m.Evict(profile, victims):
                 self._bus.publish(Swap(profile=profile, evicted=victims, reason="room"))
             case m.Fail(profile, error):
@@ -231,7 +231,7 @@ class FleetOwner(Operated):
         spec = msgspec.structs.replace(self._specs.pop(profile), instance=instance)
         key = self._state.instances[instance].key
         self._runs.start(spec, key, self._parking.loads(instance, profile, key, spec.model.files))
-        self._show(instance, "starting")
+        self._show(instance, "starting", "comes back beside others" if self._state.instances[instance].back else "")
 
     def _grant(self, ticket: int, instance: str) -> None:
         waiting = self._tickets.pop(ticket)
@@ -301,7 +301,9 @@ class FleetOwner(Operated):
             self._bus.publish(RequestQueued(request=request, profile=profile, position=ticket.place))
         return ticket
 
-    def _enter(self, asked: Asked, *, lease: bool, urgent: bool = False, mate: bool = False) -> QueuedTicket:
+    def _enter(
+        self, asked: Asked, *, lease: bool, urgent: bool = False, mate: bool = False, back: int | None = None
+    ) -> QueuedTicket:
         self._last_ticket = number = self._last_ticket + 1
         ticket = QueuedTicket(self, number, asked)
         self._tickets[number] = ticket
@@ -314,6 +316,7 @@ class FleetOwner(Operated):
             batch=asked.batch,
             principal=asked.principal,
             mate=mate,
+            back=back,
         )
         self._tell(m.Ask(waiter=waiter, forgive=not lease and not mate))
         return ticket

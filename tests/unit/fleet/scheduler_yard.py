@@ -23,6 +23,7 @@ class Yard:
         self.pins: set[str] = set()
         self.ttl: dict[str, float] = {}
         self.clears: dict[str, tuple[str, ...]] = {}
+        self.context: dict[str, int] = {}
         self.slots = 1
         self.done: list[m.Effect] = []
 
@@ -36,7 +37,7 @@ class Yard:
             if isinstance(effect, m.Prepare):
                 effects += self.tell(m.Prepared(effect.profile, self.want(effect.profile)))
             elif isinstance(effect, m.Bring):
-                self.ask(effect.profile, lease=False, mate=True)
+                self.ask(effect.profile, lease=False, mate=True, back=effect.back)
         return effects
 
     def at(self) -> m.Situation:
@@ -50,13 +51,23 @@ class Yard:
             pin=profile in self.pins,
             ttl_s=self.ttl.get(profile),
             clears=self.clears.get(profile, ()),
+            context=self.context.get(profile, 0),
         )
 
     def ask(
-        self, profile: str, *, lease: bool = True, urgent: bool = False, forgive: bool = False, mate: bool = False
+        self,
+        profile: str,
+        *,
+        lease: bool = True,
+        urgent: bool = False,
+        forgive: bool = False,
+        mate: bool = False,
+        back: int | None = None,
     ) -> int:
         self.tickets = number = self.tickets + 1
-        waiter = m.Waiter(ticket=number, profile=profile, since=self.now, lease=lease, urgent=urgent, mate=mate)
+        waiter = m.Waiter(
+            ticket=number, profile=profile, since=self.now, lease=lease, urgent=urgent, mate=mate, back=back
+        )
         self.tell(m.Ask(waiter=waiter, forgive=forgive))
         return number
 

@@ -61,22 +61,23 @@ class FleetMachine(RuleBasedStateMachine):
                 self.to_prepare.append(profile)
             case m.Start(_, profile):
                 assert any(w.profile == profile for w in self.open.values())
-            case m.Evict(_, victims):
+            case m.Evict(profile, victims):
+                assert any(w.profile == profile and w.back is None for w in before.waiting + self.state.waiting)
                 assert not {h.profile for h in self.state.holds.values()} & set(victims)
                 assert not {profile for profile, pin in self.state.pins.items() if pin} & set(victims)
             case m.Stop(instance, _):
                 told = isinstance(message, m.Unload) and message.now
                 assert told or instance not in self.leases.values()
                 assert instance in before.instances
-            case m.Bring(profile):
-                self.bring(profile)
+            case m.Bring(profile, back):
+                self.bring(profile, back)
             case _:
                 pass
 
-    def bring(self, profile: str) -> None:
+    def bring(self, profile: str, back: int | None) -> None:
         """As the owner does: told once the message is handled."""
         self.tickets += 1
-        waiter = m.Waiter(ticket=self.tickets, profile=profile, since=self.now, lease=False, mate=True)
+        waiter = m.Waiter(ticket=self.tickets, profile=profile, since=self.now, lease=False, mate=True, back=back)
         self.open[self.tickets] = waiter
         self.brought.append(m.Ask(waiter=waiter))
 

@@ -315,6 +315,7 @@ class ProfileCatalogue:
             pin=profile.pin,
             ttl_s=profile.ttl,
             clears=load.clears,
+            context=load.plan.run.context,
         )
         return spec, want
 

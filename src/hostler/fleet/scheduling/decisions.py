@@ -10,7 +10,7 @@ from hostler.engines.state import Draining, Ready, Starting
 from hostler.fleet.scheduling import eviction
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.line import in_order, most_pressing
-from hostler.fleet.scheduling.room import Room, never_fits
+from hostler.fleet.scheduling.room import Room, never_fits, no_room_beside
 from hostler.fleet.scheduling.turn import again, ahead_of, expiry, held, is_open, less, live, total
 
 
@@ -93,6 +93,9 @@ class Decisions(Room):
             self._refuse_all(waiter.profile, never_fits(waiter.profile, want.need, self.at.budget, pinned, missing))
             self._forget(waiter.profile)
             return True
+        if waiter.back is not None and not self._fits_beside(waiter.profile, waiter.back, want):
+            self._refuse_where(lambda w: w.ticket == waiter.ticket, no_room_beside(waiter.profile))
+            return True
         if ahead_of(self.state, want, self.at.rules):
             return False
         if not self._apart(waiter, may_evict=may_evict):
@@ -106,6 +109,13 @@ class Decisions(Room):
         if may_evict:
             self._make_room(waiter, want, free)
         return False
+
+    def _fits_beside(self, profile: str, context: int, want: m.Want) -> bool:
+        """Whether it can be loaded while all who are there stay, with that context."""
+        free = less(self.at.budget, total(i.holds for i in self.state.instances.values()))
+        rivals = any(self.at.rules.apart(profile, i.profile) for i in self.state.instances.values())
+        fits = not want.clears and not eviction.shortage(want.need, free)
+        return fits and not rivals and want.context >= context
 
     def _reopen(self, without_room: Container[str]) -> None:
         """Instances that were kept closed for a profile that no longer waits for room take leases again."""
@@ -131,6 +141,8 @@ class Decisions(Room):
             heat=self._heat(profile) + 1.0,
             reload_s=want.reload_s,
             reads=want.reads,
+            context=want.context,
+            back=all(w.back is not None for w in self.state.waiting if w.profile == profile),
         )
         self.state = replace(self.state, next_instance=number + 1)
         self._put(instance)

@@ -48,6 +48,7 @@ class _Explaining(Room):
             parts = [_score(candidate)]
         elif not parts and elsewhere(instance):
             parts = ["runs elsewhere and takes no room here"]
+        parts += ["came back beside others"] if instance.back else []
         return "; ".join(parts) or "one of its group is in use"
 
     def _parts(self, instance: m.Instance, waiting: int) -> list[str]:

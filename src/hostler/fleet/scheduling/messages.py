@@ -40,6 +40,7 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
     load_s: float | None = None
     reload_s: float | None = None
     reads: Reads | None = None
+    context: int = 0
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +50,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     ``closed_for`` names a starving profile that waits for this instance's room: no new leases meanwhile.
     ``served`` counts ended leases since the load. ``heat`` is how often it was come back to
     (:func:`hostler.fleet.scheduling.eviction.warmer`), as of ``last_used``; ``redo_s`` what it would take to have its
-    latest conversation again, ``reload_s`` to load it from the page cache, where its files are for a while.
+    latest conversation again, ``reload_s`` to load it from the page cache, where its files are for a while. ``back``:
+    it was evicted, and came back beside others.
     """
 
     id: str
@@ -68,6 +70,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     redo_s: float = 0.0
     reload_s: float | None = None
     reads: Reads | None = None
+    context: int = 0
+    back: bool = False
 
 
 class Waiter(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +79,8 @@ class Waiter(msgspec.Struct, frozen=True, kw_only=True):
 
     ``urgent`` waiters do not wait for the starvation bound, ``batch`` ones let all others go first until it.
     ``principal`` is whose key it came with; ``turn`` is its turn among the keys that wait for the profile, set when it
-    joins. A ``mate`` is loaded because its group is, where there is room beside it.
+    joins. A ``mate`` is loaded because its group is, where there is room beside it. One that comes ``back`` was
+    evicted, and is loaded again if it fits beside all who are loaded now, with the context that it had: so many tokens.
     """
 
     ticket: int
@@ -87,6 +92,7 @@ class Waiter(msgspec.Struct, frozen=True, kw_only=True):
     principal: str = ""
     turn: int = 0
     mate: bool = False
+    back: int | None = None
 
 
 class Heat(msgspec.Struct, frozen=True):
@@ -108,7 +114,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """All that the scheduler knows. ``wants`` and ``preparing`` are by profile; ``turns`` are the latest that each key
     was given, by profile and whether batch; ``load_s`` and ``lease_s`` what loads and answers of profiles took.
-    ``pins`` are what operators said of profiles since the gateway started, other than their configuration."""
+    ``pins`` are what operators said of profiles since the gateway started, other than their configuration; ``ousted``
+    are profiles that were evicted and might come back beside others, with the context that they had."""
 
     instances: Mapping[str, Instance] = msgspec.field(default_factory=dict)
     waiting: tuple[Waiter, ...] = ()
@@ -117,6 +124,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     preparing: frozenset[str] = frozenset()
     holds: Mapping[str, Held] = msgspec.field(default_factory=dict)
     pins: Mapping[str, bool] = msgspec.field(default_factory=dict)
+    ousted: Mapping[str, int] = msgspec.field(default_factory=dict)
     load_s: Mapping[str, float] = msgspec.field(default_factory=dict)
     lease_s: Mapping[str, float] = msgspec.field(default_factory=dict)
     heat: Mapping[str, Heat] = msgspec.field(default_factory=dict)
@@ -342,9 +350,11 @@ class Fail(msgspec.Struct, frozen=True):
 
 
 class Bring(msgspec.Struct, frozen=True):
-    """Ask for the profile too, as a mate: one of its group is being loaded."""
+    """Ask for the profile too, as a mate: one of its group is being loaded; or to have it ``back`` beside others, with
+    that context."""
 
     profile: str
+    back: int | None = None
 
 
 Effect = Grant | Refuse | Prepare | Start | Stop | Close | Evict | Fail | Bring

@@ -16,6 +16,8 @@ from hostler.fleet.scheduling.rules import Rules
 from hostler.fleet.scheduling.turn import Moves, held, idle, less, stays, total
 
 SWAP_S = 1.0  # no swap is cheaper: draining, starting, the first token
+CALM_S = 4.0  # after a load, until anybody comes back beside it
+LIKELY = 0.4  # to be asked for again: loaded once within a quarter of an hour, or come back to since
 PATIENCE = 3.0  # waited seconds that outweigh one second of a swap
 
 
@@ -152,6 +154,7 @@ class Room(Moves):
 
     def _evict(self, profile: str, victims: tuple[str, ...]) -> None:
         chosen = [self.state.instances[v] for v in victims]
+        self.state = replace(self.state, ousted={**self.state.ousted, **{i.profile: i.context for i in chosen}})
         self.effects.append(m.Evict(profile, tuple(i.profile for i in chosen)))
         for instance in chosen:
             self._put(replace(instance, closed_for=profile))
@@ -168,6 +171,26 @@ class Room(Moves):
         instances = [self.state.instances[name] for name in chosen]
         if starving(self.state, waiter, self.at.rules, self.at.now) or self._pays(instances, profile):
             self._close(profile, chosen)
+
+    def _bring_back(self) -> None:
+        """Who was evicted comes back, planned for the room that is left, if it is likely to be asked for again.
+
+        Not before things have calmed down: whoever it left for is ready for :data:`CALM_S`, nobody waits or loads. An
+        instance that holds all there is, because it was loaded alone, so becomes one that leaves room for another.
+        """
+        there = self._all()
+        if self.state.waiting or not self.state.ousted or not all(isinstance(i.state, Ready) for i in there):
+            return
+        if any(self.at.now - i.state.since < CALM_S for i in there):
+            return
+        known = self.state.heat
+        likely = [p for p in self.state.ousted if p in known and self._likelihood(known[p]) >= LIKELY]
+        self.effects.extend(m.Bring(profile, self.state.ousted[profile]) for profile in likely if not self._of(profile))
+        self.state = replace(self.state, ousted={})
+
+    def _likelihood(self, heat: m.Heat) -> float:
+        left = eviction.cooled(heat.value, self.at.now - heat.at)
+        return left / (1.0 + left)
 
     def _closable(self, instance: m.Instance) -> bool:
         """Ready, not pinned, and it has answered what a load is owed."""
@@ -230,5 +253,5 @@ def excluded(profile: str, pinned: str, rules: Rules) -> CapacityError:
 
 
 def no_room_beside(profile: str) -> CapacityError:
-    """The refusal of a mate; nobody but the events hears of it."""
-    return NeverFits(f"There is no room for {profile!r} beside the others of its group.")
+    """The refusal of a mate, or of one that would come back; nobody but the events hears of it."""
+    return NeverFits(f"There is no room for {profile!r} beside the others.")

@@ -19,6 +19,8 @@ It reads no clock, does no I/O and does not log, so every rule below is a proper
 10. Profiles of an exclusive group are never loaded at once, not even while one stops; mates leave together or not at
     all.
 11. Loads begin at the same time where all fit, as many as ``loads`` allows and as their disk can feed.
+12. Who was evicted comes back beside the others when a plan for what room is left lets all stay, with the context that
+    it had, and it is likely to be asked for; nobody leaves for that.
 """
 
 from __future__ import annotations
@@ -186,6 +188,7 @@ class _Turn(Decisions):
     def _unload(self, message: m.Unload) -> None:
         holds = {name: hold for name, hold in self.state.holds.items() if hold.profile != message.profile}
         self.state = replace(self.state, holds=holds)
+        self.state = replace(self.state, ousted=without(self.state.ousted, message.profile))
         if self.state.pins.get(message.profile):
             self.state = replace(self.state, pins=without(self.state.pins, message.profile))
         for instance in self._of(message.profile):
@@ -202,6 +205,7 @@ class _Turn(Decisions):
         self._refuse_where(lambda w: w.profile == profile and not w.lease, error)
 
     def _unload_others(self, message: m.UnloadOthers) -> None:
+        self.state = replace(self.state, ousted={})
         for instance in list(self.state.instances.values()):
             if instance.profile != message.profile and not spared(self.state, instance):
                 self._drain_instance(instance, message.reason)
@@ -230,7 +234,7 @@ class _Turn(Decisions):
         # A want is as old as the configuration it was made from, and a failure may be mended.
         heat = {name: known for name, known in self.state.heat.items() if name in message.profiles}
         holds = {name: hold for name, hold in self.state.holds.items() if hold.profile in message.profiles}
-        self.state = replace(self.state, wants={}, failures={}, heat=heat, holds=holds, pins=pins)
+        self.state = replace(self.state, wants={}, failures={}, heat=heat, holds=holds, pins=pins, ousted={})
 
     def _drain(self, _: m.Drain) -> None:
         self.state = replace(self.state, draining=True)
@@ -241,6 +245,7 @@ class _Turn(Decisions):
             if self.at.now >= hold.until:
                 self._unhold(m.Unhold(name))
         self._relieve()
+        self._bring_back()
 
 
 _HANDLERS: dict[type, Callable[..., None]] = {
