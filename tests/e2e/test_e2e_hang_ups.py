@@ -137,7 +137,7 @@ async def _seen(running: RunningGateway) -> list[object]:
 
 
 async def test_an_engine_that_never_notices_is_recycled_once_nobody_else_uses_it(gateway, place) -> None:
-    running = gateway(place.fake("deaf", "slots = 2"))
+    running = gateway(place.fake("deaf", "slots = 2"), top="[limits]\nhang_up_s = 1")
     assert (await running.chat("deaf", max_tokens=2)).status == 200
     first = (await running.instance("deaf"))["pid"]
     async with running.streaming("deaf", fake=ENDLESS) as other:

@@ -38,6 +38,13 @@ class LimitSettings(Settings, frozen=True, kw_only=True):
             description="An engine whose busy slots read and generate nothing for this long hangs, and is started anew."
         ),
     ] = Seconds(120)
+    hang_up_s: Annotated[
+        Seconds,
+        Meta(
+            description="How long, up to 20 s, an engine may compute on for a client that left; after that it takes no "
+            "new requests, and is started anew."
+        ),
+    ] = Seconds(20)
     idle_check_s: Annotated[
         Seconds | None,
         Meta(

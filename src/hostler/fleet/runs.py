@@ -359,7 +359,8 @@ class Runs:
     async def slot_freed(self, instance: str, abandoned: Abandoned, leases: Callable[[], int]) -> bool:
         """Wait until the engine computes for no more than ``leases()`` requests; False when it never does."""
         run = self._runs.get(instance)
-        if run is None or await run.slots.freed(abandoned, leases, lambda: self._busy(instance)):
+        within_s = self._yard.limits().hang_up_s
+        if run is None or await run.slots.freed(abandoned, leases, lambda: self._busy(instance), within_s):
             return True
         run.trouble = WEDGED
         self._trouble(run, "wedged_slot", WEDGED)

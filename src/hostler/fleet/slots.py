@@ -33,15 +33,24 @@ class SlotWatch:
         self._busy: int | None = None
 
     async def freed(
-        self, abandoned: Abandoned, leases: Callable[[], int], ask: Callable[[], Awaitable[int | None]]
+        self,
+        abandoned: Abandoned,
+        leases: Callable[[], int],
+        ask: Callable[[], Awaitable[int | None]],
+        within_s: float = float("inf"),
     ) -> bool:
         """Wait until no more than ``leases()`` slots are busy by ``ask``; False when that never comes.
 
-        ``ask`` answers None when the instance is gone or does not tell; that counts as free.
+        No look begins later than ``within_s``, or than :data:`LOOKS_S` says. ``ask`` answers None when the instance is
+        gone or does not tell; that counts as free.
         """
         began = self._clock.monotonic()
+        slept_s = 0.0
         for pause_s in LOOKS_S[abandoned]:
+            if slept_s >= within_s:
+                return False
             await anyio.sleep(pause_s)
+            slept_s += pause_s
             busy = await self._look(began, ask, share=pause_s > SHARED_S)
             if busy is None or busy <= leases():
                 return True

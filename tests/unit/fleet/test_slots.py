@@ -48,6 +48,19 @@ async def test_what_is_still_busy_after_all_looks_is_told(monkeypatch: pytest.Mo
     assert await SlotWatch(ManualClock()).freed("streaming", lambda: 2, busy)
 
 
+async def test_no_look_comes_later_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOOKS_S, "streaming", (0.0, 0.01, 600.0))
+    asked = 0
+
+    async def busy() -> int:
+        nonlocal asked
+        asked += 1
+        return 1
+
+    assert not await SlotWatch(ManualClock()).freed("streaming", lambda: 0, busy, 0.01)
+    assert asked == 2
+
+
 async def test_an_engine_that_does_not_tell_is_free() -> None:
     async def silent() -> None:
         return None
