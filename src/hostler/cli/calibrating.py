@@ -76,7 +76,7 @@ def register(app: typer.Typer) -> None:
     command(
         app,
         "calibrate",
-        "hostler calibrate smollm2            a minute for a small model",
+        "hostler calibrate smollm2            two minutes for a small model",
         "hostler calibrate smollm2 --check    is what was learnt still true?",
         gateway=False,
     )(calibrate)

@@ -94,11 +94,11 @@ def test_other_programs_become_commands(config: Config, written: object) -> None
 
     assert callable(written)
     run = "docker run --rm --name ${MODEL_ID} -p ${PORT}:8000 server"
-    keys = "cmdStop: 'docker stop ${MODEL_ID}', checkEndpoint: v1/up, env: [A=b], ttl: 60"
+    keys = "cmdStop: 'docker stop ${MODEL_ID}', checkEndpoint: v1/up, env: [A=b], ttl: 60, useModelName: org/m"
     other = written(swap(f"models:\n  m: {{cmd: '{run}', {keys}}}\n")).profiles["m"]
     assert other.engine.argv == ("docker", "run", "--rm", "--name", "m", "-p", "${PORT}:8000", "server")
     assert (other.engine.stop, other.engine.health) == (("docker", "stop", "m"), "/v1/up")
-    assert (other.engine.env, other.ttl) == ({"A": "b"}, 60)
+    assert (other.engine.env, other.ttl, other.engine.model_name) == ({"A": "b"}, 60, "org/m")
 
     portless = swap("models:\n  m: {cmd: vllm serve, proxy: 'http://127.0.0.1:8000'}\n")
     assert portless.profiles == ()
