@@ -102,6 +102,11 @@ class Call:
             self._body = bytearray(self._body) + piece
         return len(self._body)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the body that are here."""
+        return len(self._body)
+
     def body(self) -> bytes:
         """The whole body, given once."""
         body, self._body = self._body, b""

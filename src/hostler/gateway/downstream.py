@@ -32,13 +32,14 @@ TOLD: Final = 64
 
 
 class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds on clients: head and body in bytes, the head's whole time, silence in a body, a last read; and how many
-    connections there may be."""
+    """Bounds on clients: head and body in bytes, the head's whole time, silence in a body, bytes a second that a longer
+    one must bring, a last read; and how many connections there may be."""
 
     head: int = HEAD_LIMIT
     body: int = 64 * 2**20
     head_s: float = 15.0
     body_idle_s: float = 60.0
+    body_rate: float = 1024.0
     linger_s: float = 2.0
     connections: int = 2048
 
@@ -86,6 +87,7 @@ class ClientConnection(PlainHttp):
         self._deaf = False
         self._in_head = False
         self._head_size = 0
+        self._body_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     # The socket.
@@ -109,7 +111,7 @@ class ClientConnection(PlainHttp):
             self._timer = None
         call = self._call
         if call is not None and call.more_body and not self._deaf:
-            self._timer = self.loop.call_later(self._limits.body_idle_s, self._too_slow)
+            self._timer = self.loop.call_later(self._patience(call), self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
@@ -172,6 +174,7 @@ class ClientConnection(PlainHttp):
             call = Call(self, path, dict(self.headers), modern)
             call.keep_alive = modern and self.parser.should_keep_alive()
             self._call = call
+            self._body_since = self.loop.time()
             self.cycle = call  # type: ignore[assignment]
             self._guarded(call, self._desk.open)
             if call.response_complete:
@@ -273,19 +276,30 @@ class ClientConnection(PlainHttp):
         if self._head_size > self._limits.head:
             self._reject(431, b"The head is over %d bytes." % self._limits.head, b"head_too_large")
 
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP; uvicorn says so in plain text."""
+        self._reject(400, b"This is not HTTP as RFC 9112 has it.", b"invalid_http")
+
+    def _patience(self, call: Call) -> float:
+        """Seconds until the next piece of a body must be here: none dribbles in for ever."""
+        left = self._limits.body_idle_s + call.size / self._limits.body_rate - (self.loop.time() - self._body_since)
+        return max(0.0, min(self._limits.body_idle_s, left))
+
     def _too_slow(self) -> None:
         self._timer = None
         self._reject(408, b"The request took too long to arrive.", b"request_timeout")
 
     def _reject(self, status: int, text: bytes, code: bytes) -> None:
-        """Answer before there is anything to hand on, and close."""
-        if self.transport.is_closing():
+        """Answer before there is anything to hand on, and close; who was answered already hears no more."""
+        if self._deaf or self.transport.is_closing():
             return
         if self.answering():
             self.stop_listening()
             return
         kind = b"server_error" if status >= 500 else b"invalid_request_error"
-        body = b'{"error":{"message":"%b","type":"%b","code":"%b","source":"gateway"}}' % (text, kind, code)
+        # The form of both OpenAI's and Anthropic's API, as which of them is meant may not be known yet.
+        form = b'{"type":"error","error":{"message":"%b","type":"%b","code":"%b","source":"gateway"}}'
+        body = form % (text, kind, code)
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[status] + self.default_lines() + head + body)
         self._linger()

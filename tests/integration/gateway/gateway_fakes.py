@@ -29,6 +29,7 @@ from hostler.fleet.protocol import (
     Timing,
 )
 from hostler.gateway.cors import Origins
+from hostler.gateway.downstream import ClientLimits
 from hostler.gateway.front import Front, FrontParts, LateApp
 from hostler.gateway.guard import Door
 from hostler.gateway.inference import Inference, InferenceParts
@@ -440,8 +441,9 @@ class Gateway:
         return self.recorder.rows[0]
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Gateway]:
-        server = Server(self.front, self.inference, self.listener, self.inference.client_limits, shutdown_s=1)
+    async def running(self, clients: ClientLimits | None = None) -> AsyncIterator[Gateway]:
+        bounds = clients or self.inference.client_limits
+        server = Server(self.front, self.inference, self.listener, bounds, shutdown_s=1)
         started = anyio.Event()
         async with anyio.create_task_group() as group:
             group.start_soon(server.serve, lambda _: started.set())
@@ -457,8 +459,11 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway_with(
-    keys: Keyring, limits: LimitSettings | None = None, cors: tuple[str, ...] = ()
+    keys: Keyring,
+    limits: LimitSettings | None = None,
+    cors: tuple[str, ...] = (),
+    clients: ClientLimits | None = None,
 ) -> AsyncIterator[Gateway]:
     bounds = limits or LimitSettings()
-    async with ScriptedEngine().running() as engine, Gateway(engine, keys, bounds, cors).running() as one:
+    async with ScriptedEngine().running() as engine, Gateway(engine, keys, bounds, cors).running(clients) as one:
         yield one
