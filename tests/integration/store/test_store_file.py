@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -143,3 +144,17 @@ async def test_a_bug_in_a_job_reaches_who_asked_and_the_thread_lives(path: Path)
     assert "requests" in await writer.run(tables)
     await writer.close()
     await writer.close()
+
+
+async def test_rows_of_an_older_schema_are_kept(path: Path) -> None:
+    path.parent.mkdir()
+    command.upgrade(migrate.alembic_config(path), "0001")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "INSERT INTO requests (id, at, principal, profile, api, status, queue_ms, load_ms, total_ms, cancelled) "
+            "VALUES ('req-1', 1.0, 'local', 'coder', 'chat', 200, 0, 0, 1, 0)"
+        )
+        connection.commit()
+    await opened(path)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT id, generated_ms FROM requests").fetchall() == [("req-1", None)]
