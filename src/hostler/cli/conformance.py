@@ -69,11 +69,12 @@ async def conformance(
     patience: PatienceOption = 300.0,
     log: LogOption = None,
 ) -> int:
-    """Check the API's promises, then let many clients ask, leave and be cancelled at random.
+    """Check a gateway's promises, and every fate in a storm.
 
-    Every request must have one fate: answered whole, refused with an error that says why, or left by its client.
-    Of a gateway of ours it is also seen that no load is made twice, no budget exceeded and nobody forgotten. Any other
-    server with the OpenAI API can be tried as far as its clients can see. Ends with 1 when a promise was broken.
+    First the API's promises; then many clients ask, leave and are cancelled at random. Every request must have one
+    fate: answered whole, refused with an error that says why, or left by its client. Of a gateway of ours it is also
+    seen that no load is made twice, no budget exceeded and nobody forgotten. Any other server with the OpenAI API can
+    be tried as far as its clients can see. Ends with 1 when a promise was broken.
     """
     from hostler.cli.conforming import Wanted, tried
     from hostler.conformance.asks import Weather

@@ -37,9 +37,10 @@ def register(app: typer.Typer) -> None:
 
 
 async def load_modes(session: Session, profile: Profile = None, behind: BehindOption = False) -> None:
-    """Compare ways to load a profile's files, from the disk and from the page cache, and use the quickest.
+    """Find the quickest way to load a profile's files.
 
-    It is unloaded and loaded a dozen times; running requests finish first. What is chosen holds for all models of about
+    From the disk and from the page cache: it is unloaded and loaded a dozen times; running requests finish first. What
+    is chosen holds for all models of about
     that size on that disk with that build.
     """
     async with session.connect() as client:
