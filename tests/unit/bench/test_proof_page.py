@@ -28,7 +28,7 @@ SOAK = Soak(
 )  # fmt: skip
 KILLS = Kills(
     kills=100, requests=900, fates={"answered": 890, "cut": 10}, refusals={}, violations=(), normal_s={"a": 0.5},
-    ratio_p50=1.0, ratio_p95=1.3, unanswered=0, seconds=90.0, left=(), recoveries=(),
+    ratio_p50=1.0, ratio_p95=1.3, normal_p95=1.1, unanswered=0, seconds=90.0, left=(), recoveries=(),
 )  # fmt: skip
 STOP = Stopped(rounds=5, running=20, finished=20, waiting=80, refused=80, ended=(0,) * 5)
 RUN = Run(at=0.0, machine="2 CPUs, Linux", python="3.11", command="make proof PARTS=storm", load=1.0)

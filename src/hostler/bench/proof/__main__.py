@@ -103,14 +103,20 @@ def main() -> None:
         parts=tuple(told.parts), models=told.models.absolute(), requests=told.requests, switches=told.switches,
         kills=told.kills, stops=told.stops, seed=seed,
     )  # fmt: skip
-    known = told.data is not None and told.data.exists()
-    before = msgspec.json.decode(told.data.read_bytes(), type=Proof) if known else Proof()
-    proof = asyncio.run(measured(wanted, before))
+    proof = asyncio.run(measured(wanted, _known(told.data)))
     if told.data is not None:
         told.data.parent.mkdir(parents=True, exist_ok=True)
         told.data.write_bytes(msgspec.json.format(msgspec.json.encode(proof)) + b"\n")
     if told.page is not None:
         told.page.write_text(replaced(told.page.read_text("utf-8"), "proof", section(proof)), "utf-8")
+
+
+def _known(data: Path | None) -> Proof:
+    """What was measured before; nothing where that is of another shape."""
+    try:
+        return Proof() if data is None else msgspec.json.decode(data.read_bytes(), type=Proof)
+    except (OSError, msgspec.DecodeError):
+        return Proof()
 
 
 if __name__ == "__main__":

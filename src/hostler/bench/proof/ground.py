@@ -29,17 +29,13 @@ caches = false
 """
 
 
-def starters(models: Path, settings: Mapping[str, str] | None = None) -> str:
+def starters(models: Path, settings: Mapping[str, str] | None = None, slots: int = SLOTS) -> str:
     """The real profiles; ``settings`` are further lines of each."""
+    more = settings or {}
     return "\n".join(
-        _starter(name, models / file, task, (settings or {}).get(name, "")) for name, file, task in STARTERS
-    )
-
-
-def _starter(name: str, model: Path, task: str, settings: str) -> str:
-    return (
-        f'[profiles.{name}]\nmodel = {quoted(model)}\ntask = "{task}"\ncontext = {CONTEXT}\nslots = {SLOTS}\n'
-        f"{settings}engine.threads = 1\n"
+        f'[profiles.{name}]\nmodel = {quoted(models / file)}\ntask = "{task}"\ncontext = {CONTEXT}\nslots = {slots}\n'
+        f"{more.get(name, '')}engine.threads = 1\n"
+        for name, file, task in STARTERS
     )
 
 

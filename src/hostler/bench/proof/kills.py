@@ -31,7 +31,11 @@ from hostler.conformance.report import Violation, fates_of, judged, percentile, 
 from hostler.conformance.watching import watched
 from hostler.conformance.witness import Witness
 
-CLIENTS: Final = 4
+CLIENTS: Final = 3
+#: Of each profile: enough for all clients and the one that is timed, so that nobody waits for a slot.
+SLOTS: Final = CLIENTS + 1
+TOKENS: Final = 20
+WORDS: Final = 8
 PAUSE_S: Final = 0.4
 #: A load beside which another one is measured: after so many kills a profile is unloaded.
 EVERY: Final = 2
@@ -48,7 +52,8 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Kills(msgspec.Struct, frozen=True, kw_only=True):
-    """All kills. ``ratio_p95`` compares each recovery with the median normal load of its profile."""
+    """All kills. ``ratio_p95`` compares recoveries with the median normal load of their profile, ``normal_p95`` other
+    normal loads."""
 
     kills: int
     requests: int
@@ -58,6 +63,7 @@ class Kills(msgspec.Struct, frozen=True, kw_only=True):
     normal_s: dict[str, float]
     ratio_p50: float
     ratio_p95: float
+    normal_p95: float
     unanswered: int
     seconds: float
     left: tuple[str, ...]
@@ -66,9 +72,9 @@ class Kills(msgspec.Struct, frozen=True, kw_only=True):
 
 def config(folder: Path, models: Path) -> str:
     """One real model and two fakes, with room for all."""
-    real = starters(models).partition(f"[profiles.{STARTERS[1][0]}]")[0]
-    fakes = [Fake(name=FAKES[0], rate=60).engine(folder), Fake(name=FAKES[1], rate=60).program(folder)]
-    return "\n".join([HEAD.format(budget=""), real, *fakes])
+    real = starters(models, slots=SLOTS).partition(f"[profiles.{STARTERS[1][0]}]")[0]
+    fakes = [Fake(name=name, rate=60, slots=SLOTS) for name in FAKES]
+    return "\n".join([HEAD.format(budget=""), real, fakes[0].engine(folder), fakes[1].program(folder)])
 
 
 async def run(folder: Path, models: Path, kills: int, seed: int, tell: Teller) -> Kills:
@@ -94,7 +100,13 @@ class _Series:
         self._asking = Asking(server=found.server, exact=True, patience_s=PATIENCE_S)
         self._random = Random(f"{seed}:kills")
         self._weather = Weather(
-            subjects=found.subjects, seed=seed, clients=CLIENTS, requests=2**31, cancels=0.0, tokens=40
+            subjects=found.subjects,
+            seed=seed,
+            clients=CLIENTS,
+            requests=2**31,
+            cancels=0.0,
+            tokens=TOKENS,
+            words=WORDS,
         )
         self._numbers = count()
         self._entries: list[Entry] = []
@@ -144,6 +156,7 @@ class _Series:
     def kills(self, seconds: float, left: tuple[str, ...]) -> Kills:
         normal = {name: statistics.median(taken) for name, taken in _by_profile(self._normal).items()}
         ratios = [each.seconds / normal[each.profile] for each in self._killed if each.profile in normal]
+        alone = [each.seconds / normal[each.profile] for each in self._normal]
         return Kills(
             kills=len(self._killed),
             requests=len(self._entries),
@@ -153,6 +166,7 @@ class _Series:
             normal_s=normal,
             ratio_p50=percentile(ratios, 0.5),
             ratio_p95=percentile(ratios, 0.95),
+            normal_p95=percentile(alone, 0.95),
             unanswered=sum(not each.answered for each in self._killed),
             seconds=seconds,
             left=left,
