@@ -150,6 +150,7 @@ class FleetOwner(Operated):
         if isinstance(message, m.Gone):
             self._lose(message.instance, message.error)
             self._parking.gone(message.instance, situation.now)
+            self._tasks.start_soon(self._parking.look)
         if self._waits_for_time(message):
             self._nudge.set()
         if self._watchers:
