@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 READERS = 200
 #: What is buffered for each on its way: ours, the loop's, and what a stream and its two connections take.
-EACH = 256 * 1024
+EACH = 64 * 1024
 
 
 def unread(client: socket.socket) -> int:
