@@ -11,6 +11,7 @@ from rich.text import Text
 from hostler.cli.listing import FOUND
 from hostler.cli.output import rate
 from hostler.cli.top.marks import BAD, DIM, GOOD, WARN, cut, short_size
+from hostler.config.quantities import format_seconds
 from hostler.wire.management import ProfileInfo
 
 Verb = Literal["load", "switch"]
@@ -84,6 +85,8 @@ def _profile(profile: ProfileInfo, refusal: str) -> Text:
     line.append(f" {rate(profile.tokens_per_s):>5} tok/s" if profile.tokens_per_s else " " * 12, style=DIM)
     if profile.state != "unloaded":
         line.append(f" {profile.state}", style=GOOD if profile.state == "ready" else WARN)
+    elif profile.parked is not None:
+        line.append(f" parked, back in {format_seconds(round(profile.parked.load_s, 1))}", style=DIM)
     return line.append(f" {profile.description}", style=DIM)
 
 
