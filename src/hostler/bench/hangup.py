@@ -252,7 +252,7 @@ async def run(model: Path, rounds: int, *, engine: bool, command: str) -> Report
         found, commands, batch_s = await at_gateway(Path(name), model, rounds)
         if engine:
             for profile, slots in (("alone", 1), ("beside", 2)):
-                found += await at_engine(Path(name), commands[profile], slots, rounds)
+                found += await at_engine(Path(name), commands[profile], slots, max(3, rounds // 4))
     return Report(
         at=time.time(),
         machine=f"{os.cpu_count()} CPUs, {platform.system()} {platform.release()}",

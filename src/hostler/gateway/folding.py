@@ -1,8 +1,9 @@
-"""Answers that do not stream, where others compute beside them: asked of the engine as a stream, folded for the client.
+"""Requests beside which others compute: asked of the engine with progress, as streams, whatever the client asked for.
 
 llama.cpp notices that a client has left when it writes to it, else after a second in which nothing was computed for
 anybody. Beside a busy slot that second never comes, and the abandoned slot computes on to the end of its answer. A
-stream with progress is written to after every batch of its prompt and every token.
+stream with progress is written to after every batch of its prompt and every token. So an answer that does not stream is
+asked for as a stream and folded, and of one that does, with a long prompt, the progress is left out.
 """
 
 from __future__ import annotations
@@ -74,9 +75,13 @@ _chunk = msgspec.json.Decoder(_Chunk).decode
 
 
 def asked_of(target: bytes, lease: Lease, stream: bool, body: bytes, sink: Sink) -> tuple[bytes, Sink]:
-    """What the engine is asked, and who hears its answer: ``body`` and ``sink``, unless the answer is to be folded."""
-    if stream or not lease.beside or target not in _OBJECTS:
+    """What the engine is asked, and who hears its answer: ``body`` and ``sink``, unless progress is to be asked for."""
+    if not lease.beside or target not in _OBJECTS:
         return body, sink
+    if stream:
+        if len(body) <= SHORT_BODY or b'"return_progress"' in body:
+            return body, sink
+        return b'{"return_progress":true,' + body.lstrip()[1:], Quieted(sink)
     asked = _read(body)
     if not _foldable(asked, len(body)):
         return body, sink
@@ -88,6 +93,49 @@ def _foldable(asked: dict[str, Raw], size: int) -> bool:
         return False
     limit = next((bytes(asked[name]) for name in _LIMITS if name in asked), b"")
     return size > SHORT_BODY or not limit.isdigit() or int(limit) > SHORT_TOKENS
+
+
+class Quieted:
+    """Hears a stream with progress and tells ``sink`` all but that; its head too only with the first other event, so
+    that an engine that is lost in the prompt has not answered yet."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._head: Head | None = None
+        self._rest = b""
+
+    def on_head(self, head: Head, *, alone: bool) -> None:
+        if head.status == 200 and head.get(b"content-type").startswith(b"text/event-stream"):
+            self._head = head
+        else:
+            self._sink.on_head(head, alone=alone)
+
+    def on_data(self, data: bytes) -> None:
+        if self._head is None:
+            self._sink.on_data(data)
+            return
+        *events, self._rest = (self._rest + data).split(b"\n\n")
+        for number, event in enumerate(events):
+            if b'"prompt_progress"' not in event:
+                self._let_through(b"\n\n".join((*events[number:], self._rest)))
+                return
+
+    def on_end(self) -> None:
+        if self._head is not None:
+            self._let_through(self._rest)
+        self._sink.on_end()
+
+    def on_lost(self, error: EngineLost, *, stale: bool) -> None:
+        self._sink.on_lost(error, stale=stale)
+
+    def on_stalled(self) -> None:
+        self._sink.on_stalled()
+
+    def _let_through(self, data: bytes) -> None:
+        head, self._head = self._head, None
+        if head is not None:
+            self._sink.on_head(head, alone=False)
+        self._sink.on_data(data)
 
 
 class Folding:

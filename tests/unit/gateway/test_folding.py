@@ -164,6 +164,38 @@ def test_what_is_folded(target: bytes, body: dict[str, object], folded: bool) ->
         assert (asked, sink) == (sent, heard)
 
 
+def progress(processed: int) -> dict[str, object]:
+    return chat(role="assistant", content=None) | {"prompt_progress": {"total": 1331, "processed": processed}}
+
+
+def events(*chunks: dict[str, object]) -> bytes:
+    return b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks)
+
+
+@pytest.mark.parametrize("cut", [1, 7, 100_000])
+def test_a_stream_with_a_long_prompt_hears_nothing_of_its_progress(cut: int) -> None:
+    heard = Heard()
+    sent = json.dumps({"model": "toy", "stream": True, "messages": "x" * SHORT_BODY}).encode()
+    asked, quiet = asked_of(CHAT, SimpleNamespace(beside=True), True, sent, heard)
+    assert json.loads(asked) == json.loads(sent) | {"return_progress": True}
+    quiet.on_head(STREAM, alone=True)
+    for piece in (events(progress(0)), events(progress(512))):
+        quiet.on_data(piece)
+    assert heard.status == 0  # lost now, it would be asked again
+    answer = events(chat(role="assistant", content=None), chat(content="The"), chat("stop")) + b"data: [DONE]\n\n"
+    whole = events(progress(1331)) + answer
+    for start in range(0, len(whole), cut):
+        quiet.on_data(whole[start : start + cut])
+    quiet.on_end()
+    assert (heard.status, heard.body, heard.ended) == (200, answer, True)
+
+
+def test_a_client_that_asks_for_progress_gets_it() -> None:
+    body = {"stream": True, "messages": "x" * SHORT_BODY, "return_progress": True}
+    sent, heard = json.dumps(body).encode(), Heard()
+    assert asked_of(CHAT, SimpleNamespace(beside=True), True, sent, heard) == (sent, heard)
+
+
 @pytest.mark.parametrize(("beside", "stream"), [(False, False), (True, True)])
 def test_streams_and_engines_of_one_slot_are_asked_as_the_client_asks(beside: bool, stream: bool) -> None:
     sent, heard = json.dumps(LONG).encode(), Heard()
