@@ -95,15 +95,15 @@ def _show(session: Session, known: list[WarmUp]) -> None:
 
 
 def _told(each: WarmUp) -> str:
-    from hostler.cli.output import rate, seconds
+    from hostler.cli.output import rate
 
     if each.state == "running":
         return f"{each.profile} is being warmed."
     if each.state == "failed":
         return f"{each.profile} could not be warmed: {each.reason}"
-    loaded = f"loaded in {seconds(each.load_s)}" if each.loaded else "it was loaded already"
+    loaded = f"loaded in {_seconds(each.load_s)}" if each.loaded else "it was loaded already"
     speed = "" if each.tokens_per_s is None else f", {rate(each.tokens_per_s)} tokens/s"
-    return f"{each.profile} is warm: {loaded}, a few tokens took {seconds(each.first_s)}{speed}."
+    return f"{each.profile} is warm: {loaded}, a few tokens took {_seconds(each.first_s)}{speed}."
 
 
 def _show_compared(session: Session, done: list[WarmBenchmark]) -> None:
@@ -125,4 +125,8 @@ def _show_compared(session: Session, done: list[WarmBenchmark]) -> None:
 def _cells(figures: LoadFigures) -> tuple[str, str, str]:
     from hostler.cli.output import rate
 
-    return f"{figures.load_s:.2f} s", f"{figures.first_s:.2f} s", rate(figures.tokens_per_s)
+    return _seconds(figures.load_s), _seconds(figures.first_s), rate(figures.tokens_per_s)
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} s"

@@ -13,7 +13,7 @@ def test_profiles_are_warmed_one_after_the_other(gateway: FakeGateway, run: Run)
     done = run("warm", "tiny", "gemma3-270m")
     assert done.exit_code == 0, done.output
     smollm2, gemma = done.stdout.splitlines()
-    assert smollm2 == "smollm2 is warm: loaded in 0.38s, a few tokens took 0.05s, 85 tokens/s."
+    assert smollm2 == "smollm2 is warm: loaded in 0.38 s, a few tokens took 0.05 s, 85 tokens/s."
     assert gemma.startswith("gemma3-270m is warm")
     posted = [path for method, path in gateway.asked if method == "POST"]
     assert posted == ["/api/models/warmup/tiny", "/api/models/warmup/gemma3-270m"]
@@ -27,7 +27,7 @@ def test_behind_does_not_wait_and_alone_it_tells_how_it_went(gateway: FakeGatewa
         WarmUp(profile="big", state="failed", at=1.0, reason="It fits nowhere.", code="never_fits"),
     ]
     warm, failed = run("warm").stdout.splitlines()
-    assert warm == "smollm2 is warm: it was loaded already, a few tokens took 0.05s."
+    assert warm == "smollm2 is warm: it was loaded already, a few tokens took 0.05 s."
     assert failed == "big could not be warmed: It fits nowhere."
 
 
