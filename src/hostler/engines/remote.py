@@ -32,7 +32,7 @@ def key_in_ring(name: str) -> str | None:
     except ImportError as error:
         raise RemoteKeyMissing(
             "The package for the system's keyring is not installed.",
-            hint="Install it beside Hostler (uv pip install keyring), or name a variable in `key_env`.",
+            hint="Install Hostler with it (uv pip install 'hostler[keyring]'), or name a variable in `key_env`.",
         ) from error
     try:
         return ring.get_password(SERVICE, name)
