@@ -59,7 +59,7 @@ async def test_a_storm_with_room_for_half_of_the_profiles(tmp_path: Path) -> Non
 
 async def test_a_storm_with_crashes_and_reloads(tmp_path: Path) -> None:
     async with own_gateway(tmp_path / "own", config(tmp_path)) as own, Client(own.url, "") as client:
-        trouble = Disturbances(seed=3, crash_s=2.0, reload_s=1.5, edit=lambda: edited(own.home))
+        trouble = Disturbances(seed=3, crash_s=1.0, reload_s=1.5, edit=lambda: edited(own.home))
         report = await _storm(await _found(client), requests=90, seed=21, trouble=trouble)
     assert report.violations == ()
     assert report.seen is not None

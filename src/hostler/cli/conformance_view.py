@@ -92,8 +92,9 @@ def _show_storm(session: Session, storm: StormReport) -> None:
     rows.add_row("requests", f"{storm.requests}")
     for fate, count in storm.fates.items():
         rows.add_row(f"  {fate}", f"{count}")
-    for code, count in storm.refusals.items():
-        rows.add_row(f"    {code}", f"{count}")
+        if fate == "refused":
+            for code, refused in storm.refusals.items():
+                rows.add_row(f"    {code}", f"{refused}")
     rows.add_row("seconds", f"{storm.seconds:.1f}")
     rows.add_row("tokens answered", f"{storm.tokens}")
     if storm.seen is not None:

@@ -18,7 +18,8 @@ from hostler.wire.management import Instance
 
 
 class Disturbances(msgspec.Struct, frozen=True, kw_only=True):
-    """Mean seconds between crashes and between reloads; None is never. ``edit`` changes the configuration before."""
+    """Mean seconds between crashes, beside two loads, and between reloads; None is never. ``edit`` changes the
+    configuration before."""
 
     seed: int
     crash_s: float | None = None
@@ -38,7 +39,8 @@ async def disturb(client: Client, witness: Witness, wanted: Disturbances) -> Non
 async def _crashes(client: Client, witness: Witness, mean_s: float, random: Random) -> None:
     gateway = (await client.status()).pid
     while True:
-        await asyncio.sleep(random.expovariate(1 / mean_s))
+        # Where loads are slow nothing would ever be answered between two crashes.
+        await asyncio.sleep(random.expovariate(1 / (mean_s + 2 * witness.loads.longest_s)))
         running = [each for each in await client.instances() if each.pid is not None]
         if running:
             kill(gateway, random.choice(running), witness)

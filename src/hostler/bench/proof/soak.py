@@ -24,8 +24,9 @@ from hostler.conformance.fates import Answered
 from hostler.conformance.own import OwnGateway, own_gateway
 from hostler.conformance.watching import watched
 from hostler.conformance.witness import Witness
+from hostler.events import RING
 
-#: This share of the switches is warm-up: tables and caches fill.
+#: This share of the switches is warm-up, and all until the gateway's ring of events is full.
 WARM_UP: Final = 0.1
 POINTS: Final = 40
 
@@ -33,13 +34,17 @@ GROUPS: Final = "[groups.real]\nexclusive = true\n[groups.fake]\nexclusive = tru
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """The gateway's process after so many ``switches``: resident MiB, open files, threads, processes below it."""
+    """The gateway's process after so many ``switches``: resident MiB, open files, threads, processes below it.
+
+    ``events`` is how many it has published; it keeps the last :data:`hostler.events.RING`.
+    """
 
     switches: int
     rss_mib: float
     files: int
     threads: int
     children: int
+    events: int = 0
 
 
 class Soak(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,8 +76,8 @@ async def run(folder: Path, models: Path, switches: int, tell: Teller) -> Soak:
     loop = asyncio.get_running_loop()
     began = loop.time()
     async with own_gateway(home, config(home, models)) as own, Client(own.url, "") as client:
-        series = _Series(own, switches, tell)
         witness = Witness({})
+        series = _Series(own, witness, switches, tell)
         found = await found_at(client, subjects())
         asking = Asking(server=found.server, exact=True, patience_s=120.0)
         async with watched(client, witness, looking=False) as watcher:
@@ -81,13 +86,14 @@ async def run(folder: Path, models: Path, switches: int, tell: Teller) -> Soak:
                     group.create_task(series.alternate(asking, pair))
             await watcher.caught_up()
         seconds = loop.time() - began
-    return series.soak(seconds, witness, own)
+    return series.soak(seconds, own)
 
 
 class _Series:
     """Counts switches and looks at the process now and then."""
 
-    def __init__(self, own: OwnGateway, switches: int, tell: Teller) -> None:
+    def __init__(self, own: OwnGateway, witness: Witness, switches: int, tell: Teller) -> None:
+        self._witness = witness
         self._process = psutil.Process(own.pid)
         self._switches = switches
         self._begun = 0
@@ -117,6 +123,7 @@ class _Series:
         with process.oneshot():
             point = Point(
                 switches=self._done,
+                events=self._witness.last,
                 rss_mib=process.memory_info().rss / 2**20,
                 files=process.num_fds(),
                 threads=process.num_threads(),
@@ -124,8 +131,10 @@ class _Series:
             )
         self._points.append(point)
 
-    def soak(self, seconds: float, witness: Witness, own: OwnGateway) -> Soak:
-        settled = [point for point in self._points if point.switches >= WARM_UP * self._switches] or self._points
+    def soak(self, seconds: float, own: OwnGateway) -> Soak:
+        witness, points = self._witness, self._points
+        settled = [each for each in points if each.switches >= WARM_UP * self._switches] or points
+        settled = [each for each in settled if each.events >= RING] or settled
         tenth = max(1, len(settled) // 10)
         first, last = settled[:tenth], settled[-tenth:]
         return Soak(
