@@ -86,7 +86,7 @@ async def test_nothing_is_asked_of_it() -> None:
 
 def test_without_its_package_the_keyring_says_what_to_install() -> None:
     assert "keyring" not in sys.modules
-    with pytest.raises(RemoteKeyMissing, match=r"hostler\\[keyring\\]"):
+    with pytest.raises(RemoteKeyMissing, match=r"hostler\[keyring\]"):
         key_in_ring("mine")
 
 
