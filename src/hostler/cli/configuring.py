@@ -43,24 +43,31 @@ def register(app: typer.Typer) -> None:
 def check(session: Session) -> None:
     """Check the configuration.
 
-    Every mistake is named with file, line and key.
+    Every mistake is named with file, line and key; what is not on this machine
+    is a warning.
     """
     import os
 
     from hostler.cli import output
+    from hostler.cli.doctor.absent import absent
     from hostler.cli.doctor.pins import impossible_pins
     from hostler.cli.whereabouts import load_config
     from hostler.config.remotes import missing_keys
 
     loaded = load_config(session.config)
-    warnings = [*missing_keys(loaded.config, os.environ), *impossible_pins(loaded.config, session.config)]
+    config = loaded.config
+    warnings = [
+        *absent(config, session.config),
+        *missing_keys(config, os.environ),
+        *impossible_pins(config, session.config),
+    ]
     if session.json:
-        found = {"file": loaded.file, "valid": True, "profiles": list(loaded.config.profiles), "warnings": warnings}
+        found = {"file": loaded.file, "valid": True, "profiles": list(config.profiles), "warnings": warnings}
         output.write_json(found)
     elif loaded.text is None:
         print(f"{loaded.file} does not exist; the defaults are in force.")
     else:
-        count = len(loaded.config.profiles)
+        count = len(config.profiles)
         print(f"{loaded.file} is valid, with {count} profile{'' if count == 1 else 's'}.")
         print(*(f"Warning: {line}." for line in warnings), sep="\n", end="\n" if warnings else "")
 

@@ -135,9 +135,16 @@ def _siblings(path: Path) -> Iterator[FoundFile]:
 
 
 def _unknown(ref: str, scan: Scan) -> ModelError:
-    names = [model.name for model in scan.models]
-    lower = {name.lower(): name for name in names}
+    lower = {model.name.lower(): model.name for model in scan.models}
     near = [lower[name] for name in difflib.get_close_matches(ref.lower(), list(lower), n=3, cutoff=0.5)]
-    near = near or [name for name in names if ref and ref.lower() in name.lower()][:3]
+    near = near or [name for key, name in lower.items() if _begins_like(ref.lower(), key)][:3]
     hint = f"Nearest: {', '.join(near)}." if near else "Put the file into a library root, or name its path."
     return ModelError(f"No model is called {ref!r}.", hint=hint)
+
+
+def _begins_like(ref: str, name: str) -> bool:
+    """Whether ``ref`` is a part of ``name``, or nearly its beginning: people write long names short."""
+    short = ref.removesuffix(".gguf").rpartition("/")[2]
+    if len(short) < 3:
+        return bool(ref) and ref in name
+    return short in name or difflib.SequenceMatcher(None, short, name[: len(short)]).ratio() >= 0.75

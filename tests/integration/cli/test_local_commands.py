@@ -42,6 +42,26 @@ def test_config_check_names_file_line_and_key(run: Run, home: Path) -> None:
     assert run("config", "check").stdout == f"{file} is valid, with 0 profiles.\n"
 
 
+def test_config_check_warns_of_what_is_not_on_this_machine(run: Run, home: Path) -> None:
+    (home / "models").mkdir()
+    write_tiny_gguf(home / "models" / "tiny.gguf")
+    (home / "hostler.toml").write_text(
+        '[profiles.typo]\nmodel = "tinny.gguf"\n[profiles.right]\nmodel = "tiny"\n'
+        '[profiles.mine]\nmodel = "x"\n[profiles.mine.engine]\nkind = "command"\nargv = ["no-such", "${PORT}"]\n'
+        '[auto.any]\nprofiles = ["right", "rigth"]\nfallback = ["typo"]\n'
+    )
+    done = run("config", "check")
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()[1:]
+    assert [line.split(": ")[1] for line in lines] == [
+        "profiles.typo.model", "profiles.mine.engine.argv", "auto.any.profiles",
+    ]  # fmt: skip
+    for line, near in zip(lines, ("Nearest: tiny.", "`no-such`", "Did you mean right"), strict=True):
+        assert line.startswith("Warning: ")
+        assert near in line
+    assert len(json.loads(run("config", "check", "--json").stdout)["warnings"]) == 3
+
+
 def test_config_show_tells_value_and_source(run: Run, home: Path) -> None:
     (home / "hostler.toml").write_text("[gateway]\nport = 4999\n")
     shown = {v.key: v for v in msgspec.json.decode(run("config", "show", "--json").stdout, type=list[ShownValue])}

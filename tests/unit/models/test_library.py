@@ -220,6 +220,7 @@ def test_a_relative_path(library: Library, save: Save, tmp_path: Path, monkeypat
     ("ref", "said"),
     [
         ("Qwen4-4B", "Nearest: Qwen3-4B"),
+        ("qwn3.gguf", "Nearest: Qwen3-4B"),
         ("nothing-like-it", "library root"),
         ("", "library root"),
         ("/no/such.gguf", "does not exist"),

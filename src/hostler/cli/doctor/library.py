@@ -23,10 +23,11 @@ CHECK = "models"
 
 def library(asked: Path | None) -> Library:
     """The library as the configuration describes it. Raises ConfigError."""
-    return _library(paths.home(os.environ, asked), load_config(asked).config)
+    return library_of(paths.home(os.environ, asked), load_config(asked).config)
 
 
-def _library(home: Home, config: Config) -> Library:
+def library_of(home: Home, config: Config) -> Library:
+    """The library as ``config`` describes it."""
     from hostler.models.library import Library
 
     roots = [paths.expand(root, os.environ) for root in config.library.roots]
@@ -35,7 +36,7 @@ def _library(home: Home, config: Config) -> Library:
 
 def check(ground: Ground) -> Iterator[Finding]:
     """What the library holds, what in it cannot be read, and profiles whose model is not there."""
-    models = _library(ground.home, ground.config)
+    models = library_of(ground.home, ground.config)
     scan = models.scan()
     broken = [finding for model in scan.models if (finding := _broken(model))]
     if scan.models:
@@ -60,10 +61,16 @@ def _broken(model: Model) -> Finding | None:
 
 
 def _missing(models: Library, scan: Scan, config: Config) -> Iterator[Finding]:
+    for name, error in without_model(models, scan, config):
+        yield problem(CHECK, f"Profile {name}: {error.message}", error.hint)
+
+
+def without_model(models: Library, scan: Scan, config: Config) -> Iterator[tuple[str, ModelError]]:
+    """Each profile whose model is not on this disk, and how the library says so."""
     for name, profile in config.profiles.items():
         if profile.engine.kind != "llamacpp":
             continue  # `model` is what its program, or its remote, takes it for
         try:
             models.find(profile.model, scan)
         except ModelError as error:
-            yield problem(CHECK, f"Profile {name}: {error.message}", error.hint)
+            yield name, error
