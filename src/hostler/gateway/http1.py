@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from hostler.config.quantities import format_bytes
 from hostler.errors import EngineLost
 
 HEAD_LIMIT: Final = 64 * 2**10
@@ -122,7 +123,7 @@ class ResponseParser:
         while True:
             end = data.find(b"\r\n\r\n", at)
             if (end if end >= 0 else len(data)) - at > self._limit:
-                raise EngineLost(f"The head of the engine's answer is over {self._limit} bytes.")
+                raise EngineLost(f"The head of the engine's answer is over {format_bytes(self._limit)}.")
             if end < 0:
                 self._buffer = data[at:]
                 return None, len(data)
@@ -273,7 +274,7 @@ class ResponseParser:
         while True:
             end = data.find(b"\r\n", at)
             if self._trailer + (len(data) if end < 0 else end) - at > self._limit:
-                raise EngineLost(f"The trailer of the engine's answer is over {self._limit} bytes.")
+                raise EngineLost(f"The trailer of the engine's answer is over {format_bytes(self._limit)}.")
             if end < 0:
                 self._buffer = data[at:]
                 return len(data)

@@ -141,6 +141,11 @@ def test_what_is_not_http_is_the_engines_fault(data: bytes) -> None:
         ResponseParser().feed(data)
 
 
+def test_a_head_over_its_limit_is_told_with_the_limit() -> None:
+    with pytest.raises(EngineLost, match=r"is over 64\.0 KiB\."):
+        ResponseParser().feed(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000)
+
+
 @pytest.mark.parametrize("name", ["length", "chunked", "trailers"])
 def test_an_end_in_the_middle_is_an_error(name: str) -> None:
     parser = ResponseParser()
