@@ -317,6 +317,28 @@ async def test_a_folder_that_cannot_be_used_costs_the_prompts_only_and_is_told_o
         assert "prompts" in (await place.keeper.status()).problem
 
 
+async def test_a_folder_that_breaks_later_is_told_for_as_long_as_nothing_is_saved(place: Place) -> None:
+    folder = place.state / "prompts"
+    async with tended(place):
+        assert await place.kept() == 0
+        for item in folder.iterdir():
+            item.unlink()
+        folder.rmdir()
+        folder.write_text("in the way")
+        for number in range(2):
+            engine = await place.engine(f"p-{number}")
+            await engine.ask("alice")
+            await engine.leave()
+            assert "prompts" in (await place.keeper.status()).problem
+        assert len(place.problems("unavailable")) == 1
+        folder.unlink()
+        folder.mkdir()
+        engine = await place.engine("last")
+        await engine.ask("alice")
+        await engine.leave()
+        assert (await place.keeper.status()).problem == ""
+
+
 async def test_an_engine_that_cannot_write_is_told_once_until_it_can(place: Place) -> None:
     for number in range(2):
         engine = await place.engine(f"p-{number}")

@@ -107,19 +107,23 @@ class Keeper:
         if self._settled is not None:
             await self._settled.wait()
 
-    async def on_disk(self, call: Callable[[Shelf], T]) -> T | None:
-        """``call`` with the open shelf, in a thread, one at a time; None when the disk did not let it."""
+    async def on_disk(self, call: Callable[[Shelf], T], *, proves: bool = False) -> T | None:
+        """``call`` with the open shelf, in a thread, one at a time; None when the disk did not let it.
+
+        ``proves``: it writes, so that its success shows that the folder works again.
+        """
         async with self._disk:
             try:
                 if not self._opened:
                     broken = await anyio.to_thread.run_sync(self._shelf.open)
-                    self._opened = True
+                    self._opened = proves = True
                     self.dropped(broken, "their description or file was broken")
                 done = await anyio.to_thread.run_sync(call, self._shelf)
             except OSError as error:
                 self.unavailable("folder", f"{self._shelf.folder}: {error.strerror or error}")
                 return None
-        self.available("folder")
+        if proves:
+            self.available("folder")
         return done
 
     def ready(self, instance: str, save: Job) -> None:
@@ -148,7 +152,11 @@ class Keeper:
 
     async def seal(self, drafts: Sequence[Draft]) -> list[Entry]:
         """Describe what was just written, and let the least useful go for it."""
-        sealed = [entry for draft in drafts if (entry := await self.on_disk(lambda shelf, d=draft: shelf.seal(d)))]  # type: ignore[misc]
+        sealed = [
+            entry
+            for draft in drafts
+            if (entry := await self.on_disk(lambda shelf, d=draft: shelf.seal(d), proves=True))  # type: ignore[misc]
+        ]
         self.figures.add("saved", len(sealed))
         await self.sweep()
         await self.remember()
