@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Final, Protocol
 
 import msgspec
@@ -44,6 +45,8 @@ _AGENT: Final = b"hostler/" + __version__.encode()
 #: name of an account, limits of it) is between the remote and us.
 _KEPT: Final = frozenset({b"content-type", b"content-encoding", b"cache-control", b"retry-after", b"x-should-retry"})
 _OWN_KEYS: Final = b"hostler-"
+#: Whose answers are never JSON, or not always.
+_FREE_FORM: Final = frozenset({"speech", "transcriptions", "translations"})
 _SECONDS: Final = re.compile(rb"\d{1,9}(?:\.\d{1,9})?")
 
 
@@ -71,7 +74,10 @@ class RemoteCall:
     cannot say.
     """
 
-    __slots__ = ("_body", "_endpoint", "_forwarded", "_head", "_receiver", "_size", "_stream", "_translation", "lines")
+    __slots__ = (
+        "_body", "_endpoint", "_forwarded", "_head", "_json", "_now", "_receiver", "_size", "_stream", "_translation",
+        "lines",
+    )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, asked: RemoteRequest, receiver: Receiver, now: float) -> None:
         remote = endpoint.remote
@@ -80,6 +86,8 @@ class RemoteCall:
         self._translation = None if made is None else made(remote.model, int(now))
         self._endpoint = endpoint
         self._forwarded = remote.forward_key
+        self._json = asked.route.api not in _FREE_FORM
+        self._now = now
         self._receiver = receiver
         self._head: Head | None = None  # kept back until it is known what it becomes
         self._body: list[bytes] | None = None
@@ -91,6 +99,9 @@ class RemoteCall:
 
     def on_head(self, head: Head, *, alone: bool) -> None:
         refused = _is_refusal(head.status, forwarded=self._forwarded)
+        if self._json and head.status == 200 and not _is_answer(head):
+            self._receiver.on_refused(_no_api(head, self._host), whole=False)
+            return
         if self._translation is None and not refused:
             self._receiver.on_head(_kept(head), alone=alone)
             return
@@ -157,7 +168,7 @@ class RemoteCall:
     def _tell(self, head: Head, body: bytes) -> None:
         """A whole answer: an error of ours, or what it is in the client's API."""
         if _is_refusal(head.status, forwarded=self._forwarded):
-            self._receiver.on_refused(_refusal(head, body, self._endpoint), whole=True)
+            self._receiver.on_refused(_refusal(head, body, self._endpoint, self._now), whole=True)
             return
         translation = self._translation
         assert translation is not None
@@ -256,11 +267,22 @@ def _is_refusal(status: int, *, forwarded: bool) -> bool:
     return 300 <= status < 400 or status in (404, 408, 429) or status >= 500
 
 
-def _refusal(head: Head, body: bytes, endpoint: Endpoint) -> HostlerError:
+def _is_answer(head: Head) -> bool:
+    """Whether JSON or events come; some servers do not say what they send."""
+    kind = head.get(b"content-type").split(b";")[0].strip().lower()
+    return head.length != 0 and (not kind or kind == b"text/event-stream" or kind.endswith(b"json"))
+
+
+def _no_api(head: Head, host: str) -> RemoteFailed:
+    kind = head.get(b"content-type").decode("latin-1")[:80]
+    what = "nothing" if head.length == 0 else f"{kind}, not JSON"
+    return RemoteFailed(f"{host} answered with {what}.", hint="Correct `url` in the profile: no API is there.")
+
+
+def _refusal(head: Head, body: bytes, endpoint: Endpoint, now: float) -> HostlerError:
     """What it means here. The remote's own words are in it, but never a key."""
     status, host, said = head.status, endpoint.host, _words(body, endpoint.api_key)
-    after = head.get(b"retry-after")
-    retry_after_s = float(after) if _SECONDS.fullmatch(after) else None
+    retry_after_s = _retry_after_s(head.get(b"retry-after"), now)
     if status in (429, 503, 529):
         return RemoteBusy(f"{host} takes no more now ({status}){said}.", retry_after_s=retry_after_s)
     if status in (401, 402, 403):
@@ -272,6 +294,16 @@ def _refusal(head: Head, body: bytes, endpoint: Endpoint) -> HostlerError:
     if status < 400:
         return RemoteRefused(f"{host} sends elsewhere ({status}).", hint="Correct `url` in the profile.")
     return RemoteFailed(f"{host} failed ({status}){said}.", retry_after_s=retry_after_s)
+
+
+def _retry_after_s(said: bytes, now: float) -> float | None:
+    """Seconds; the header may also have a date."""
+    if _SECONDS.fullmatch(said):
+        return float(said)
+    try:
+        return max(0.0, parsedate_to_datetime(said.decode("latin-1")).timestamp() - now) if said else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _words(body: bytes, key: str) -> str:

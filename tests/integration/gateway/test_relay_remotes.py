@@ -258,6 +258,35 @@ async def test_its_refusals_are_errors_of_ours(
     assert [lease.ends for lease in gateway.fleet.leases] == [[(code, False)]]
 
 
+@pytest.mark.parametrize("remote", [OPENAI, ANTHROPIC])
+@pytest.mark.parametrize(("kind", "body"), [("text/html; charset=utf-8", b"<html>Log in</html>"), ("text/html", b"")])
+async def test_a_page_in_place_of_an_answer_is_a_failure(
+    gateway: Gateway, remote: Remote, kind: str, body: bytes
+) -> None:
+    reach(gateway, remote)
+
+    async def page(heard: Heard, side: EngineSide) -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+        await side.say(head.encode() + body)
+
+    gateway.engine.script = page
+    answer = await gateway.ask(CHAT)
+    error = answer.json()["error"]
+    assert (answer.status, error["code"]) == (502, "remote_failed")
+    assert "url" in error["hint"]
+    assert [lease.ends for lease in gateway.fleet.leases] == [[(502, False)]]
+
+
+async def test_when_to_come_again_may_be_a_date(gateway: Gateway) -> None:
+    reach(gateway, OPENAI)
+    gateway.engine.script = failing("429 Too Many Requests", {}, "Retry-After: Fri, 31 Dec 2100 23:59:59 GMT\r\n")
+    answer = await gateway.ask(CHAT)
+    assert answer.status == 503
+    assert int(answer.headers["retry-after"]) > 86400
+    gateway.engine.script = failing("429 Too Many Requests", {}, "Retry-After: some day\r\n")
+    assert (await gateway.ask(CHAT)).status == 503
+
+
 @pytest.mark.parametrize("status", ["401 Unauthorized", "429 Too Many Requests", "500 No", "404 No"])
 async def test_its_refusals_fall_back(gateway: Gateway, status: str) -> None:
     reach(gateway, OPENAI)
