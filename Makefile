@@ -28,8 +28,10 @@ check: $(VENV)/.dev ## Format, lint, types, import contracts, generated files
 unit: $(VENV)/.dev ## The tests without processes or sockets
 	$(BIN)/pytest tests/unit
 
+# Most tests wait for processes: two at a time keep two cores busy.
+WORKERS ?= 2
 test: setup check ## Checks and all tests, real engine and model included
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 test-device: $(VENV)/.dev ## Tests that need special hardware; they fail where it is missing
 	$(BIN)/pytest tests/device
