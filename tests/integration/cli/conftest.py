@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import socket
 import subprocess
@@ -32,11 +33,14 @@ def free_port() -> int:
 
 @pytest.fixture
 def run() -> Run:
-    """Run a command line in this process."""
+    """Run a command line in this process, which begins an event loop.
+
+    In a context of its own: while a fixture of the session has a loop, this context says that one runs.
+    """
     from hostler.cli.tree import app
 
     def run(*arguments: str, stdin: str | None = None) -> Result:
-        return CliRunner().invoke(app, list(arguments), input=stdin)
+        return contextvars.Context().run(CliRunner().invoke, app, list(arguments), input=stdin)
 
     return run
 

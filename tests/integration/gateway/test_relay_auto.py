@@ -14,6 +14,7 @@ from hostler.config.quantities import Seconds
 from hostler.config.settings import LimitSettings, SamplingSettings
 from hostler.errors import Draining, LoadFailed
 from hostler.fleet.protocol import Needs, Served
+from hostler.gateway.retrying import PAUSES_S
 
 pytestmark = pytest.mark.anyio
 
@@ -85,13 +86,13 @@ async def test_a_stream_that_already_waits_goes_on_with_another(keys: Keyring) -
 async def test_an_engine_that_dies_before_its_first_byte_falls_back(gateway: Gateway) -> None:
     offer(gateway, BIG, SPARE)
 
-    async def die_thrice(heard: Heard, side: EngineSide) -> None:
-        if len(gateway.engine.heard) <= 3:
+    async def die_each_time(heard: Heard, side: EngineSide) -> None:
+        if len(gateway.engine.heard) <= 1 + len(PAUSES_S):
             side.kill()
         else:
             await side.json(ANSWER)
 
-    gateway.engine.script = die_thrice
+    gateway.engine.script = die_each_time
     answer = await gateway.ask(CHAT)
     assert (answer.status, answer.headers["x-hostler-profile"]) == (200, "spare")
     assert all(len(lease.ends) == 1 for lease in gateway.fleet.leases)
