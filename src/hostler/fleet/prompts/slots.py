@@ -105,7 +105,8 @@ class Slots:
         """1. The one that this goes on from. 2. One that the engine finds, among those restored for the tenant alone.
         3. An empty one. 4. The tenant's own, if it has its share of them. 5. That of whoever has the most."""
         free = [slot for slot in self._slots if not slot.busy]
-        own = [slot for slot in free if slot.tenants == {tenant}]
+        alone = {tenant}
+        own = [slot for slot in free if slot.tenants == alone]
         if (known := _going_on(conversation, own)) is not None:
             return known
         if any(slot.restored for slot in own):
@@ -116,7 +117,7 @@ class Slots:
         empty = [slot for slot in free if not slot.tenants]
         if empty:
             return empty[0]
-        others = [slot for slot in free if slot not in own]
+        others = [slot for slot in free if slot.tenants != alone]
         if own and (not others or self._has_its_share(tenant)):
             return min(own, key=_Slot.last)
         return min(others, key=lambda slot: (-self._most(slot), *slot.last()), default=None)
@@ -130,7 +131,8 @@ class Slots:
         return self._held(tenant) >= max(1, len(self._slots) // len(tenants))
 
     def _held(self, tenant: str) -> int:
-        return sum(1 for slot in self._slots if slot.tenants == {tenant})
+        alone = {tenant}
+        return sum(1 for slot in self._slots if slot.tenants == alone)
 
     def _most(self, slot: _Slot) -> int:
         return max((self._held(tenant) for tenant in slot.tenants), default=0)
@@ -141,10 +143,13 @@ def _going_on(conversation: Conversation, own: Sequence[_Slot]) -> _Slot | None:
 
     What an agent asks beside its work under the same name, such as a title, is short.
     """
-    same = [slot for slot in own if not _other(conversation, slot.conversation)]
-    later = [slot for slot in same if continues(conversation.marks, slot.conversation.marks)]
+    later = [
+        slot
+        for slot in own
+        if continues(conversation.marks, slot.conversation.marks) and not _other(conversation, slot.conversation)
+    ]
     if not later and conversation.key:
-        named = (slot for slot in same if slot.conversation.key == conversation.key)
+        named = (slot for slot in own if slot.conversation.key == conversation.key)
         later = [slot for slot in named if conversation.size >= slot.conversation.size]
     return max(later, key=lambda slot: (shared(conversation.marks, slot.conversation.marks), slot.used), default=None)
 
@@ -154,5 +159,6 @@ def _other(one: Conversation, other: Conversation) -> bool:
 
 
 def continues(newer: Sequence[int], older: Sequence[int]) -> bool:
-    """Whether ``newer`` begins with all messages of ``older``."""
-    return bool(older) and shared(newer, older) == len(older)
+    """Whether ``newer`` begins with all messages of ``older``: each mark is of all messages up to its own."""
+    count = len(older)
+    return 0 < count <= len(newer) and newer[count - 1] == older[-1]
