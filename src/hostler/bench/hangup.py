@@ -30,7 +30,7 @@ import msgspec
 from hostler.bench.hangup_page import Cost, Report, section
 from hostler.bench.load import Target
 from hostler.bench.sections import replaced
-from hostler.bench.subjects import LISTENING, child, free_port
+from hostler.bench.subjects import LISTENING, child, free_port, listening
 from hostler.bench.switchers import bare_command
 from hostler.testing import http
 
@@ -184,7 +184,7 @@ async def at_gateway(folder: Path, model: Path, rounds: int) -> tuple[list[Cost]
     found: list[Cost] = []
     commands: dict[str, tuple[str, ...]] = {}
     async with child(argv, {"HOSTLER_HOME": str(folder)}, folder / "bench.log"):
-        await _listening(target)
+        await listening(target)
         for name, slots in (("alone", 1), ("beside", 2)):
             place = Place(target=target, model=name, slots=slots)
             found += await costs("gateway", place, PHASES, rounds)
@@ -232,18 +232,6 @@ async def _batch_s(place: Place, command: tuple[str, ...]) -> float:
     speed = msgspec.json.decode(answer.body, type=_Timed).timings.prompt_per_second
     size = next(int(value) for flag, value in itertools.pairwise(command) if flag in ("-b", "--batch-size"))
     return size / speed
-
-
-async def _listening(target: Target) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection(target.host, target.port)
-            except OSError:
-                await asyncio.sleep(0.05)
-                continue
-            writer.close()
-            return
 
 
 async def run(model: Path, rounds: int, *, engine: bool, command: str) -> Report:

@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from hostler.bench.load import Target
-from hostler.bench.subjects import child, free_port
+from hostler.bench.subjects import child, free_port, listening
 from hostler.testing import http
 
 FILES: Final = {"talk": "SmolLM2-135M-Instruct.Q4_1.gguf", "other": "gemma-3-270m-q4_k_m.gguf"}
@@ -80,7 +80,7 @@ async def through(folder: Path, setup: Setup, persist: bool) -> Round:
     target = Target("127.0.0.1", free_port(), "")
     argv = [str(Path(sys.executable).with_name("hostler")), "up", "--port", str(target.port)]
     async with child(argv, {"HOSTLER_HOME": str(folder)}, folder / "bench.log"):
-        await _listening(target)
+        await listening(target)
         await _load(target, "talk")
         said = [{"role": "user", "content": _text(setup.tokens)}]
         before = await _turn(target, said)
@@ -135,18 +135,6 @@ async def _load(target: Target, profile: str) -> None:
     answer = await http.request((target.host, target.port), "POST", path, {}, timeout_s=WITHIN_S)
     if answer.status != 200:
         raise RuntimeError(f"{profile}: {answer.body[:300]!r}")
-
-
-async def _listening(target: Target) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection(target.host, target.port)
-            except OSError:
-                await asyncio.sleep(0.05)
-                continue
-            writer.close()
-            return
 
 
 async def run(setup: Setup, rounds: int) -> float:

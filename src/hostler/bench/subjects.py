@@ -26,6 +26,8 @@ MODEL: Final = "bench"
 SLOTS: Final = 128
 #: The fake engine answers as long as asked for, and closes no connection by itself.
 BUILD: Final = {"tokens": 1_000_000, "idle_ms": 0, "requests_per_connection": 0}
+#: Seconds that anything here may take to listen.
+WITHIN_S: Final = 60.0
 LISTENING: Final = re.compile(rb"listening on http://[^:]+:(\d+)")
 
 CONFIG: Final = """\
@@ -162,6 +164,19 @@ async def _settled(pid: int) -> None:
         if now - before < 0.03:
             return
         before = now
+
+
+async def listening(target: Target) -> None:
+    """Wait until somebody listens there. Raises TimeoutError."""
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(target.host, target.port)
+            except OSError:
+                await asyncio.sleep(0.05)
+                continue
+            writer.close()
+            return
 
 
 def free_port() -> int:

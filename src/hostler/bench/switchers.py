@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import secrets
 import sys
@@ -14,7 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from hostler.bench.load import Target
-from hostler.bench.subjects import child, free_port
+from hostler.bench.subjects import child, free_port, listening
 from hostler.testing import http
 from hostler.testing.launch import Running, running_program, stop
 
@@ -131,7 +130,7 @@ async def ours(folder: Path, models: Mapping[str, Path], build: str) -> AsyncIte
     (home / "hostler.toml").write_text(CONFIG.format(port=target.port) + profiles)
     argv = [str(Path(sys.executable).with_name("hostler")), "up"]
     async with child(argv, {"HOSTLER_HOME": str(home)}, folder / "gateway.log"):
-        await _listening(target)
+        await listening(target)
         yield Ours(target)
 
 
@@ -174,18 +173,6 @@ def _preset(argv: tuple[str, ...]) -> str:
         if flag not in ("--host", "--port", "--alias"):
             lines.append(f"{flag.removeprefix('--')} = {value}")
     return "\n".join(lines)
-
-
-async def _listening(target: Target) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection(target.host, target.port)
-            except OSError:
-                await asyncio.sleep(0.05)
-                continue
-            writer.close()
-            return
 
 
 def _quoted(text: Path | str) -> str:
