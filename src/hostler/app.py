@@ -62,6 +62,7 @@ from hostler.gateway.web.page import page
 from hostler.ledger.captures import FOLDER as CAPTURES
 from hostler.ledger.captures import Captures
 from hostler.ledger.recorder import Recorder
+from hostler.ledger.retention import Retention
 from hostler.models.facts_cache import FactsCache
 from hostler.models.library import Library
 from hostler.reports import Reports, devices, exposition, telemetry
@@ -285,6 +286,7 @@ class Gateway:
         group.start_soon(self.telemetry.run)
         group.start_soon(self.counting.follow, self.bus)
         group.start_soon(self._mended().run)
+        group.start_soon(Retention(self.writer, lambda: self.running_config.config.ledger, SystemClock()).run)
         wanted = dict.fromkeys([*self.running_config.config.gateway.preload, *([first] if first else [])])
         for name in wanted:
             group.start_soon(self._preload, name)

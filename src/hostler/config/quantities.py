@@ -87,7 +87,9 @@ def exact_bytes(size: Bytes) -> str | int:
 
 
 def exact_seconds(duration: Seconds) -> str | float:
-    """The shortest form that reads back as ``duration``: ``"1h30m"``, else the plain number."""
+    """The shortest form that reads back as ``duration``: ``"7d"``, ``"1h30m"``, else the plain number."""
+    if duration and duration % 86400 == 0 and duration < 2**53:
+        return f"{int(duration) // 86400}d"
     if duration.is_integer() and duration < 2**53:
         return format_seconds(duration)
     return float(duration)

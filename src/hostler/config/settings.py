@@ -14,10 +14,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
-from hostler.config.base import Natural, NotNegative, Penalty, Positive, Share, Tokens
+from hostler.config.base import Positive, Tokens
 from hostler.config.base import Settings as Settings
 from hostler.config.limits import LimitSettings as LimitSettings  # a part of this tree
 from hostler.config.quantities import Bytes, Seconds
+from hostler.config.sampling import Effort, PresetSettings, RequestSettings
+from hostler.config.sampling import SamplingSettings as SamplingSettings
 
 Origin = Annotated[str, Meta(pattern=r"^(\*|null|[A-Za-z][A-Za-z0-9+.-]*://[^/\s]+)$")]
 Task = Literal["chat", "completion", "embedding", "rerank", "transcription", "speech", "image"]
@@ -93,6 +95,15 @@ class KvSettings(Settings, frozen=True, kw_only=True):
     )
 
 
+class LedgerSettings(Settings, frozen=True, kw_only=True):
+    """How long every request is kept. What older ones add up to, by day, profile, key and API, is kept for good."""
+
+    keep: Annotated[
+        Seconds | None, Meta(description="Requests that ended this long ago count in the sums of their day alone.")
+    ] = Seconds(34560000)
+    rows: Annotated[int, Meta(ge=1, description="So many requests are kept, at most; the oldest go first.")] = 2_000_000
+
+
 class LogSettings(Settings, frozen=True, kw_only=True):
     """Hostler's own log."""
 
@@ -104,26 +115,6 @@ class LogSettings(Settings, frozen=True, kw_only=True):
     )
     max_size: Annotated[Bytes, Meta(description="A log file is rotated at this size.")] = Bytes(10 * 2**20)
     keep: Annotated[int, Meta(ge=0, description="Rotated log files kept.")] = 3
-
-
-class SamplingSettings(Settings, frozen=True, kw_only=True):
-    """Sampling defaults; what a client sends wins."""
-
-    temperature: Annotated[NotNegative | None, Meta(description="Randomness; 0 is greedy.")] = None
-    top_p: Annotated[Share | None, Meta(description="Only the likeliest tokens up to this total probability.")] = None
-    top_k: Annotated[Natural | None, Meta(description="Only this many of the likeliest tokens; 0 is all.")] = None
-    min_p: Annotated[Share | None, Meta(description="Only tokens at least this likely, relative to the likeliest.")] = (
-        None
-    )
-    repeat_penalty: Annotated[NotNegative | None, Meta(description="Against repeated tokens; 1 is none.")] = None
-    presence_penalty: Annotated[Penalty | None, Meta(description="Against tokens that occurred; 0 is none.")] = None
-    frequency_penalty: Annotated[Penalty | None, Meta(description="Against tokens that occurred often; 0 is none.")] = (
-        None
-    )
-    max_tokens: Annotated[Positive | None, Meta(description="Longest answer when the client names none.")] = None
-    seed: Annotated[
-        int | None, Meta(description="Fixed seed of the random choice; default: a new one for each request.")
-    ] = None
 
 
 class EngineSettings(Settings, frozen=True, kw_only=True):
@@ -283,6 +274,18 @@ class Profile(Settings, frozen=True, kw_only=True):
         bool, Meta(description="Keep what it is asked and answers in files, for `hostler captures`; bounded, redacted.")
     ] = False
     sampling: SamplingSettings = SamplingSettings()
+    preset: Annotated[
+        str, Meta(description="Preset taken by default: one of `presets`, or one shipped for the `family`.")
+    ] = ""
+    family: Annotated[
+        Family | None, Meta(description="Whose shipped presets it has, as `hostler presets` lists them; default: none.")
+    ] = None
+    reasoning: Annotated[
+        Effort | None,
+        Meta(description="How much to reason when the client does not say; default: as its chat template has it."),
+    ] = None
+    presets: dict[str, PresetSettings] = field(default_factory=dict)
+    request: RequestSettings = RequestSettings()
     engine: EngineSettings = EngineSettings()
 
 
@@ -325,6 +328,7 @@ class Config(Settings, frozen=True, kw_only=True):
     engines: EnginesSettings = EnginesSettings()
     limits: LimitSettings = LimitSettings()
     kv: KvSettings = KvSettings()
+    ledger: LedgerSettings = LedgerSettings()
     log: LogSettings = LogSettings()
     groups: dict[str, GroupSettings] = field(default_factory=dict)
     profiles: dict[str, Profile] = field(default_factory=dict)

@@ -1,13 +1,14 @@
-"""Sums over the ledger, made by the database. Imported only where the database is used."""
+"""What was used, and every row. Imported only where the database is used."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, Table, func, literal, select, union_all
 
-from hostler.store.schema import requests
+from hostler.ledger.sums import DAY, SUMS
+from hostler.store.schema import days, requests
 from hostler.wire.management import RequestRecord
 from hostler.wire.usage import By, Usage, Use
 
@@ -15,23 +16,25 @@ ROWS: Final = 1000
 #: Rows of an export that are read, and encoded, at a time.
 PAGE: Final = 250
 
-_at = requests.c
-_NAMES: Final[dict[By, ColumnElement[str]]] = {
-    "profile": _at.profile,
-    "key": _at.principal,
-    "day": func.date(_at.at, "unixepoch", "localtime"),
-    "api": _at.api,
+_NAMES: Final[dict[By, tuple[ColumnElement[str], ColumnElement[str]]]] = {
+    "profile": (requests.c.profile, days.c.profile),
+    "key": (requests.c.principal, days.c.principal),
+    "day": (DAY, days.c.day),
+    "api": (requests.c.api, days.c.api),
 }
 
 
 def usage(connection: Connection, by: By, since: float | None, until: float | None) -> Usage:
-    """The most used :data:`ROWS` names, or the last so many days, and the total."""
-    name, within = _NAMES[by], _within(since, until)
+    """The most used :data:`ROWS` names, or the last so many days, and the total.
+
+    Of requests that are no longer kept one by one, those of a key's whole day count when its first one is within.
+    """
+    parts = _parts(_NAMES[by], since, until)
     if by == "day":
-        rows = _used(connection, within, name, name.desc())[::-1]
+        rows = _read(connection, _used(parts).order_by(parts.c.name.desc()))[::-1]
     else:
-        rows = _used(connection, within, name, func.count().desc(), name)
-    (total,) = _used(connection, within, literal(""))
+        rows = _read(connection, _used(parts).order_by(func.sum(parts.c.requests).desc(), parts.c.name))
+    (total,) = _read(connection, _used(_parts(None, since, until)))
     return Usage(by=by, since=since, until=until, rows=tuple(rows), total=total)
 
 
@@ -39,52 +42,56 @@ def page(
     connection: Connection, after: int, since: float | None, until: float | None
 ) -> tuple[int, list[RequestRecord]]:
     """The next :data:`PAGE` requests in the order of their end, and what to call ``after`` for those that follow."""
-    query = select(requests).where(*_within(since, until), _at.row > after).order_by(_at.row).limit(PAGE)
+    within = _within(requests, since, until)
+    query = select(requests).where(*within, requests.c.row > after).order_by(requests.c.row).limit(PAGE)
     rows = [dict(row) for row in connection.execute(query).mappings()]
     last = [int(row.pop("row")) for row in rows]
     return (last[-1] if last else after), [RequestRecord(**row) for row in rows]
 
 
-def _used(
-    connection: Connection,
-    within: list[ColumnElement[bool]],
-    name: ColumnElement[str],
-    *order: ColumnElement[str] | ColumnElement[int],
-) -> list[Use]:
-    """Sums by ``name`` in this order, or of everything without one."""
-    generated = and_(_at.generated_ms > 0, _at.tokens_out > 1)
-    fresh = _at.tokens_in - func.coalesce(_at.tokens_cached, 0)
-    query = select(
-        name.label("name"),
-        func.count().label("requests"),
-        _total(case((and_(_at.status >= 400, ~_at.cancelled), 1), else_=0)).label("failed"),
-        _total(case((_at.cancelled, 1), else_=0)).label("cancelled"),
-        _total(_at.tokens_in).label("tokens_in"),
-        _total(_at.tokens_cached).label("tokens_cached"),
-        _total(_at.tokens_out).label("tokens_out"),
-        func.avg(_at.queue_ms + _at.load_ms).label("wait_ms"),
-        func.avg(_at.first_byte_ms).label("first_byte_ms"),
-        _speed(and_(_at.prompt_ms > 0, fresh > 1), fresh, _at.prompt_ms).label("prompt_tokens_per_s"),
-        # The engine's clock starts when the first token is there.
-        _speed(generated, _at.tokens_out - 1, _at.generated_ms).label("generated_tokens_per_s"),
-        func.max(_at.at).label("last_at"),
-    ).where(*within)
-    if order:
-        query = query.group_by(name).order_by(*order).limit(ROWS)
+def _parts(
+    names: tuple[ColumnElement[str], ColumnElement[str]] | None, since: float | None, until: float | None
+) -> Subquery:
+    """Sums of the requests that are kept, and of those that days keep, by these names or of everything."""
+    kept, added = names or (literal(""), literal(""))
+    ones = select(kept.label("name"), *(column.label(name) for name, column in SUMS.items()))
+    ones = ones.where(*_within(requests, since, until))
+    sums = select(added.label("name"), *(days.c[name] for name in SUMS)).where(*_within(days, since, until))
+    # Without a group there is always a row, be it of nothing.
+    return union_all(ones.group_by(kept) if names else ones, sums).subquery()
+
+
+def _used(parts: Subquery) -> Select[tuple[object, ...]]:
+    column = parts.c
+    return (
+        select(
+            column.name,
+            func.sum(column.requests).label("requests"),
+            func.sum(column.failed).label("failed"),
+            func.sum(column.cancelled).label("cancelled"),
+            func.sum(column.tokens_in).label("tokens_in"),
+            func.sum(column.tokens_cached).label("tokens_cached"),
+            func.sum(column.tokens_out).label("tokens_out"),
+            _ratio(parts, "wait_ms", "requests").label("wait_ms"),
+            _ratio(parts, "first_byte_ms", "first_bytes").label("first_byte_ms"),
+            (1e3 * _ratio(parts, "prompt_tokens", "prompt_ms")).label("prompt_tokens_per_s"),
+            (1e3 * _ratio(parts, "generated_tokens", "generated_ms")).label("generated_tokens_per_s"),
+            func.max(column.last_at).label("last_at"),
+        )
+        .group_by(column.name)
+        .limit(ROWS)
+    )
+
+
+def _ratio(parts: Subquery, over: str, under: str) -> ColumnElement[float | Decimal]:
+    """NULL where there is nothing to divide by."""
+    return 1.0 * func.sum(parts.c[over]) / func.nullif(func.sum(parts.c[under]), 0)
+
+
+def _read(connection: Connection, query: Select[tuple[object, ...]]) -> list[Use]:
     return [Use(**row) for row in connection.execute(query).mappings()]
 
 
-def _total(column: ColumnElement[int]) -> ColumnElement[int]:
-    return func.coalesce(func.sum(column), 0)
-
-
-def _speed(
-    counts: ColumnElement[bool], tokens: ColumnElement[int], milliseconds: ColumnElement[float]
-) -> ColumnElement[float | Decimal]:
-    """Tokens a second of the requests that count; NULL of none."""
-    return 1e3 * func.sum(case((counts, tokens))) / func.sum(case((counts, milliseconds)))
-
-
-def _within(since: float | None, until: float | None) -> list[ColumnElement[bool]]:
-    bounds = [] if since is None else [_at.at >= since]
-    return bounds if until is None else [*bounds, _at.at < until]
+def _within(table: Table, since: float | None, until: float | None) -> list[ColumnElement[bool]]:
+    bounds = [] if since is None else [table.c.at >= since]
+    return bounds if until is None else [*bounds, table.c.at < until]

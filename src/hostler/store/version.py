@@ -10,7 +10,7 @@ from typing import Literal
 
 from hostler import log
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test compares it with the migrations folder."""
 
 FileState = Literal["fresh", "current", "outdated", "corrupt"]

@@ -79,7 +79,7 @@ def test_migrations_lead_to_the_schema(path: Path) -> None:
 
 
 async def test_a_fresh_file_is_private_and_current(path: Path) -> None:
-    assert await opened(path) == {"requests", "alembic_version"}
+    assert await opened(path) == {"requests", "days", "alembic_version"}
     assert mode(path) == 0o600
     assert version.inspect(path) == "current"
 
@@ -98,7 +98,7 @@ async def test_an_outdated_file_is_migrated_by_a_child(path: Path) -> None:
         connection.execute("CREATE TABLE older (x)")
         connection.commit()
     assert version.inspect(path) == "outdated"
-    assert await opened(path) == {"requests", "alembic_version", "older"}
+    assert await opened(path) == {"requests", "days", "alembic_version", "older"}
     assert version.inspect(path) == "current"
 
 
@@ -128,7 +128,7 @@ async def test_corruption_found_later_is_moved_aside_too(path: Path) -> None:
     everything = text("SELECT * FROM filler ORDER BY x")
     with pytest.raises(StoreUnavailable, match="malformed"):
         await writer.run(lambda connection: connection.execute(everything).all())
-    assert await writer.run(tables) == {"requests", "alembic_version"}
+    assert await writer.run(tables) == {"requests", "days", "alembic_version"}
     await writer.close()
 
 

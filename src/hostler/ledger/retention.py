@@ -1,0 +1,95 @@
+"""What the ledger no longer keeps one by one: moved into the sums of its day, in steps, behind everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from hostler import log
+from hostler.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from hostler.clock import Clock
+    from hostler.config.settings import LedgerSettings
+    from hostler.store.writer import Writer
+
+FIRST_S: Final = 120.0
+EVERY_S: Final = 3600.0
+#: Rows that go in one transaction, and pages of the file that are given back in one: some milliseconds each.
+STEP: Final = 1000
+PAGES: Final = 256
+
+
+class Retention:
+    """Keeps the ledger within its settings, which are asked anew each time."""
+
+    def __init__(self, writer: Writer, settings: Callable[[], LedgerSettings], clock: Clock) -> None:
+        self._writer = writer
+        self._settings = settings
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Look some time after the start and then every hour, until cancelled."""
+        await anyio.sleep(FIRST_S)
+        while True:
+            try:
+                await self.tidy()
+            except StoreUnavailable as failure:
+                log.debug("ledger.untidied", reason=failure.message)
+            await anyio.sleep(EVERY_S)
+
+    async def tidy(self) -> int:
+        """Move what is over into its days; how many rows. Requests that end meanwhile are written between the steps.
+
+        Raises StoreUnavailable. Cancelled or killed at any moment, each row counts once.
+        """
+        bounds = self._settings()
+        before = None if bounds.keep is None else self._clock.wall() - bounds.keep
+        last = await self._writer.run(lambda connection: _last_to_go(connection, before, bounds.rows))
+        moved = 0
+        if last is not None:
+            while step := await self._writer.run(lambda connection: _step(connection, last)):
+                moved += step
+            await self._give_back()
+            log.info("ledger.tidied", rows=moved)
+        return moved
+
+    async def _give_back(self) -> None:
+        """Make the file smaller, by what is free in it."""
+        while await self._writer.run(_shrink):
+            pass
+
+
+# Imported in the writer's thread: SQLAlchemy belongs behind the listener.
+
+
+def _last_to_go(connection: Connection, before: float | None, most: int) -> int | None:
+    from hostler.ledger.sums import last_to_go
+
+    return last_to_go(connection, before, most)
+
+
+def _step(connection: Connection, last: int) -> int:
+    from hostler.ledger.sums import add_to_days
+
+    return add_to_days(connection, last, STEP)
+
+
+def _shrink(connection: Connection) -> int:
+    """How many free pages are left; 0 too for a file that an older version made, which uses them again instead."""
+    free = _pages(connection)
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(f"PRAGMA incremental_vacuum({PAGES})").fetchall()
+    finally:
+        cursor.close()
+    left = _pages(connection)
+    return left if left < free else 0
+
+
+def _pages(connection: Connection) -> int:
+    return int(connection.exec_driver_sql("PRAGMA freelist_count").scalar_one())
