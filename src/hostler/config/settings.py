@@ -18,7 +18,7 @@ from hostler.config.base import Positive, Tokens
 from hostler.config.base import Settings as Settings
 from hostler.config.limits import LimitSettings as LimitSettings  # a part of this tree
 from hostler.config.quantities import Bytes, Seconds
-from hostler.config.sampling import Effort, PresetSettings, RequestSettings
+from hostler.config.sampling import Effort, Family, PresetSettings, RequestSettings
 from hostler.config.sampling import SamplingSettings as SamplingSettings
 
 Origin = Annotated[str, Meta(pattern=r"^(\*|null|[A-Za-z][A-Za-z0-9+.-]*://[^/\s]+)$")]
