@@ -18,7 +18,7 @@ from hostler.config.base import Positive, Tokens
 from hostler.config.base import Settings as Settings
 from hostler.config.limits import LimitSettings as LimitSettings  # a part of this tree
 from hostler.config.quantities import Bytes, Seconds
-from hostler.config.sampling import Effort, PresetSettings, RequestSettings
+from hostler.config.sampling import Effort, Family, PresetSettings, RequestSettings
 from hostler.config.sampling import SamplingSettings as SamplingSettings
 
 Origin = Annotated[str, Meta(pattern=r"^(\*|null|[A-Za-z][A-Za-z0-9+.-]*://[^/\s]+)$")]
@@ -93,15 +93,6 @@ class KvSettings(Settings, frozen=True, kw_only=True):
     age: Annotated[Seconds, Meta(description="Saved prompts that were not used for this long are removed.")] = Seconds(
         604800
     )
-
-
-class LedgerSettings(Settings, frozen=True, kw_only=True):
-    """How long every request is kept. What older ones add up to, by day, profile, key and API, is kept for good."""
-
-    keep: Annotated[
-        Seconds | None, Meta(description="Requests that ended this long ago count in the sums of their day alone.")
-    ] = Seconds(34560000)
-    rows: Annotated[int, Meta(ge=1, description="So many requests are kept, at most; the oldest go first.")] = 2_000_000
 
 
 class LedgerSettings(Settings, frozen=True, kw_only=True):
