@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 _SIZES = {
@@ -61,12 +62,25 @@ class Seconds(float):
 
 
 def decode(kind: type, value: object) -> object:
-    """msgspec's ``dec_hook``: read a :class:`Bytes` or :class:`Seconds`."""
+    """msgspec's ``dec_hook``: read a :class:`Bytes`, :class:`Seconds`, or (`object`) whatever JSON can say."""
     if kind is Bytes:
         return Bytes.parse(value)
     if kind is Seconds:
         return Seconds.parse(value)
+    if kind is object:
+        return _json(value)
     raise NotImplementedError(f"no decoder for {kind}")
+
+
+def _json(value: object) -> object:
+    """``value`` itself; ValueError for what TOML has and JSON has not: dates, times, and numbers that are none."""
+    if isinstance(value, dict):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_json(item) for item in value]
+    if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise ValueError(f"{value} is nothing that JSON can say")
 
 
 def encode(value: object) -> object:

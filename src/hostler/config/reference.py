@@ -23,7 +23,8 @@ COMMAND = "python -m hostler.config.reference"
 # Live lines of the example, and values that show more than a default would.
 _LIVE = {
     "gateway.host", "gateway.port", "gateway.default", "gateway.preload", "model", "description", "task", "aliases",
-    "context", "slots", "ttl", "sampling.temperature", "sampling.top_p", "engine.kind", "auto.profiles",
+    "context", "slots", "ttl", "sampling.temperature", "sampling.top_p", "presets.temperature",
+    "engine.kind", "auto.profiles",
 }  # fmt: skip
 _SHOWN = {
     "gateway.default": '"smollm2"',
@@ -54,6 +55,21 @@ _SHOWN = {
     "sampling.frequency_penalty": "0.0",
     "sampling.max_tokens": "1024",
     "sampling.seed": "42",
+    "preset": '"coding"',
+    "family": '"qwen3"',
+    "reasoning": '"low"',
+    "presets.temperature": "0.1",
+    "presets.top_p": "0.95",
+    "presets.top_k": "20",
+    "presets.min_p": "0.0",
+    "presets.repeat_penalty": "1.05",
+    "presets.presence_penalty": "0.0",
+    "presets.frequency_penalty": "0.0",
+    "presets.max_tokens": "4096",
+    "presets.seed": "7",
+    "presets.reasoning": '"none"',
+    "request.set": '{ "chat_template_kwargs.custom" = true }',
+    "request.strip": '["user"]',
     "engine.build": '"/opt/llama.cpp/llama-server"',
     "engines.default_build": '"native-cuda"',
     "engine.threads": "8",
@@ -198,6 +214,8 @@ def example() -> str:
     for name, field in profile.fields.items():
         if isinstance(field.shape, Table):
             parts.append(_block(field.shape, ("profiles", "smollm2", name), f"{name}."))
+        elif isinstance(field.shape, Map) and isinstance(field.shape.item, Table):
+            parts.append(_block(field.shape.item, ("profiles", "smollm2", name, "coding"), f"{name}."))
     named = [_named(section, name) for section, name in (("groups", "bench"), ("auto", "any"))]
     return "\n".join([*parts, _EXAMPLE_TAIL, *named])
 

@@ -72,8 +72,12 @@ def _shape(shape: Shape, definitions: dict[str, object]) -> Schema:
     return {"$ref": f"#/$defs/{name}"}
 
 
+def _plain(leaf: Leaf) -> Schema:
+    return {"type": _PLAIN[leaf.base]} if leaf.base in _PLAIN else {}
+
+
 def _leaf(leaf: Leaf) -> Schema:
-    schema: Schema = dict(_QUANTITIES.get(leaf.base) or {"type": _PLAIN[leaf.base]})
+    schema: Schema = dict(_QUANTITIES.get(leaf.base) or _plain(leaf))
     if leaf.choices:
         schema["enum"] = list(leaf.choices)
     if leaf.least is not None:

@@ -32,6 +32,7 @@ _WORDS: dict[object, tuple[str, str]] = {
     bool: ("true or false", "booleans"),
     Bytes: ('a size: bytes, or text such as "12 GiB"', "sizes"),
     Seconds: ('a duration: seconds, or text such as "10m"', "durations"),
+    object: ("any value that JSON has", "values"),
 }
 
 

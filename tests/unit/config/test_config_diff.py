@@ -5,6 +5,7 @@ import pytest
 
 from hostler.config.diff import changed_profiles, instance_key
 from hostler.config.quantities import Bytes, Seconds
+from hostler.config.sampling import PresetSettings, RequestSettings
 from hostler.config.settings import Config, EngineSettings, Profile, SamplingSettings, WorkloadSettings
 
 BASE = Profile(model="m.gguf")
@@ -30,6 +31,11 @@ APPLIED: list[dict[str, object]] = [
     {"ttl": Seconds(5)},
     {"pin": True},
     {"sampling": SamplingSettings(seed=1)},
+    {"preset": "coding"},
+    {"family": "qwen3"},
+    {"presets": {"coding": PresetSettings(top_k=1)}},
+    {"reasoning": "low"},
+    {"request": RequestSettings(strip=("seed",))},
     {"group": "x"},
     {"priority": "batch"},
     {"hidden": True},

@@ -92,10 +92,15 @@ def test_the_page_has_a_heading_and_a_variable_for_every_key() -> None:
             continue
         key = (
             line.key.replace("profiles.smollm2.", "profiles.NAME.")
+            .replace("profiles.NAME.presets.coding.", "profiles.NAME.presets.NAME.")
             .replace("groups.bench.", "groups.NAME.")
             .replace("auto.any.", "auto.NAME.")
         )
-        key = re.sub(r"^(memory\.budget|memory\.margin|profiles\.NAME\.engine\.(?:env|memory))\..*", r"\1", key)
+        key = re.sub(
+            r"^(memory\.budget|memory\.margin|profiles\.NAME\.(?:engine\.env|engine\.memory|request\.set))\..*",
+            r"\1",
+            key,
+        )
         assert f"### `{key}`" in page
     assert "### `profiles.NAME.extends`" in page
     assert "`HOSTLER_PROFILES__NAME__ENGINE__CACHE_RAM`" in page

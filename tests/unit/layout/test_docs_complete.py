@@ -45,6 +45,8 @@ def test_every_setting_has_a_heading() -> None:
     }
     assert {f"profiles.NAME.{field}" for field in Profile.__struct_fields__} <= headings | {
         "profiles.NAME.sampling",
+        "profiles.NAME.presets",
+        "profiles.NAME.request",
         "profiles.NAME.workload",
         "profiles.NAME.engine",
     }
