@@ -6,18 +6,15 @@ from collections.abc import Sequence
 
 from hostler.errors import CredentialMissing, Draining, HostlerError, RequestError, UnknownProfile
 from hostler.fleet.protocol import Served
-from hostler.gateway.peek import Peek
 
 
 class Fallback:
-    """The profiles that are left, with what it takes to ask one of them the same."""
+    """The profiles that are left."""
 
-    __slots__ = ("asked", "body", "left")
+    __slots__ = ("left",)
 
-    def __init__(self, left: Sequence[Served], body: bytes, asked: Peek) -> None:
+    def __init__(self, left: Sequence[Served]) -> None:
         self.left = list(left)
-        self.body = body
-        self.asked = asked
 
     def next(self, error: HostlerError) -> Served | None:
         """The profile to ask after ``error``; None when none is left, or none could do better.

@@ -17,6 +17,7 @@ from hostler.clock import Clock
 from hostler.config.settings import LimitSettings
 from hostler.errors import BodyTooLarge, Draining, HostlerError, InvalidRequest
 from hostler.fleet.protocol import Catalogue, Fleet
+from hostler.gateway.asking.prepared import Preparing
 from hostler.gateway.call import Call
 from hostler.gateway.downstream import ClientLimits
 from hostler.gateway.guard import Door
@@ -76,7 +77,7 @@ class Inference:
             draining=parts.draining,
             spawn=self._spawn,
             closed=self._close,
-            defaults={},
+            preparing=Preparing(),
             captures=parts.captures,
         )
 

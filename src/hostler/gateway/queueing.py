@@ -15,6 +15,7 @@ from hostler.errors import InvalidRequest, QueueTimeout
 from hostler.fleet.protocol import Lease, Standing, Ticket
 
 COMMENT_S: Final = 2.0
+CLIENT_LEFT: Final = 499
 
 PRIORITY: Final = b"x-hostler-priority"
 _PRIORITIES: Final[dict[bytes, Priority]] = {b"interactive": "interactive", b"batch": "batch"}
@@ -31,6 +32,20 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     bound_s: float | None
     first_s: float
     say: Callable[[Standing], None] | None
+
+
+async def stood(ticket: Ticket, clock: Clock, patience: Patience, left: Callable[[], bool]) -> Lease:
+    """The lease that ``ticket`` becomes; raises the refusal, or QueueTimeout. One that is granted in the turn in which
+    the client ``left`` is given back. Cancelling leaves the line."""
+    waiter = asyncio.ensure_future(ticket.wait())
+    try:
+        return await patiently(waiter, ticket, clock, patience)
+    finally:
+        if not waiter.done():
+            waiter.cancel()
+            ticket.leave()
+        elif left() and not waiter.cancelled() and waiter.exception() is None:
+            waiter.result().end(CLIENT_LEFT)
 
 
 async def patiently(waiter: asyncio.Future[Lease], ticket: Ticket, clock: Clock, patience: Patience) -> Lease:

@@ -27,29 +27,26 @@ import asyncio
 from typing import Final
 
 from hostler.errors import Draining, EngineLost, EngineSilent, HostlerError, RequestCancelled, UnknownProfile
-from hostler.fleet.protocol import Abandoned, Lease, Served, Standing, Ticket
+from hostler.fleet.protocol import Abandoned, Lease, Standing, Ticket
+from hostler.gateway.answering.folding import asked_of
+from hostler.gateway.answering.sse import STREAM_LINES, STREAMS, as_event, comment_of
+from hostler.gateway.answering.tail import NO_TOKENS, Tail
+from hostler.gateway.answering.translating import Translating
+from hostler.gateway.asking.peek import placed
 from hostler.gateway.call import Call
-from hostler.gateway.conversations import conversation_for
 from hostler.gateway.errors import status_of
-from hostler.gateway.fallback import Fallback
-from hostler.gateway.folding import asked_of
 from hostler.gateway.heads import engine_lines, lines_of, own_lines
 from hostler.gateway.http1 import Head
-from hostler.gateway.needs import chosen
-from hostler.gateway.peek import Peek, placed
-from hostler.gateway.queueing import COMMENT_S, Patience, patiently, priority_of, queue_lines, waited_lines
+from hostler.gateway.queueing import CLIENT_LEFT, COMMENT_S, Patience, priority_of, queue_lines, stood, waited_lines
 from hostler.gateway.refusing import break_off, refuse, taken_back
 from hostler.gateway.relay_parts import Relay, tell_tokens
 from hostler.gateway.remote import RemoteCall, RemoteRequest
 from hostler.gateway.retrying import pause_s
 from hostler.gateway.routes import Route
 from hostler.gateway.rows import Account
-from hostler.gateway.sse import STREAM_LINES, Notes, as_event, comment_of
-from hostler.gateway.tail import NO_TOKENS, Tail
-from hostler.gateway.taps import Outlet, Tap, tapped
-from hostler.gateway.upstream import Connection
+from hostler.gateway.upstream import Connection, Receiver
+from hostler.gateway.wanted import Wanted
 
-CLIENT_LEFT: Final = 499
 _STRANGE_ANSWER_LIMIT: Final = 1 * 2**20
 
 
@@ -57,10 +54,9 @@ class Exchange:
     """One request. Implements the client's Answerer and the engine's Sink."""
 
     __slots__ = (
-        "_answering", "_asked", "_body", "_call", "_collected", "_connection", "_conversation", "_ended", "_fallback",
-        "_first", "_full", "_lease", "_notes", "_opened", "_place", "_principal", "_profile", "_relay", "_remote",
-        "_route", "_spent_stale", "_sse", "_started", "_status", "_stream", "_tail", "_tap", "_task", "_ticket",
-        "_tries", "request",
+        "_answering", "_asked", "_call", "_collected", "_connection", "_ended", "_first", "_full", "_lease", "_opened",
+        "_place", "_principal", "_relay", "_remote", "_route", "_spent_stale", "_sse", "_started", "_status", "_tail",
+        "_task", "_ticket", "_translating", "_tries", "_wanted", "request",
     )  # fmt: skip
 
     def __init__(self, relay: Relay, call: Call, route: Route, principal: str, request: str) -> None:
@@ -68,11 +64,9 @@ class Exchange:
         self._relay = relay
         self._call = call
         self._route = route
+        self._wanted = Wanted(relay, call, route, request)
         self._principal = principal
         self._started = relay.clock.monotonic()
-        self._profile = ""
-        self._stream = False
-        self._body = b""
         self._ticket: Ticket | None = None
         self._lease: Lease | None = None
         self._connection: Connection | None = None
@@ -80,7 +74,6 @@ class Exchange:
         self._asked = 0.0
         self._first: float | None = None
         self._tail: Tail | None = None
-        self._tap: Tap | None = None
         self._status, self._place = 0, 0  # the place in the line, when it joined
         self._opened = False  # 200 and SSE comments were sent while waiting
         self._answering = False  # the engine's head has come
@@ -89,91 +82,71 @@ class Exchange:
         self._full = self._ended = False
         self._tries, self._spent_stale = 0, False
         self._remote: RemoteCall | None = None  # how a remote is asked
-        self._fallback: Fallback | None = None
+        self._translating: Translating | None = None
 
     # 1. and 2.
 
     def begin(self) -> None:
         """Start; every error of the tree becomes an answer."""
         self._call.answerer = self
-        body = self._call.body()
         try:
-            self._admit(body)
-        except UnknownProfile:
-            self._task = self._relay.spawn(self._look_again(body), self.on_stalled)
+            if self._relay.draining():
+                raise Draining("The gateway is stopping.")
+            self._wanted.read()
+            try:
+                self._admit()
+            except UnknownProfile:
+                self._task = self._relay.spawn(self._look_again(), self.on_stalled)
         except HostlerError as error:
             self._refuse(error)
 
-    async def _look_again(self, body: bytes) -> None:
+    async def _look_again(self) -> None:
         """The model may have come since the disk was last looked at."""
         await self._relay.catalogue.refresh()
         try:
-            self._admit(body)
+            self._admit()
         except HostlerError as error:
             self._refuse(error)
 
-    def _admit(self, body: bytes) -> None:
-        relay = self._relay
-        if relay.draining():
-            raise Draining("The gateway is stopping.")
-        asked = self._route.peek(body, self._call.headers)
-        self._stream = asked.stream is True
-        served, *others = chosen(relay.catalogue.resolve(asked.model), self._route, body)
-        if others:
-            self._fallback = Fallback(others, body, asked)
-        self._take(served, body, asked)
-        lease = relay.fleet.lease_now(
-            served.name, self.request, self._principal, self._route.api, conversation=self._conversation
+    def _admit(self) -> None:
+        wanted = self._wanted
+        wanted.settle()
+        lease = self._relay.fleet.lease_now(
+            wanted.profile, self.request, self._principal, self._route.api, conversation=wanted.conversation
         )
         if lease is None:
             self._wait()
         else:
             self._use(lease)
 
-    def _take(self, served: Served, body: bytes, asked: Peek) -> None:
-        self._profile = served.name
-        self._route.check(served)
-        self._notes = Notes.of_chat(served, self._route, self.request, self._relay.clock)
-        self._conversation = conversation_for(served, self._route, self._call.headers, body)
-        body = self._relay.body_for(served, self._route, self._call.headers, body, asked)
-        out = Outlet(self.request, self._call.write, self._relay.captures)
-        self._body, self._tap = tapped(served, self._route, asked, body, out)
-
     def _wait(self) -> None:
         """Join the line; raises QueueFull or Draining."""
         ticket = self._relay.fleet.ask(
-            self._profile, self.request, self._principal, self._route.api,
-            priority=priority_of(self._call.headers), conversation=self._conversation,
+            self._wanted.profile, self.request, self._principal, self._route.api,
+            priority=priority_of(self._call.headers), conversation=self._wanted.conversation,
         )  # fmt: skip
         self._ticket = ticket
         self._place = self._place or ticket.place
         self._task = self._relay.spawn(self._stand_in_line(ticket), self.on_stalled)
 
     async def _stand_in_line(self, ticket: Ticket) -> None:
-        waiter = asyncio.ensure_future(ticket.wait())
         try:
-            lease = await patiently(waiter, ticket, self._relay.clock, self._patience())
+            lease = await stood(ticket, self._relay.clock, self._patience(), lambda: self._ended)
         except HostlerError as error:
             self._ticket = None
             self._refuse(error)
             return
-        finally:
-            if not waiter.done():
-                waiter.cancel()
-                ticket.leave()
-            elif self._ended and not waiter.cancelled() and waiter.exception() is None:
-                waiter.result().end(CLIENT_LEFT)  # granted in the turn in which the client left
         self._ticket = None
         self._use(lease)
 
     def _patience(self) -> Patience:
         limits = self._relay.limits
         return Patience(
-            profile=self._profile,
+            profile=self._wanted.profile,
             since=self._started,
             bound_s=limits.queue_timeout_s,
             first_s=COMMENT_S if self._opened else limits.load_grace_s,
-            say=self._comment if self._stream else None,
+            say=self._comment if self._wanted.stream and self._wanted.translation is None else None,
         )
 
     def _comment(self, standing: Standing) -> None:
@@ -183,8 +156,8 @@ class Exchange:
             self._call.begin(200, STREAM_LINES + self._own_lines() + queue_lines(standing), None)
             self._call.flush()
         if not self._full:
-            note = b"" if self._notes is None else self._notes.of(standing)
-            self._call.write(comment_of(self._profile, standing) + note)
+            note = b"" if self._wanted.notes is None else self._wanted.notes.of(standing)
+            self._call.write(comment_of(self._wanted.profile, standing) + note)
 
     # 3.
 
@@ -195,8 +168,8 @@ class Exchange:
             return  # taken back between its grant and this turn
         if lease.endpoint.remote is not None:
             try:
-                asked = RemoteRequest(self._route, self._body, self._call.headers, self._principal)
-                self._remote = RemoteCall(lease.endpoint, asked, self, self._relay.clock.wall())
+                asked = RemoteRequest(self._route, self._wanted.body, self._call.headers, self._principal)
+                self._remote = RemoteCall(lease.endpoint, asked, self._listener(), self._relay.clock.wall())
             except HostlerError as error:
                 self._refuse(error)
                 return
@@ -227,9 +200,16 @@ class Exchange:
             connection.send(self._remote.lines, self._remote)
             return
         kind, target = self._route.kind(self._call.headers), self._route.target
-        body = self._body if lease.place is None else placed(self._body, lease.place)
-        body, sink = asked_of(target, lease, self._stream, body, self)
+        body = self._wanted.body if lease.place is None else placed(self._wanted.body, lease.place)
+        body, sink = asked_of(target, lease, self._wanted.stream, body, self._listener())
         connection.send(engine_lines(target, lease.endpoint, self.request, body, kind), sink)
+
+    def _listener(self) -> Receiver:
+        """Who hears the engine's answer first."""
+        if self._wanted.translation is None:
+            return self
+        self._translating = Translating(self, self._wanted.translation)
+        return self._translating
 
     # 4. What the engine's connection calls.
 
@@ -237,7 +217,7 @@ class Exchange:
         self._first = self._relay.clock.monotonic()
         self._answering = True
         self._status = head.status
-        events = head.get(b"content-type").startswith(b"text/event-stream")
+        events = head.get(b"content-type").startswith(STREAMS)
         if self._opened:
             self._collected = None if events and head.status == 200 else []
             return
@@ -250,9 +230,10 @@ class Exchange:
         tail = self._tail
         if tail is None:
             tail = self._tail = Tail()
-        tail.add(data)
+        if self._translating is None:
+            tail.add(data)
         if self._collected is None:
-            (self._tap or self._call).write(data)
+            (self._wanted.tap or self._call).write(data)
         elif sum(map(len, self._collected)) < _STRANGE_ANSWER_LIMIT:
             self._collected.append(data)
 
@@ -260,8 +241,8 @@ class Exchange:
         self._connection = None
         if self._collected is not None:
             self._call.write(as_event(b"".join(self._collected), self._route.family))
-        elif self._tap is not None:
-            self._tap.end()
+        elif self._wanted.tap is not None:
+            self._wanted.tap.end()
         self._call.finish()
         self._end(self._status)
 
@@ -355,15 +336,12 @@ class Exchange:
 
     def _falls_back(self, error: HostlerError) -> bool:
         """Whether another profile is asked instead."""
-        fallback = self._fallback
-        served = None if fallback is None or self._answering else fallback.next(error)
-        if fallback is None or served is None:
+        if self._answering or not self._wanted.turns(error):
             return False
         lease, self._lease = self._lease, None
         if lease is not None:
             lease.end(status_of(error), abandoned="silent" if isinstance(error, EngineSilent) else None)
         self._tries, self._spent_stale, self._remote = 0, False, None
-        self._take(served, fallback.body, fallback.asked)
         self._task = self._relay.spawn(self._again(0), self.on_stalled)
         return True
 
@@ -375,7 +353,8 @@ class Exchange:
         if connection is not None:
             connection.hang_up()
         lease, self._lease = self._lease, None
-        tokens = NO_TOKENS if self._tail is None else self._tail.tokens()
+        tail = self._tail if self._translating is None else self._translating.tail
+        tokens = NO_TOKENS if tail is None else tail.tokens()
         if lease is not None:
             tell_tokens(lease, tokens)
             left = abandoned or connection is not None
@@ -383,8 +362,8 @@ class Exchange:
             lease.end(status, abandoned=heard if left else None)
         self._relay.closed(self.request)
         account = Account(
-            request=self.request, principal=self._principal, profile=self._profile, api=self._route.api, status=status,
-            lease=lease, tokens=tokens, started=self._started, first=self._first, streamed=self._sse,
+            request=self.request, principal=self._principal, profile=self._wanted.profile, api=self._route.api,
+            status=status, lease=lease, tokens=tokens, started=self._started, first=self._first, streamed=self._sse,
             cancelled=cancelled,
         )  # fmt: skip
         self._relay.recorder.record(account.row(self._relay.clock))
@@ -392,5 +371,5 @@ class Exchange:
     def _own_lines(self) -> bytes:
         asked, now = self._asked, self._first or self._relay.clock.monotonic()
         engine_ms = (now - asked) * 1e3 if asked else 0.0
-        own = own_lines(self.request, self._profile, self._lease, engine_ms, (now - self._started) * 1e3)
-        return own + waited_lines(self._place, self._lease)
+        own = own_lines(self.request, self._wanted.profile, self._lease, engine_ms, (now - self._started) * 1e3)
+        return own + self._wanted.lines + waited_lines(self._place, self._lease)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Final, Protocol
 
 import msgspec
 
 from hostler.clock import Clock
-from hostler.fleet.protocol import Catalogue, Fleet, Lease, Served
-from hostler.gateway.peek import Defaults, Peek
-from hostler.gateway.routes import Route
-from hostler.gateway.tail import Tokens
+from hostler.fleet.protocol import Catalogue, Fleet, Lease
+from hostler.gateway.answering.tail import Tokens
+from hostler.gateway.asking.prepared import Preparing
 from hostler.gateway.upstream import Pool
 from hostler.ledger.captures import Captures
 from hostler.wire.management import RequestRecord
@@ -34,7 +33,7 @@ class RelayLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Relay(msgspec.Struct, frozen=True, kw_only=True):
-    """What every exchange works with. ``defaults`` belongs to the relay: sampling defaults by profile."""
+    """What every exchange works with."""
 
     fleet: Fleet
     catalogue: Catalogue
@@ -45,21 +44,8 @@ class Relay(msgspec.Struct, frozen=True, kw_only=True):
     draining: Callable[[], bool]
     spawn: Callable[[Coroutine[object, object, None], Callable[[], None]], asyncio.Task[None]]
     closed: Callable[[str], None]
-    defaults: dict[str, Defaults]
+    preparing: Preparing
     captures: Captures | None = None
-
-    def body_for(self, served: Served, route: Route, headers: Mapping[bytes, bytes], body: bytes, asked: Peek) -> bytes:
-        """``body`` as the profile's engine gets it."""
-        if served.called is not None:
-            body = route.renamed(body, headers, served.called)
-        return self._with_defaults(served, body, asked) if route.sampled else body
-
-    def _with_defaults(self, served: Served, body: bytes, asked: Peek) -> bytes:
-        """``body`` with the profile's sampling defaults that the client left out."""
-        known = self.defaults.get(served.name)
-        if known is None or known.sampling is not served.sampling:
-            known = self.defaults[served.name] = Defaults(served.sampling)
-        return known.splice(body, asked)
 
 
 def tell_tokens(lease: Lease, tokens: Tokens) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -30,7 +30,7 @@ from hostler.gateway.http1 import Head
 from hostler.gateway.routes import Route
 from hostler.gateway.translate.chat_by_messages import ChatByMessages
 from hostler.gateway.translate.protocol import Translated, Translation
-from hostler.gateway.upstream import Sink
+from hostler.gateway.upstream import Receiver
 
 #: Where an API of ours is another one there.
 TRANSLATIONS: Final[Mapping[tuple[str, str], Callable[[str, int], Translation]]] = {
@@ -48,14 +48,6 @@ _OWN_KEYS: Final = b"hostler-"
 #: Whose answers are never JSON, or not always.
 _FREE_FORM: Final = frozenset({"speech", "transcriptions", "translations"})
 _SECONDS: Final = re.compile(rb"\d{1,9}(?:\.\d{1,9})?")
-
-
-class Receiver(Sink, Protocol):
-    """Who hears the answer; a :class:`Sink`, and told when there will be none."""
-
-    def on_refused(self, error: HostlerError, *, whole: bool) -> None:
-        """The remote has no answer. ``whole``: its connection is read to the end, and no longer the receiver's."""
-        ...
 
 
 class RemoteRequest(msgspec.Struct, frozen=True):

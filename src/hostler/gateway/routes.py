@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -10,10 +10,11 @@ import msgspec
 from hostler.config.settings import Speaks, Task
 from hostler.errors import WrongTask
 from hostler.fleet.protocol import Served
+from hostler.gateway.asking.forms import peek_form
+from hostler.gateway.asking.peek import Peek, peek
 from hostler.gateway.errors import Family
-from hostler.gateway.forms import peek_form, renamed_form
 from hostler.gateway.heads import JSON
-from hostler.gateway.peek import Peek, peek, renamed
+from hostler.gateway.translate.protocol import Translation
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -21,7 +22,8 @@ class Route(msgspec.Struct, frozen=True):
 
     ``api`` is its name in the ledger, ``target`` the path on the engine, ``tasks`` the profiles that can
     serve it (None: all of them), ``sampled`` whether sampling defaults apply, ``form`` whether its body is a form
-    and not JSON, ``slotted`` whether the engine takes `id_slot` in it.
+    and not JSON, ``slotted`` whether the engine takes `id_slot` in it. ``translation`` makes that of one request, at
+    so many seconds since the Unix epoch, where the engine is asked in another API than the client speaks.
     """
 
     api: str
@@ -31,6 +33,7 @@ class Route(msgspec.Struct, frozen=True):
     sampled: bool = False
     form: bool = False
     slotted: bool = False
+    translation: Callable[[float], Translation] | None = None
 
     def peek(self, body: bytes, headers: Mapping[bytes, bytes]) -> Peek:
         """What the gateway must know of ``body``; raises InvalidRequest."""
@@ -39,10 +42,6 @@ class Route(msgspec.Struct, frozen=True):
     def kind(self, headers: Mapping[bytes, bytes]) -> bytes:
         """The Content-Type that the engine is told: a form's says where its parts end."""
         return headers.get(b"content-type", b"") if self.form else JSON
-
-    def renamed(self, body: bytes, headers: Mapping[bytes, bytes], model: str) -> bytes:
-        """``body`` with another `model`."""
-        return renamed_form(body, self.kind(headers), model) if self.form else renamed(body, model)
 
     def suits(self, served: Served) -> bool:
         """Whether ``served`` can do this."""

@@ -6,7 +6,7 @@ import msgspec
 
 from hostler.clock import Clock
 from hostler.fleet.protocol import Lease
-from hostler.gateway.tail import Tokens
+from hostler.gateway.answering.tail import Tokens
 from hostler.wire.management import RequestRecord
 
 

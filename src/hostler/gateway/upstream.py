@@ -16,7 +16,7 @@ from typing import Final, Protocol, cast
 import msgspec
 
 from hostler.engines.protocol import Endpoint
-from hostler.errors import EngineLost, EngineSilent, RemoteUnreachable
+from hostler.errors import EngineLost, EngineSilent, HostlerError, RemoteUnreachable
 from hostler.gateway.http1 import END, HEAD_LIMIT, Head, ResponseParser
 
 IDLE_PER_ENDPOINT: Final = 256
@@ -57,6 +57,14 @@ class Sink(Protocol):
 
     def on_stalled(self) -> None:
         """The sink has held the connection paused for ``idle_stream_s``."""
+        ...
+
+
+class Receiver(Sink, Protocol):
+    """A sink that is also told when there will be no answer, by those who read it before him."""
+
+    def on_refused(self, error: HostlerError, *, whole: bool) -> None:
+        """There is no answer. ``whole``: the connection is read to the end, and no longer the receiver's."""
         ...
 
 

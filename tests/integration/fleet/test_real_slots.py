@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from hostler.fleet.prompts.slots import Slots
-from hostler.gateway.conversations import conversation_of
-from hostler.gateway.peek import placed
+from hostler.gateway.asking.conversations import conversation_of
+from hostler.gateway.asking.peek import placed
 from hostler.testing import http
 from hostler.testing.launch import Running
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostler.fleet.protocol import Conversation, Place
-from hostler.gateway.conversations import conversation_of
-from hostler.gateway.peek import placed
+from hostler.gateway.asking.conversations import conversation_of
+from hostler.gateway.asking.peek import placed
 
 WORDS = "the harbour master wrote down every boat that came in before the storm " * 20
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from hostler.errors import EngineLost
-from hostler.gateway.folding import SHORT_BODY, SHORT_TOKENS, Folding, asked_of
+from hostler.gateway.answering.folding import SHORT_BODY, SHORT_TOKENS, Folding, asked_of
 from hostler.gateway.http1 import Head
 
 CHAT = b"/v1/chat/completions"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostler.errors import InvalidRequest
-from hostler.gateway.forms import HEAD, PARTS, peek_form, renamed_form
+from hostler.gateway.asking.forms import HEAD, PARTS, peek_form, renamed_form
 
 KIND = b"multipart/form-data; boundary=xYz"
 

@@ -8,7 +8,7 @@ import pytest
 
 from hostler.config.settings import SamplingSettings
 from hostler.fleet.protocol import Served
-from hostler.gateway.needs import IMAGE_TOKENS, LONGEST_ANSWER, needs
+from hostler.gateway.asking.needs import IMAGE_TOKENS, LONGEST_ANSWER, needs
 from hostler.gateway.routes import INFERENCE
 
 CHAT = INFERENCE[b"/v1/chat/completions"]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from hostler.fleet.protocol import Timing
-from hostler.gateway.tail import TAIL_LIMIT, Tail, Tokens, read_tokens
+from hostler.gateway.answering.tail import TAIL_LIMIT, Tail, Tokens, read_tokens
 
 USAGE = {"usage": {"prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 4}}}
 TIMINGS = {"timings": {"cache_n": 5, "prompt_n": 7, "prompt_ms": 1.5, "predicted_n": 2}}

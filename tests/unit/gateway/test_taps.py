@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from hostler.config.settings import SamplingSettings
 from hostler.fleet.protocol import Served
-from hostler.gateway.peek import peek
+from hostler.gateway.answering.taps import EVENT_LIMIT, Outlet, Unasked, tapped, with_usage
+from hostler.gateway.asking.peek import peek
 from hostler.gateway.routes import INFERENCE
-from hostler.gateway.taps import EVENT_LIMIT, Outlet, Unasked, tapped, with_usage
 from hostler.ledger.captures import Captures
 from hostler.wire.management import RequestRecord
 

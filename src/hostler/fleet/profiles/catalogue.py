@@ -73,6 +73,7 @@ class ProfileCatalogue:
         self._resident = resident
         self._view = view(config, Scan((), ()))
         self._served: dict[str, Served] = {}
+        self._loaded: dict[str, Served] = {}  # as they run: with the context that they got
         self._scanned_at = float("-inf")
         self._scanning = anyio.Lock()
 
@@ -116,7 +117,7 @@ class ProfileCatalogue:
         scan = await anyio.to_thread.run_sync(library.scan)
         self._facts.keep_only(scan.models)
         self._view = view(config, scan)
-        self._served = {}
+        self._served, self._loaded = {}, {}
         self._scanned_at = began
 
     def resolve(self, name: str | None) -> Served:
@@ -137,7 +138,12 @@ class ProfileCatalogue:
         if served is None:
             served = self._served[profile] = self._serve(profile)
         real = self._resident(profile)
-        return served if real is None or real == served.context else msgspec.structs.replace(served, context=real)
+        if real is None or real == served.context:
+            return served
+        loaded = self._loaded.get(profile)
+        if loaded is None or loaded.context != real:
+            loaded = self._loaded[profile] = msgspec.structs.replace(served, context=real)
+        return loaded
 
     def _nameless(self) -> str:
         profile = self.default()

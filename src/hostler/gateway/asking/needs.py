@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from hostler.config.settings import Ability
 from hostler.fleet.protocol import Needs, Served
-from hostler.gateway.peek import Absent
+from hostler.gateway.asking.peek import Absent
 from hostler.gateway.routes import Route
 
 #: Fewer bytes a token than most texts have, so that a prompt is rather thought too long than too short.

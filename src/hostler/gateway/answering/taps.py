@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from hostler.fleet.protocol import Served
-from hostler.gateway.peek import Peek
+from hostler.gateway.asking.peek import Peek
 from hostler.gateway.routes import Route
 from hostler.ledger.captures import Captures
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from hostler.errors import InvalidRequest
-from hostler.gateway.peek import Peek
+from hostler.gateway.asking.peek import Peek
 
 PARTS: Final = 256
 HEAD: Final = 8 * 2**10

@@ -12,6 +12,8 @@ from hostler.fleet.protocol import Served, Standing
 from hostler.gateway.errors import Family, event_of
 from hostler.gateway.routes import Route
 
+#: What a stream's Content-Type begins with: events, or Ollama's lines.
+STREAMS: Final = (b"text/event-stream", b"application/x-ndjson")
 STREAM_LINES: Final = b"content-type: text/event-stream\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 
 

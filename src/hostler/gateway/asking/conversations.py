@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from hostler.fleet.protocol import Conversation, Served
-from hostler.gateway.peek import Absent
+from hostler.gateway.asking.peek import Absent
 from hostler.gateway.routes import Route
 
 OWN: Final = b"x-hostler-conversation"

@@ -1,0 +1,1 @@
+"""What a client gets: an engine's answer on its way, piece by piece."""

@@ -1,0 +1,115 @@
+"""`/v1/chat/completions`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from hostler.gateway.asking.checks.kinds import Any, Flag, Picture, Sampled, Text, Thing, TopCount, invalid
+
+_CHOICES: Final = frozenset({"auto", "none", "required", "any"})
+
+
+class Address(msgspec.Struct, gc=False):
+    url: Raw | UnsetType = UNSET
+
+
+class Part(msgspec.Struct, gc=False):
+    type: str
+    text: Text = UNSET
+    image_url: Address | None | UnsetType = UNSET
+
+
+class Call(msgspec.Struct, gc=False):
+    function: Called | None | UnsetType = UNSET
+    id: Text = UNSET
+    type: Text = UNSET
+
+
+class Called(msgspec.Struct, gc=False):
+    name: str
+    arguments: str | Thing | None | UnsetType = UNSET
+
+
+class Message(msgspec.Struct, gc=False):
+    role: str
+    content: str | list[Part] | None | UnsetType = UNSET
+    tool_calls: list[Call] | None | UnsetType = UNSET
+    tool_call_id: Text = UNSET
+    name: Text = UNSET
+    reasoning_content: Text = UNSET
+
+
+class Function(msgspec.Struct, gc=False):
+    name: str
+    description: Text = UNSET
+    parameters: Any = UNSET
+
+
+class Tool(msgspec.Struct, gc=False):
+    type: Text = UNSET
+    function: Function | None | UnsetType = UNSET
+
+
+class Schema(msgspec.Struct, gc=False):
+    name: Text = UNSET
+    schema: Any = UNSET
+    strict: Flag = UNSET
+
+
+class Format(msgspec.Struct, gc=False):
+    type: str
+    json_schema: Schema | None | UnsetType = UNSET
+
+
+class Chat(Sampled, kw_only=True, gc=False):
+    messages: list[Message]
+    tools: list[Tool] | None | UnsetType = UNSET
+    tool_choice: str | Thing | None | UnsetType = UNSET
+    parallel_tool_calls: Flag = UNSET
+    response_format: Format | None | UnsetType = UNSET
+    logprobs: Flag = UNSET
+    top_logprobs: TopCount = UNSET
+    chat_template_kwargs: Any = UNSET
+    reasoning_effort: Text = UNSET
+
+    def check(self) -> None:
+        for number, message in enumerate(self.messages):
+            _check_message(message, f"messages[{number}]")
+        if self.tools:
+            _check_tools(self.tools)
+        if self.tool_choice.__class__ is str and self.tool_choice not in _CHOICES:
+            raise invalid("tool_choice", "`tool_choice` has to be `auto`, `none`, `required`, or an object.")
+        if self.top_logprobs and not self.logprobs:
+            raise invalid("top_logprobs", "`top_logprobs` needs `logprobs` to be true.")
+
+    def pictures(self) -> Iterable[Picture]:
+        for number, message in enumerate(self.messages):
+            if message.content.__class__ is list:
+                yield from _seen(message.content, f"messages[{number}].content")  # type: ignore[arg-type]
+
+
+def _check_message(message: Message, path: str) -> None:
+    content = message.content
+    if content.__class__ is list:
+        for at, part in enumerate(content):  # type: ignore[arg-type]
+            if part.type == "text" and part.text.__class__ is not str:
+                raise invalid(f"{path}.content[{at}].text", f"`{path}.content[{at}].text` has to be a string.")
+    elif content.__class__ is not str and not message.tool_calls and (message.role != "assistant" or content is UNSET):
+        raise invalid(f"{path}.content", f"`{path}.content` has to be a string or a list of parts.")
+
+
+def _check_tools(tools: list[Tool]) -> None:
+    for number, tool in enumerate(tools):
+        if tool.type == "function" and not isinstance(tool.function, Function):
+            raise invalid(f"tools[{number}].function", f"`tools[{number}].function` is missing.")
+
+
+def _seen(parts: list[Part], path: str) -> Iterator[Picture]:
+    for at, part in enumerate(parts):
+        if part.type == "image_url":
+            url = part.image_url.url if isinstance(part.image_url, Address) else UNSET
+            yield Picture(f"{path}[{at}]", bytes(url) if isinstance(url, Raw) else b"")

@@ -1,0 +1,94 @@
+"""`/v1/messages`, and its `/count_tokens`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from hostler.gateway.asking.checks.kinds import (
+    MOST,
+    Amount,
+    Any,
+    Checked,
+    Picture,
+    Share,
+    Text,
+    Whole,
+    invalid,
+)
+
+
+class Source(msgspec.Struct, gc=False):
+    type: Text = UNSET
+    url: Raw | UnsetType = UNSET
+
+
+class Block(msgspec.Struct, gc=False):
+    type: str
+    text: Text = UNSET
+    source: Source | None | UnsetType = UNSET
+    content: str | list[Block] | None | UnsetType = UNSET
+    input: Any = UNSET
+    name: Text = UNSET
+    id: Text = UNSET
+    tool_use_id: Text = UNSET
+    thinking: Text = UNSET
+
+
+class Turn(msgspec.Struct, gc=False):
+    role: str
+    content: str | list[Block]
+
+
+class Tool(msgspec.Struct, gc=False):
+    name: str
+    type: Text = UNSET
+    description: Text = UNSET
+    input_schema: Any = UNSET
+
+
+class Choice(msgspec.Struct, gc=False):
+    type: str
+    name: Text = UNSET
+
+
+class Thinking(msgspec.Struct, gc=False):
+    type: str
+    budget_tokens: Annotated[int, Meta(ge=1, le=MOST)] | None | UnsetType = UNSET
+
+
+class Messages(Checked, kw_only=True, gc=False):
+    messages: list[Turn]
+    system: str | list[Block] | None | UnsetType = UNSET
+    max_tokens: Annotated[int, Meta(ge=1, le=MOST)] | None | UnsetType = UNSET
+    temperature: Amount = UNSET
+    top_p: Share = UNSET
+    top_k: Whole = UNSET
+    stop_sequences: list[str] | None | UnsetType = UNSET
+    tools: list[Tool] | None | UnsetType = UNSET
+    tool_choice: Choice | None | UnsetType = UNSET
+    thinking: Thinking | None | UnsetType = UNSET
+    metadata: Any = UNSET
+
+    def check(self) -> None:
+        choice = self.tool_choice
+        if isinstance(choice, Choice) and choice.type == "tool" and not choice.name:
+            raise invalid("tool_choice.name", "`tool_choice.name` is missing.")
+
+    def pictures(self) -> Iterable[Picture]:
+        for number, turn in enumerate(self.messages):
+            yield from _seen(turn.content, f"messages[{number}].content")
+
+
+def _seen(content: str | list[Block] | None | UnsetType, path: str) -> Iterator[Picture]:
+    if not isinstance(content, list):
+        return
+    for at, block in enumerate(content):
+        if block.type == "image":
+            url = block.source.url if isinstance(block.source, Source) else UNSET
+            yield Picture(f"{path}[{at}]", bytes(url) if isinstance(url, Raw) else b"")
+        elif block.type == "tool_result":
+            yield from _seen(block.content, f"{path}[{at}].content")

@@ -1,0 +1,37 @@
+"""Reads a body as its API declares it: one decode, that of :mod:`hostler.gateway.asking.peek`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from hostler.gateway.asking.checks.chat import Chat
+from hostler.gateway.asking.checks.completions import Completion, Infill
+from hostler.gateway.asking.checks.embeddings import Embedding
+from hostler.gateway.asking.checks.kinds import Checked
+from hostler.gateway.asking.checks.messages import Messages
+from hostler.gateway.asking.checks.responses import Response
+from hostler.gateway.asking.peek import Peek, peek
+
+_BODIES: Final[dict[str, type[Checked]]] = {
+    "chat": Chat,
+    "completions": Completion,
+    "infill": Infill,
+    "embeddings": Embedding,
+    "responses": Response,
+    "input_tokens": Response,
+    "messages": Messages,
+    "count_tokens": Messages,
+}
+_DECODERS: Final = {api: msgspec.json.Decoder(body) for api, body in _BODIES.items()}
+
+
+def read(api: str, body: bytes) -> Peek:
+    """What the gateway must know of ``body``; raises InvalidRequest that names the field."""
+    decoder = _DECODERS.get(api)
+    if decoder is None:
+        return peek(body)
+    asked = peek(body, decoder)
+    asked.check()
+    return asked

@@ -1,0 +1,61 @@
+"""What the gateway must know of a request body: read once by msgspec, which also proves that it is a JSON object."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from hostler.errors import InvalidRequest
+from hostler.fleet.protocol import Place
+
+Absent = Raw | UnsetType
+
+
+class Peek(msgspec.Struct, gc=False):
+    """The fields that the gateway looks at; the rest only has to be JSON."""
+
+    model: str | None = None
+    stream: bool | None = None
+    temperature: Absent = UNSET
+    top_p: Absent = UNSET
+    top_k: Absent = UNSET
+    min_p: Absent = UNSET
+    repeat_penalty: Absent = UNSET
+    presence_penalty: Absent = UNSET
+    frequency_penalty: Absent = UNSET
+    max_tokens: Absent = UNSET
+    seed: Absent = UNSET
+    max_completion_tokens: Absent = UNSET
+    n_predict: Absent = UNSET
+
+
+_decoder = msgspec.json.Decoder(Peek)
+
+
+def peek(body: bytes) -> Peek:
+    """Read ``body``; raises InvalidRequest that says what is wrong and at which byte."""
+    if not body:
+        raise InvalidRequest("The body is empty.", hint='Send a JSON object, such as {"model": "NAME", ...}.')
+    try:
+        if not body.isascii():
+            body.decode()
+        return _decoder.decode(body)
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"The body is not UTF-8: {error.reason} at byte {error.start}.") from None
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"The body is not what this endpoint takes: {error}.") from None
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"The body is not JSON: {_plain(error)}.") from None
+    except RecursionError:
+        raise InvalidRequest("The body is nested too deeply.") from None
+
+
+def _plain(error: msgspec.DecodeError) -> str:
+    return str(error).removeprefix("JSON is malformed: ")
+
+
+def placed(body: bytes, place: Place) -> bytes:
+    """``body`` with the slot it goes to, behind everything that the client says: of two the engine takes the last."""
+    head = body[: body.rindex(b"}")].rstrip()
+    comma = b"" if head.endswith(b"{") else b","
+    return b'%b%b"id_slot":%d%b}' % (head, comma, place.slot, b',"cache_prompt":false' if place.fresh else b"")

@@ -1,0 +1,91 @@
+"""One request as one profile gets it.
+
+What a profile does to requests is compiled once for each route: a tuple of edits, empty for most, so that a body which
+needs none is handed on as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from hostler.fleet.protocol import Conversation, Served
+from hostler.gateway.asking import sampling
+from hostler.gateway.asking.conversations import conversation_for
+from hostler.gateway.asking.fields import Edit, Fields
+from hostler.gateway.asking.forms import renamed_form
+from hostler.gateway.asking.peek import Peek
+from hostler.gateway.routes import Route
+
+
+class Asking(msgspec.Struct, frozen=True):
+    """A request as its client sent it (a translated one: as its translation says it): its body, what is known of it,
+    its header lines."""
+
+    route: Route
+    headers: Mapping[bytes, bytes]
+    body: bytes
+    peek: Peek
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """``lines`` are header lines that tell the client what was changed for it."""
+
+    body: bytes
+    conversation: Conversation | None
+    lines: bytes = b""
+
+
+def _named(served: Served, _: Route) -> Edit | None:
+    """A program or a remote hears its own name for its model."""
+    if served.called is None:
+        return None
+    name = msgspec.json.encode(served.called)
+    return lambda fields: fields.set("model", name)
+
+
+Maker = Callable[[Served, Route], Edit | None]
+#: In the order in which they edit.
+MAKERS: Final[tuple[Maker, ...]] = (_named, sampling.edit_of)
+
+
+class Preparing:
+    """Prepares requests; keeps the edits of each profile and route."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], tuple[Served, tuple[Edit, ...]]] = {}
+
+    def prepared(self, asking: Asking, served: Served) -> Prepared:
+        """``asking`` for ``served``. Raises WrongTask and what an edit raises."""
+        route = asking.route
+        route.check(served)
+        conversation = conversation_for(served, route, asking.headers, asking.body)
+        if route.form:
+            return Prepared(_form_for(served, asking), conversation)
+        edits = self._edits(served, route)
+        if not edits:
+            return Prepared(asking.body, conversation)
+        fields = Fields(asking.body, asking.peek)
+        for edit in edits:
+            edit(fields)
+        return Prepared(fields.bytes(), conversation, _changed(fields.notes))
+
+    def _edits(self, served: Served, route: Route) -> tuple[Edit, ...]:
+        key = served.name, route.api
+        known = self._known.get(key)
+        if known is None or known[0] is not served:
+            made = (maker(served, route) for maker in MAKERS)
+            known = self._known[key] = served, tuple(edit for edit in made if edit is not None)
+        return known[1]
+
+
+def _form_for(served: Served, asking: Asking) -> bytes:
+    if served.called is None:
+        return asking.body
+    return renamed_form(asking.body, asking.route.kind(asking.headers), served.called)
+
+
+def _changed(notes: list[str]) -> bytes:
+    return b"x-hostler-changed: %b\r\n" % ", ".join(notes).encode("ascii", "replace") if notes else b""
