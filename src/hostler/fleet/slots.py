@@ -1,8 +1,9 @@
 """Watching until the slot of a request that was hung up on is really free.
 
 A stream in decode notices within milliseconds. Whatever else llama.cpp notices only after a second in which no
-question came in, and asking for `/slots` is a question: so those who wait for the same instance share their
-looks, which are further apart than that.
+question came in, and asking for `/slots` is a question: so the first look comes after that second, and those who wait
+for the same instance share later ones, which are further apart than that. A question that comes while a batch is
+computed is answered right before what was noticed is acted on, so that a second look follows the first at once.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from hostler.fleet.protocol import Abandoned
 #: Pauses between looks in seconds; the instance is given up after the last.
 LOOKS_S: dict[Abandoned, tuple[float, ...]] = {
     "streaming": (0.03, 0.03, 0.05, 0.1, 0.1, 0.2, 0.5, *[1.6] * 12),
-    "silent": (0.05, *[1.6] * 12),
+    "silent": (1.1, 0.06, *[1.6] * 12),
 }
 SHARED_S = 1.5
 ANSWER_S = 5.0
