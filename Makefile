@@ -64,7 +64,7 @@ bench-placement: $(VENV)/.dev ## Compare predicted bytes and speed with what the
 	$(BIN)/python -m hostler.bench.placement_speed
 
 bench-kv: $(VENV)/.dev ## Measure the next turn of a conversation after a switch away and back, prompts kept and not
-	$(BIN)/python -m hostler.bench.kv
+	$(BIN)/python -m hostler.bench.kv --data benchmarks/results/kv.json --page docs/benchmarks/switching.md
 
 PARTS ?= storm soak kills stop
 REQUESTS ?= 5000

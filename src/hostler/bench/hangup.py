@@ -29,6 +29,7 @@ import msgspec
 
 from hostler.bench.hangup_page import Cost, Report, section
 from hostler.bench.load import Target
+from hostler.bench.machine import system
 from hostler.bench.sections import replaced
 from hostler.bench.subjects import LISTENING, child, free_port, listening
 from hostler.bench.switchers import bare_command
@@ -243,7 +244,7 @@ async def run(model: Path, rounds: int, *, engine: bool, command: str) -> Report
                 found += await at_engine(Path(name), commands[profile], slots, max(3, rounds // 4))
     return Report(
         at=time.time(),
-        machine=f"{os.cpu_count()} CPUs, {platform.system()} {platform.release()}",
+        machine=system(),
         python=platform.python_version(),
         engine=f"xllamacpp {importlib.metadata.version('xllamacpp')}",
         command=command,

@@ -13,12 +13,15 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from hostler.bench.load import Target
+from hostler.bench.machine import conditions
+from hostler.bench.sections import replaced
 from hostler.bench.subjects import child, free_port, listening
 from hostler.testing import http
 
@@ -72,6 +75,23 @@ class Round(msgspec.Struct, frozen=True):
     back_s: float
     before: Turn
     after: Turn
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """All rounds, with prompts kept and without."""
+
+    machine: str
+    kept: list[Round]
+    unkept: list[Round]
+
+    @property
+    def ratio(self) -> float:
+        """Median time to the next turn's first token, kept to not kept."""
+        return _median(self.kept, _next_s) / _median(self.unkept, _next_s)
+
+
+def _next_s(each: Round) -> float:
+    return each.after.first_s
 
 
 async def through(folder: Path, setup: Setup, persist: bool) -> Round:
@@ -137,18 +157,45 @@ async def _load(target: Target, profile: str) -> None:
         raise RuntimeError(f"{profile}: {answer.body[:300]!r}")
 
 
-async def run(setup: Setup, rounds: int) -> float:
-    """Print every round and the ratio of the medians, which is returned."""
-    first: dict[bool, list[float]] = {True: [], False: []}
+async def run(setup: Setup, rounds: int) -> Report:
+    """Print every round; all of them."""
+    kept: list[Round] = []
+    unkept: list[Round] = []
     with tempfile.TemporaryDirectory(prefix="hostler-bench-") as name:
         for number in range(rounds):
-            for persist in (True, False):
-                done = await through(Path(name) / f"{number}-{persist}", setup, persist)
-                first[persist].append(done.after.first_s)
-                print(_told(done, persist), flush=True)
-    ratio = statistics.median(first[True]) / statistics.median(first[False])
-    print(f"first token of the next turn, kept to not kept: {ratio:.3f} (goal: at most {GOAL})")
-    return ratio
+            for persist, done in ((True, kept), (False, unkept)):
+                done.append(await through(Path(name) / f"{number}-{persist}", setup, persist))
+                print(_told(done[-1], persist), flush=True)
+    return Report(machine=conditions(), kept=kept, unkept=unkept)
+
+
+def section(report: Report) -> str:
+    """The figures as the page has them: medians, in seconds."""
+    rows = [
+        f"| {name} | {_median(rounds, lambda each: each.before.first_s):.2f} s | "
+        f"{_median(rounds, lambda each: each.away_s):.2f} s | {_median(rounds, lambda each: each.back_s):.2f} s | "
+        f"{_median(rounds, _next_s):.2f} s | {rounds[0].after.cached} | "
+        f"{rounds[0].after.prompt} |"
+        for name, rounds in (("kept", report.kept), ("not kept", report.unkept))
+    ]
+    verdict = "met" if report.ratio <= GOAL else "**missed**"
+    tokens = report.kept[0].before.prompt
+    return "\n".join(
+        (
+            f"- Command: `make bench-kv`, {len(report.kept)} rounds; a first turn of {tokens} tokens",
+            f"- Machine: {report.machine}",
+            "",
+            "| prompts | first turn | away | back | next turn | cached | read |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+            f"First token of the next turn, kept to not kept: **{report.ratio:.3f}**, goal: at most {GOAL}: {verdict}.",
+        )
+    )
+
+
+def _median(rounds: list[Round], of: Callable[[Round], float]) -> float:
+    return statistics.median(map(of, rounds))
 
 
 def _told(done: Round, persist: bool) -> str:
@@ -170,9 +217,16 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=4000, help="of the first turn, about")
     parser.add_argument("--budget", type=int, default=600, help="MiB for engines: enough for either, not for both")
     parser.add_argument("--threads", type=int, default=2, help="of each engine; 1 beside other programs")
+    parser.add_argument("--data", type=Path, help="write the figures there (JSON)")
+    parser.add_argument("--page", type=Path, help="renew the section of this page")
     told = parser.parse_args()
     models = {name: (told.models / file).absolute() for name, file in FILES.items()}
-    asyncio.run(run(Setup(models, told.tokens, told.budget, told.threads), told.rounds))
+    report = asyncio.run(run(Setup(models, told.tokens, told.budget, told.threads), told.rounds))
+    print(section(report))
+    if told.data is not None:
+        told.data.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+    if told.page is not None:
+        told.page.write_text(replaced(told.page.read_text("utf-8"), "kv", section(report)), "utf-8")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from typing import Final
 
 import msgspec
 
+from hostler.bench.machine import system
 from hostler.bench.sections import replaced
 from hostler.bench.switch_page import Figure, Report, section
 from hostler.bench.switchers import Switcher, argv_of, bare, bare_command, ours, router
@@ -76,7 +77,7 @@ async def run(models: Mapping[str, Path], server: Path | None, switches: int, co
             figures += await measured(Path(name), models, server, switches)
     return Report(
         at=time.time(),
-        machine=f"{os.cpu_count()} CPUs, {platform.system()} {platform.release()}",
+        machine=system(),
         python=platform.python_version(),
         engine=f"xllamacpp {importlib.metadata.version('xllamacpp')}",
         command=command,

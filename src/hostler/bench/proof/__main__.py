@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from hostler.bench.machine import system
 from hostler.bench.proof import kills, soak, stop, storm
 from hostler.bench.proof.page import Proof, Run, section
 from hostler.bench.proof.telling import Teller
@@ -75,7 +76,7 @@ def _run(part: str, wanted: Wanted) -> Run:
     }
     return Run(
         at=time.time(),
-        machine=f"{os.cpu_count()} CPUs, {platform.system()} {platform.release()}",
+        machine=system(),
         python=platform.python_version(),
         command=commands[part],
         load=os.getloadavg()[1],
