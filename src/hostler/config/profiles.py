@@ -15,6 +15,7 @@ import msgspec
 from hostler.config.auto import wrong_with_autos
 from hostler.config.layers import Given, Problem, Reading, Source, ask, nearest
 from hostler.config.names import LONGEST_NAME, NAME, Names
+from hostler.config.presets.checking import wrong_with_requests
 from hostler.config.programs import wrong_with
 from hostler.config.settings import Config
 from hostler.config.shape import EXTENDS, KeyPath
@@ -127,7 +128,7 @@ def contradictions(config: Config) -> Iterable[tuple[KeyPath, str]]:
             yield at, f"{engine.ubatch} is wrong: expected at most `batch`, {engine.batch}"
         if profile.embeddings and profile.task == "rerank":
             yield ("profiles", name, "embeddings"), 'a profile with task = "rerank" gives no embeddings'
-        for path, wrong in wrong_with(profile):
+        for path, wrong in (*wrong_with(profile), *wrong_with_requests(profile)):
             yield ("profiles", name, *path), wrong
 
 

@@ -19,6 +19,7 @@ Family = Literal[
     "qwen3-coder",
     "qwen3.5",
     "qwen3.6",
+    "qwen3.8",
     "gpt-oss",
     "glm-4.5",
     "glm-4.6",

@@ -1,0 +1,49 @@
+"""Presets and request fields that are each of the right type but cannot be meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from hostler.config.layers import ask, nearest
+from hostler.config.presets.choosing import listed
+from hostler.config.settings import Profile
+from hostler.config.shape import KeyPath
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+#: What a client calls the profile itself by (Ollama's tags).
+_RESERVED: Final = frozenset({"latest"})
+#: What a request is about, and what is the gateway's own to say.
+_KEPT: Final = frozenset({"model", "stream", "messages", "input", "prompt", "id_slot"})
+
+
+def wrong_with_requests(profile: Profile) -> Iterator[tuple[KeyPath, str]]:
+    """What is wrong with each of them, with its key inside the profile."""
+    for name, preset in profile.presets.items():
+        said = next((field for field in preset.__struct_fields__ if getattr(preset, field) is not None), "")
+        if name in _RESERVED:
+            yield ("presets", name, said), f'"{name}" means no preset'
+        elif not _NAME.fullmatch(name):
+            yield ("presets", name, said), f'"{name[:64]}" is no name of a preset: it has letters, digits and . _ -'
+    if profile.preset and profile.preset not in listed(profile):
+        yield ("preset",), f'the profile has no preset "{profile.preset}"{_instead(profile)}'
+    yield from _fields("set", profile.request.set)
+    for _, wrong in _fields("strip", profile.request.strip):
+        yield ("request", "strip"), wrong
+
+
+def _instead(profile: Profile) -> str:
+    known = listed(profile)
+    if known:
+        return ask(nearest(profile.preset, known), known)
+    return "; write one in `presets`, or set `family` for those that `hostler presets` shows"
+
+
+def _fields(key: str, names: dict[str, object] | tuple[str, ...]) -> Iterator[tuple[KeyPath, str]]:
+    for name in names:
+        first, *inner = name.split(".")
+        if not all((first, *inner)):
+            yield ("request", key, name), f'"{name}" is no field'
+        elif first in _KEPT:
+            yield ("request", key, name), f"`{first}` is not a profile's to change"
