@@ -77,6 +77,7 @@ class Gateway:
     def __init__(self, folders: Home, flags: Mapping[str, object], loaded: Loaded) -> None:
         config = loaded.config
         self.folders = folders
+        self._log = config.log
         clock = SystemClock()
         self.bus = Bus(clock)
         self.running_config = RunningConfig(folders, flags, loaded, self.bus, lambda: self.devices.machine())
@@ -130,9 +131,9 @@ class Gateway:
         self.draining = False
         self.closing = anyio.Event()
         self.reports = Reports(self)
-        pace = Pace(Rates(key=config.limits.key_rate, address=config.limits.address_rate))
+        self.pace = Pace(_rates(config))
         self.origins = Origins(config.gateway.cors)
-        door = Door(self.keys, pace, clock, self.origins)
+        door = Door(self.keys, self.pace, clock, self.origins)
         self.inference = Inference(
             InferenceParts(
                 fleet=self.fleet,
@@ -157,6 +158,17 @@ class Gateway:
             )
         )
         self._server = Server(front, self.inference, self._listener, self.inference.client_limits)
+        self.running_config.apply = self._configure
+
+    def _configure(self, config: Config) -> None:
+        """Whoever asks from now on is met by what is in force now."""
+        self.pace.configure(_rates(config))
+        self.origins.configure(config.gateway.cors)
+        self.inference.configure(config.limits)
+        self._server.configure(self.inference.client_limits)
+        if config.log != self._log:
+            self._log = config.log
+            log.configure(config.log, self.folders.logs)
 
     def _disk_speed(self) -> float | None:
         disk = self.devices.machine().disk
@@ -346,6 +358,10 @@ def _management_app(reports: Reports) -> ASGIApp:
     from hostler.gateway.admin.app import build
 
     return cast(ASGIApp, build(reports.services()))
+
+
+def _rates(config: Config) -> Rates:
+    return Rates(key=config.limits.key_rate, address=config.limits.address_rate)
 
 
 def _runner_settings(folders: Home, config: Config) -> RunnerSettings:

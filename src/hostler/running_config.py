@@ -10,7 +10,7 @@ import anyio.to_thread
 import msgspec
 
 from hostler import log
-from hostler.config.diff import changed_profiles
+from hostler.config.diff import changed_profiles, waiting
 from hostler.config.load import Loaded, load, show
 from hostler.config.settings import Config, Home
 from hostler.config.watch import watch
@@ -26,8 +26,8 @@ from hostler.wire.management import ConfigValue, Reloaded
 class RunningConfig:
     """The configuration in force. A broken edit changes nothing; :attr:`problem` then says why.
 
-    Profiles, library, memory and the fleet's limits (queue, starvation, tries, back-off, drain) change at once,
-    without touching instances whose settings did not; address, log and the other limits at the next start.
+    A change takes effect at once, without touching instances whose profiles did not change, but for the settings in
+    :data:`hostler.config.diff.AT_START`.
     """
 
     def __init__(
@@ -36,10 +36,13 @@ class RunningConfig:
         self._home = home
         self._flags = flags
         self._loaded = loaded
+        self._started = loaded.config
         self._bus = bus
         self._reading = anyio.Lock()
         self.problem = ""
         self._machine = machine
+        #: Called with what is in force now, after each change; must not fail.
+        self.apply: Callable[[Config], None] = lambda _: None
 
     @property
     def config(self) -> Config:
@@ -66,11 +69,13 @@ class RunningConfig:
             fleet.budget.configure(fresh.config.memory)
             fleet.configure(fresh.config.limits)
             fleet.reconfigured()
+            self.apply(fresh.config)
         told = Reloaded(
             added=difference.added,
             changed=difference.changed,
             removed=difference.removed,
             warnings=await self.warnings(catalogue),
+            waiting=waiting(self._started, fresh.config),
         )
         self._bus.publish(ConfigReloaded(**msgspec.structs.asdict(told)))
         return told

@@ -68,6 +68,10 @@ class Pace:
         self._keys = Buckets()
         self._addresses = Buckets()
 
+    def configure(self, rates: Rates) -> None:
+        """Take other rates from now on; what was spent stays spent."""
+        self._rates = rates
+
     def check_address(self, address: str, now: float) -> None:
         """Count a request from ``address``, before it says who it is. Raises TooManyRequests."""
         rate = self._rates.address

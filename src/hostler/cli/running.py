@@ -107,9 +107,11 @@ async def _switch(session: Session, url: str, profile: str) -> None:
 async def reload(session: Session) -> None:
     """Read the configuration again.
 
-    Instances whose settings did not change are left alone. A wrong configuration changes nothing.
+    Instances whose settings did not change are left alone. A wrong configuration changes nothing. What takes effect
+    at the next start only is named.
     """
     from hostler.cli import output
+    from hostler.cli.output import listed
 
     async with session.connect() as client:
         done = await client.reload()
@@ -117,7 +119,10 @@ async def reload(session: Session) -> None:
         output.write_json(done)
     else:
         print(_told(done))
-        print(*(f"Warning: {line}." for line in done.warnings), sep="\n", end="\n" if done.warnings else "")
+        for line in done.warnings:
+            print(f"Warning: {line}.")
+        if done.waiting:
+            print(f"At the next start of the gateway: {listed(done.waiting)}.")
 
 
 def _told(done: Reloaded) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
 import msgspec
 
@@ -10,6 +11,12 @@ from hostler.config.quantities import encode
 from hostler.config.settings import Config, Profile
 
 SHAPING = ("model", "context", "slots", "task", "embeddings", "kv", "placement", "devices", "workload", "engine")
+
+#: What is read at the start alone. Everything else is in force as soon as the file was read again.
+AT_START: Final = (
+    "gateway.host", "gateway.port", "gateway.preload", "limits.load_s", "limits.grace_s", "limits.kill_s",
+    "log.max_size", "log.keep",
+)  # fmt: skip
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +48,16 @@ def changed_profiles(old: Config, new: Config) -> Difference:
         adjusted=tuple(name for name in changed if name not in restart),
         removed=tuple(name for name in before if name not in after),
     )
+
+
+def waiting(started: Config, now: Config) -> tuple[str, ...]:
+    """The keys of :data:`AT_START` that say something else ``now`` than when the gateway started."""
+    return tuple(key for key in AT_START if _value(started, key) != _value(now, key))
+
+
+def _value(config: Config, key: str) -> object:
+    section, _, name = key.partition(".")
+    return getattr(getattr(config, section), name)
 
 
 def instance_key(profile: Profile) -> str:

@@ -33,12 +33,14 @@ class GatewayDraining(Event, frozen=True, kw_only=True, tag="gateway.draining"):
 
 
 class ConfigReloaded(Event, frozen=True, kw_only=True, tag="config.reloaded"):
-    """The configuration was read again; names of the profiles that differ. ``warnings``: what can never come true."""
+    """The configuration was read again; names of the profiles that differ. ``warnings``: what can never come true;
+    ``waiting``: settings that take effect at the next start."""
 
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
 
     @property
     def level(self) -> Literal["info", "warning"]:

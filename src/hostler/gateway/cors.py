@@ -28,6 +28,10 @@ class Origins:
     """The origins in `[gateway] cors`; without any it is false."""
 
     def __init__(self, allowed: Sequence[str] = ()) -> None:
+        self.configure(allowed)
+
+    def configure(self, allowed: Sequence[str]) -> None:
+        """Let others in from now on."""
         self._any = ANY in allowed
         self._named = tuple(pattern.lower() for pattern in allowed if pattern != ANY)
 

@@ -58,28 +58,26 @@ class Inference:
         self._tasks: set[asyncio.Task[None]] = set()
         self._prefix = f"req-{secrets.token_hex(4)}-"
         self._numbers = count(1)
-        limits = parts.limits
-        self._pool = Pool(
-            UpstreamLimits(
-                head=limits.head,
-                connect_s=limits.connect_s,
-                first_byte_s=limits.first_byte_s,
-                idle_stream_s=limits.idle_stream_s,
-            )
-        )
+        self._pool = Pool(_upstream(parts.limits))
         self._relay = Relay(
             fleet=parts.fleet,
             catalogue=parts.catalogue,
             pool=self._pool,
             recorder=parts.recorder,
             clock=parts.clock,
-            limits=RelayLimits(load_grace_s=limits.load_grace_s, queue_timeout_s=limits.queue_timeout_s),
+            limits=_waiting(parts.limits),
             draining=parts.draining,
             spawn=self._spawn,
             closed=self._close,
             preparing=Preparing(),
             captures=parts.captures,
         )
+
+    def configure(self, limits: LimitSettings) -> None:
+        """Take other limits, for requests that come from now on."""
+        self._parts = msgspec.structs.replace(self._parts, limits=limits)
+        self._relay = msgspec.structs.replace(self._relay, limits=_waiting(limits))
+        self._pool.configure(_upstream(limits))
 
     @property
     def client_limits(self) -> ClientLimits:
@@ -181,3 +179,16 @@ class Inference:
 
     def _close(self, request: str) -> None:
         self._live.pop(request, None)
+
+
+def _waiting(limits: LimitSettings) -> RelayLimits:
+    return RelayLimits(load_grace_s=limits.load_grace_s, queue_timeout_s=limits.queue_timeout_s)
+
+
+def _upstream(limits: LimitSettings) -> UpstreamLimits:
+    return UpstreamLimits(
+        head=limits.head,
+        connect_s=limits.connect_s,
+        first_byte_s=limits.first_byte_s,
+        idle_stream_s=limits.idle_stream_s,
+    )

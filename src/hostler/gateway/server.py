@@ -116,11 +116,11 @@ class Server:
         self._listener = listener
         self._shutdown_s = shutdown_s
         self._turned_away: set[ClientConnection] = set()
-        connection = functools.partial(ClientConnection, desk=desk, limits=limits, turned_away=self._turned_away)
+        self._desk = desk
         self._server = _Uvicorn(
             uvicorn.Config(
                 front,
-                http=cast(type[ClientConnection], connection),
+                http=cast(type[ClientConnection], self._connection(limits)),
                 ws="websockets-sansio",
                 lifespan="off",
                 interface="asgi3",
@@ -133,6 +133,14 @@ class Server:
                 timeout_graceful_shutdown=shutdown_s,
             )
         )
+
+    def configure(self, limits: ClientLimits) -> None:
+        """Take other limits, for connections that are made from now on."""
+        allow_files(limits.connections)
+        self._server.config.http_protocol_class = cast(type[ClientConnection], self._connection(limits))
+
+    def _connection(self, limits: ClientLimits) -> Callable[..., ClientConnection]:
+        return functools.partial(ClientConnection, desk=self._desk, limits=limits, turned_away=self._turned_away)
 
     @property
     def url(self) -> str:

@@ -206,14 +206,14 @@ class Connection(asyncio.Protocol):
     def _check(self) -> None:
         """Bound silence with one timer per connection, moved only when it fires."""
         self._timer = None
-        sink, limits = self._sink, self._pool.limits
-        if sink is None:
+        sink, limits, tick_s = self._sink, self._pool.limits, self._pool.tick_s
+        if sink is None or tick_s is None:
             return
         bound = limits.idle_stream_s if self._heard or self._paused else limits.first_byte_s
         now = self._loop.time()
-        due = now + cast(float, self._pool.tick_s) if bound is None else self._last + bound
+        due = now + tick_s if bound is None else self._last + bound
         if due > now:
-            self._timer = self._loop.call_at(min(due, now + cast(float, self._pool.tick_s)), self._check)
+            self._timer = self._loop.call_at(min(due, now + tick_s), self._check)
         elif self._paused:
             sink.on_stalled()
         else:
@@ -231,13 +231,17 @@ class Pool:
     def __init__(
         self, limits: UpstreamLimits, trust: Callable[[], ssl.SSLContext] = ssl.create_default_context
     ) -> None:
-        self.limits = limits
+        self.configure(limits)
         self._trust = trust
         self._tls: ssl.SSLContext | None = None
+        self._idle: dict[Key, list[Connection]] = {}
+
+    def configure(self, limits: UpstreamLimits) -> None:
+        """Take other limits from now on; an answer that is bounded already keeps to them when it next looks."""
+        self.limits = limits
         bounds = [bound for bound in (limits.first_byte_s, limits.idle_stream_s) if bound is not None]
         #: How often a busy connection looks at its bounds; None without bounds.
         self.tick_s: float | None = min(bounds) if bounds else None
-        self._idle: dict[Key, list[Connection]] = {}
 
     def take(self, endpoint: Endpoint) -> Connection | None:
         """An idle connection to ``endpoint``, if there is one."""

@@ -146,6 +146,8 @@ class Exchange:
             while size := int((await self.reader.readuntil(b"\r\n")).split(b";")[0], 16):
                 yield (await self.reader.readexactly(size + 2))[:-2]
             await self.reader.readuntil(b"\r\n")
+        elif self.status in (204, 304):
+            pass  # there is never a body
         elif "content-length" in self.headers:
             yield await self.reader.readexactly(int(self.headers["content-length"]))
         else:

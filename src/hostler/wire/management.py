@@ -240,12 +240,14 @@ class Pinned(msgspec.Struct, frozen=True, kw_only=True):
 
 class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
     """``POST /api/gateway/reload``: names of the profiles that differ. ``warnings`` say what can never come true
-    on this machine, such as pins that do not fit together."""
+    on this machine, such as pins that do not fit together; ``waiting`` names settings that were changed and take effect
+    at the next start of the gateway."""
 
     added: tuple[str, ...]
     changed: tuple[str, ...]
     removed: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
 
 
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True):

@@ -92,3 +92,17 @@ def test_this_machine_is_bound_by_a_keys_own_rate_alone() -> None:
     with pytest.raises(TooManyRequests):
         pace.check_key(slow, "127.0.0.1", 0.0)
     pace.check_key(slow, "127.0.0.1", 30.1)
+
+
+def test_other_rates_hold_at_once_and_what_was_spent_stays_spent() -> None:
+    pace = Pace(Rates())
+    for _ in range(5):
+        pace.check_address("192.168.1.5", 0.0)
+    pace.configure(Rates(address=2))
+    for _ in range(2):
+        pace.check_address("192.168.1.5", 0.0)
+    pace.configure(Rates(address=2, key=1))
+    with pytest.raises(TooManyRequests):
+        pace.check_address("192.168.1.5", 0.0)
+    pace.configure(Rates())
+    pace.check_address("192.168.1.5", 0.0)

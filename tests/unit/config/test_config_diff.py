@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from hostler.config.diff import changed_profiles, instance_key
+from hostler.config.diff import AT_START, changed_profiles, instance_key, waiting
 from hostler.config.quantities import Bytes, Seconds
 from hostler.config.sampling import PresetSettings, RequestSettings
 from hostler.config.settings import Config, EngineSettings, Profile, SamplingSettings, WorkloadSettings
@@ -80,3 +80,14 @@ def test_the_key_does_not_depend_on_the_order_of_a_table_or_on_the_process() -> 
     assert instance_key(first) == instance_key(Profile(model="m", engine=EngineSettings(env=other)))
     assert instance_key(BASE) == instance_key(Profile(model="m.gguf"))
     assert len(instance_key(BASE)) == 12
+
+
+@pytest.mark.parametrize("key", AT_START)
+def test_what_is_read_at_the_start_alone_waits_for_the_next_one(key: str) -> None:
+    section, _, name = key.partition(".")
+    before = Config()
+    other = {str: "x", int: 7, tuple: ("x",)}
+    kind = next(kind for kind in other if isinstance(getattr(getattr(before, section), name), kind | float))
+    changed = msgspec.structs.replace(getattr(before, section), **{name: other[kind]})
+    assert waiting(before, msgspec.structs.replace(before, **{section: changed})) == (key,)
+    assert waiting(before, before) == ()

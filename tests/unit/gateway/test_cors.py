@@ -72,3 +72,13 @@ def test_management_takes_pages_that_are_named_alone() -> None:
     for origins in (Origins(["*"]), Origins(["https://other.example"])):
         with pytest.raises(Forbidden):
             check_origin(headers, origins)
+
+
+def test_others_are_let_in_from_now_on() -> None:
+    origins = Origins()
+    origins.configure(("*",))
+    assert origins
+    assert origins.allow(PAGE)
+    origins.configure(())
+    assert not origins
+    assert not origins.allow(PAGE)
