@@ -20,7 +20,7 @@ from hostler.engines.efficiencies import learnt
 from hostler.engines.llamacpp import LlamaCpp
 from hostler.engines.protocol import LoadSpec, RunnerSettings
 from hostler.errors import InvalidRequest, ModelError, UnknownProfile
-from hostler.fleet.profiles.catalogue import task_of
+from hostler.fleet.profiles.serving import task_of
 from hostler.hardware.facts import Machine
 from hostler.hardware.inspection import inspect_and_measure
 from hostler.models.facts import GgufFacts, Model

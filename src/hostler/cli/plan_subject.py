@@ -73,8 +73,8 @@ def _local(name: str, profile: Profile, config_file: Path | None) -> Asked:
 
 
 def _asked(name: str, profile: Profile, model: Model, facts: GgufFacts, shape: ModelShape) -> Asked:
-    from hostler.fleet.profiles.catalogue import task_of
     from hostler.fleet.profiles.planning import Asked
+    from hostler.fleet.profiles.serving import task_of
 
     return Asked(
         name=name,

@@ -71,7 +71,7 @@ class Names:
         cached = self._cache.get(name)
         if cached is not None:
             return cached
-        profile = self._find(name) if len(name) <= _LONGEST else None
+        profile = self.find(name)
         if profile is None:
             raise self._unknown(name)
         if len(self._cache) >= CACHED:
@@ -80,15 +80,24 @@ class Names:
         self._cache[name] = profile
         return profile
 
-    def _find(self, name: str) -> str | None:
+    def find(self, name: str) -> str | None:
+        """The profile that ``name`` means; None when there is none."""
+        if len(name) > _LONGEST:
+            return None
         short = name.removesuffix(LATEST)
         return (
-            self._exact.get(name)  # 1.
-            or self._exact.get(short)  # 2.
-            or self._folded.get(name.casefold())  # 3.
-            or self._folded.get(name.casefold().removesuffix(LATEST))
+            self.named(name)
             or next((p.profile for p in self._patterns if p.exact.match(name) or p.exact.match(short)), None)  # 4.
             or next((p.profile for p in self._patterns if p.folded.match(name) or p.folded.match(short)), None)  # 5.
+        )
+
+    def named(self, name: str) -> str | None:
+        """The profile that has this very name, or alias; None when there is none."""
+        return (
+            self._exact.get(name)  # 1.
+            or self._exact.get(name.removesuffix(LATEST))  # 2.
+            or self._folded.get(name.casefold())  # 3.
+            or self._folded.get(name.casefold().removesuffix(LATEST))
         )
 
     def _unknown(self, name: str) -> UnknownProfile:

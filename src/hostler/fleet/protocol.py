@@ -11,11 +11,13 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
-from hostler.config.settings import Ability, Priority, Profile, SamplingSettings, Speaks, Task
+from hostler.config.sampling import Effort, RequestSettings, SamplingSettings
+from hostler.config.settings import Ability, Priority, Profile, Speaks, Task
 from hostler.engines.protocol import Endpoint
 from hostler.errors import EngineLost, HostlerError, UnknownProfile
 from hostler.events import InstanceState
 from hostler.models.facts import GgufFacts, Model
+from hostler.models.reasoning import Thinking
 from hostler.wire.management import Instance, Parked, RequestInFlight
 
 #: What an engine was doing when it was hung up on: nothing heard yet (prefill, or not streamed), or a stream.
@@ -178,6 +180,14 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     capture: bool = False
     speaks: Speaks | None = None
     choose: Callable[[Needs], tuple[Served, ...]] | None = None
+    #: The preset whose sampling and reasoning these are; "" of none.
+    preset: str = ""
+    #: How much to reason when a request does not say.
+    reasoning: Effort | None = None
+    #: What its chat template understands of reasoning; None where nobody here knows.
+    thinking: Thinking | None = None
+    #: Fields of requests that are not the client's to say; None where all are.
+    request: RequestSettings | None = None
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

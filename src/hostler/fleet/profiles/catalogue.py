@@ -15,13 +15,16 @@ import msgspec
 
 from hostler.clock import Clock
 from hostler.config.diff import instance_key
-from hostler.config.settings import Config, GroupSettings, Profile, Task
+from hostler.config.presets.choosing import names as presets_of
+from hostler.config.settings import Config, GroupSettings, Profile
 from hostler.engines.placing import draft_of
 from hostler.engines.protocol import LoadSpec
 from hostler.errors import ConfigError, HostlerError, ModelError, UnknownProfile
-from hostler.fleet.profiles.auto import Auto, abilities_of, entries_of
+from hostler.fleet.profiles.auto import Auto, entries_of
 from hostler.fleet.profiles.planning import Alone, Asked, Planning, World, this_machine
-from hostler.fleet.profiles.programs import called_of, is_program, is_remote, need_of, spec_of, unplannable
+from hostler.fleet.profiles.presets import Meanings
+from hostler.fleet.profiles.programs import is_program, is_remote, need_of, spec_of, unplannable
+from hostler.fleet.profiles.serving import Looked, family, served_as, task_of
 from hostler.fleet.profiles.shelf import Item, view
 from hostler.fleet.protocol import Entry, Needs, Served
 from hostler.fleet.recovery.ladder import NONE as UNCHANGED
@@ -36,16 +39,6 @@ from hostler.wire.plan import PlanReport
 
 PAUSE_S = 0.25  # from one scan to the next, so that wrong names asked for in a row do not keep the disk busy
 LISTING_S = 0.02  # of planning anew in one listing; what is not done by then keeps its plan until the next
-
-
-class _Looked(msgspec.Struct, frozen=True):
-    """What is known of a profile's model: all of it, or why not."""
-
-    model: Model | None = None
-    facts: GgufFacts | None = None
-    shape: ModelShape | None = None
-    draft: ModelShape | None = None
-    problem: HostlerError | None = None
 
 
 class ProfileCatalogue:
@@ -72,8 +65,7 @@ class ProfileCatalogue:
         self._planning = Planning(world or this_machine())
         self._resident = resident
         self._view = view(config, Scan((), ()))
-        self._served: dict[str, Served] = {}
-        self._loaded: dict[str, Served] = {}  # as they run: with the context that they got
+        self._forget()
         self._scanned_at = float("-inf")
         self._scanning = anyio.Lock()
 
@@ -117,33 +109,51 @@ class ProfileCatalogue:
         scan = await anyio.to_thread.run_sync(library.scan)
         self._facts.keep_only(scan.models)
         self._view = view(config, scan)
-        self._served, self._loaded = {}, {}
+        self._forget()
         self._scanned_at = began
 
-    def resolve(self, name: str | None) -> Served:
-        profile = self._view.names.resolve(name) if name is not None else self._nameless()
-        auto = self._view.autos.get(profile)
-        return self._of(profile) if auto is None else self._chosen(auto)
+    def _forget(self) -> None:
+        """What was made of an earlier view."""
+        self._meanings = Meanings(self._view.names, self._presets)
+        self._served: dict[tuple[str, str], Served] = {}
+        self._loaded: dict[tuple[str, str], Served] = {}  # with the context of an instance that got another
 
-    def _chosen(self, auto: Auto) -> Served:
+    def resolve(self, name: str | None) -> Served:
+        profile, preset = (self._nameless(), "") if name is None else self._meanings.of(name)
+        auto = self._view.autos.get(profile)
+        return self._of(profile, preset) if auto is None else self._chosen(auto, preset)
+
+    def _chosen(self, auto: Auto, preset: str) -> Served:
         """What an `auto` name means for a request that needs nothing in particular, and how to ask for more."""
 
+        def served(profile: str) -> Served:
+            return self._of(profile, preset if preset and preset in self._presets(profile) else "")
+
         def choose(needs: Needs) -> tuple[Served, ...]:
-            return auto.chosen(needs, self._of, lambda profile: self._resident(profile) is not None)
+            return auto.chosen(needs, served, lambda profile: self._resident(profile) is not None)
 
         return msgspec.structs.replace(choose(Needs())[0], choose=choose)
 
-    def _of(self, profile: str) -> Served:
-        served = self._served.get(profile)
+    def _of(self, profile: str, preset: str) -> Served:
+        key = profile, preset
+        served = self._served.get(key)
         if served is None:
-            served = self._served[profile] = self._serve(profile)
+            served = self._served[key] = self._serve(profile, preset)
         real = self._resident(profile)
         if real is None or real == served.context:
             return served
-        loaded = self._loaded.get(profile)
+        loaded = self._loaded.get(key)
         if loaded is None or loaded.context != real:
-            loaded = self._loaded[profile] = msgspec.structs.replace(served, context=real)
+            loaded = self._loaded[key] = msgspec.structs.replace(served, context=real)
         return loaded
+
+    def _presets(self, name: str) -> tuple[str, ...]:
+        """What a profile, or any of those that an `auto` name may mean, has; reads its header if nobody has."""
+        auto = self._view.autos.get(name)
+        if auto is not None:
+            return tuple(dict.fromkeys(each for profile in auto.profiles for each in self._presets(profile)))
+        profile = self._view.items[name].profile
+        return presets_of(profile, family(profile, self._look(profile)))
 
     def _nameless(self) -> str:
         profile = self.default()
@@ -166,40 +176,28 @@ class ProfileCatalogue:
             return recent
         return next(iter(view.items)) if len(view.items) == 1 else None
 
-    def _serve(self, name: str) -> Served:
+    def _serve(self, name: str, preset: str) -> Served:
         profile = self._view.items[name].profile
         looked = self._look(profile)
-        return Served(
-            name=name,
-            task=profile.task or (task_of(looked.facts) if looked.facts else "chat"),
-            embeddings=profile.embeddings,
-            sampling=profile.sampling,
-            context=self._context(name, profile, looked),
-            abilities=abilities_of(profile, looked.model, looked.facts),
-            called=called_of(profile),
-            slots=profile.slots,
-            notes=self._notes(profile),
-            counts=not is_program(profile),
-            capture=profile.capture,
-            speaks=profile.engine.speaks if is_remote(profile) else None,
-        )
+        context = self._context(name, profile, looked)
+        return served_as(name, profile, looked, preset, context=context, notes=self._notes(profile))
 
     def _notes(self, profile: Profile) -> bool:
         told = profile.send_loading_state
         return self._view.config.gateway.send_loading_state if told is None else told
 
-    def _look(self, profile: Profile) -> _Looked:
+    def _look(self, profile: Profile) -> Looked:
         """What the header says, or why it says nothing."""
         model = None
         if is_remote(profile):
-            return _Looked()
+            return Looked()
         try:
             model = self._library(self._view.config).find(profile.model, self._view.scan)
             if is_program(profile):
-                return _Looked(model)
-            return _Looked(model, self._facts.facts(model), self._facts.shape(model), self._draft(profile))
+                return Looked(model)
+            return Looked(model, self._facts.facts(model), self._facts.shape(model), self._draft(profile))
         except HostlerError as error:
-            return _Looked(model, problem=None if is_program(profile) else error)
+            return Looked(model, problem=None if is_program(profile) else error)
 
     def _draft(self, profile: Profile) -> ModelShape | None:
         """The model that drafts for it, if its arguments name one. Raises ModelError."""
@@ -213,7 +211,7 @@ class ProfileCatalogue:
         item = self._view.items.get(name)
         return None if item is None else self._asked(name, item.profile, self._look(item.profile))
 
-    def _asked(self, name: str, profile: Profile, looked: _Looked) -> Asked | None:
+    def _asked(self, name: str, profile: Profile, looked: Looked) -> Asked | None:
         if looked.model is None or looked.facts is None or looked.shape is None:
             return None
         task = profile.task or task_of(looked.facts)
@@ -227,7 +225,7 @@ class ProfileCatalogue:
             draft=looked.draft,
         )
 
-    def _alone(self, name: str, profile: Profile, looked: _Looked, *, again: bool = True) -> Alone | None:
+    def _alone(self, name: str, profile: Profile, looked: Looked, *, again: bool = True) -> Alone | None:
         """What it takes when nothing else is loaded; None when its header or its flags do not let us tell."""
         asked = self._asked(name, profile, looked)
         try:
@@ -235,7 +233,7 @@ class ProfileCatalogue:
         except HostlerError:
             return None
 
-    def _context(self, name: str, profile: Profile, looked: _Looked) -> int:
+    def _context(self, name: str, profile: Profile, looked: Looked) -> int:
         """Tokens for one request: of its instance; else as set, and where that is as many as fit, what fits when
         nothing else is loaded."""
         if (real := self._resident(name)) is not None:
@@ -373,15 +371,6 @@ def terms_of(config: Config) -> dict[str, Terms]:
         if rule.exclusive or rule.together or batch:
             terms[name] = Terms(group=profile.group, exclusive=rule.exclusive, together=rule.together, batch=batch)
     return terms
-
-
-def task_of(facts: GgufFacts) -> Task:
-    """What a model is for, by its header: embedding with a pooling type, chat with a template."""
-    if facts.pooling == "rank":
-        return "rerank"
-    if facts.pooling not in (None, "none"):
-        return "embedding"
-    return "chat" if facts.chat_template else "completion"
 
 
 def context_of(profile: Profile, facts: GgufFacts | None) -> int:
