@@ -41,7 +41,7 @@ class Audit:
         try:
             handle = self._open()
             try:
-                os.write(handle, msgspec.json.encode(_short(record)) + b"\n")
+                os.write(handle, _apart(handle) + msgspec.json.encode(_short(record)) + b"\n")
             finally:
                 os.close(handle)
         except OSError as error:
@@ -74,7 +74,7 @@ class Audit:
         """A handle to write to, locked; a file that is full has been put aside."""
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         while True:
-            handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(handle, fcntl.LOCK_EX)
             size = os.fstat(handle).st_size
             if size < self._largest:
@@ -97,6 +97,12 @@ def _changed(event: ConfigReloaded) -> AuditRecord:
     parts = (("added", event.added), ("changed", event.changed), ("removed", event.removed))
     detail = "; ".join(f"{word} {', '.join(names)}" for word, names in parts if names)
     return AuditRecord(at=event.at, who="", via="file", action="config", detail=detail)
+
+
+def _apart(handle: int) -> bytes:
+    """What keeps the next line from one that a crash or a full disk cut off."""
+    size = os.fstat(handle).st_size
+    return b"\n" if size and os.pread(handle, 1, size - 1) != b"\n" else b""
 
 
 def _is(path: Path, handle: int) -> bool:

@@ -44,12 +44,10 @@ def _print(session: Session, records: list[AuditRecord]) -> None:
 
     from hostler.cli import output
 
-    shown = output.table("WHEN", "WHO", "VIA", "WHAT", "TO", "ANSWER", fold="TO")
+    shown = output.table("WHEN", "WHO", "FROM", "WHAT", "TO", "ANSWER", fold="TO")
     for record in records:
         when = datetime.fromtimestamp(record.at).strftime("%Y-%m-%d %H:%M:%S")
         to = " ".join(part for part in (record.target, record.detail) if part)
-        shown.add_row(
-            Text(when), Text(output.dash(record.who)), Text(record.via), Text(record.action), Text(output.dash(to)),
-            Text(output.dash(record.status)),
-        )  # fmt: skip
+        cells = (output.dash(record.who), record.address or record.via, record.action, output.dash(to))
+        shown.add_row(Text(when), *map(Text, cells), Text(output.dash(record.status)))
     output.console(session).print(shown)

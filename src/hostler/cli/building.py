@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from hostler.cli.command import Session
+from hostler.cli.noting import note
 from hostler.cli.trying import home_of, make_default, say, speeds, starter_model, try_build
 from hostler.errors import ModelError
 
@@ -106,6 +107,7 @@ async def build(
     found: list[Trial] = []
     async with _ended_by_signals():
         finished = await native.build(order, lambda path: _tried(session, path, found), _Told(session).show)
+    note(session.config, "build engine", finished.name, finished.backend)
     if use_it:
         await make_default(session, finished.name)
     elif session.json:

@@ -10,6 +10,7 @@ import typer
 
 from hostler.cli.command import Session, command
 from hostler.cli.completion import complete_profile
+from hostler.cli.noting import note
 
 captures_app = typer.Typer(
     name="captures",
@@ -80,6 +81,7 @@ def clear(session: Session, profile: ProfileName = None) -> None:
     from hostler.ledger.captures import clear
 
     count = clear(_folder(session), profile)
+    note(session.config, "clear captures", profile or "", f"{count} of them")
     if session.json:
         output.write_json({"captures": count})
     else:

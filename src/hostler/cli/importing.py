@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hostler.cli.command import Session, command
+from hostler.cli.noting import note
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,19 +78,12 @@ def import_file(
     after = with_profiles(before, loaded.file, new) if new else before
     if new and not dry_run:
         add_profiles(loaded.file, new)
-        _audit(session.config, file, [each.name for each in new])
+        note(session.config, "import", str(file), f"added {', '.join(each.name for each in new)}")
     shown = difference(before, after, str(loaded.file))
     if session.json:
         output.write_json(_report(loaded.file, found, merged, imported, dry_run, shown))
     else:
         _show(output.console(session), loaded.file, merged, imported, dry_run, shown)
-
-
-def _audit(config: Path | None, file: Path, names: list[str]) -> None:
-    from hostler.accounts.audit import FILE_NAME, Audit, by_command
-    from hostler.cli.whereabouts import state_folder
-
-    Audit(state_folder(config) / FILE_NAME).write(by_command("import", str(file), f"added {', '.join(names)}"))
 
 
 def difference(before: str, after: str, file: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hostler.cli.command import Session, command
+from hostler.cli.noting import note
 
 if TYPE_CHECKING:
     from hostler.models.facts import Model
@@ -51,6 +52,7 @@ def new(session: Session, name: NewName, model: FromOption) -> None:
     found = find_model(session, model)
     fields = described(model, found)
     add_profile(loaded.file, name, fields, None)
+    note(session.config, "new profile", name)
     if session.json:
         output.write_json({"file": loaded.file, "name": name, "profile": fields})
     else:

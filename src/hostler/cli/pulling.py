@@ -13,6 +13,7 @@ import msgspec
 import typer
 
 from hostler.cli.command import ExitCode, Session, command
+from hostler.cli.noting import note
 from hostler.cli.progress import progress
 from hostler.errors import HomeError, InvalidRequest, ModelError
 
@@ -178,6 +179,7 @@ def _wanted(repository: Repository, folder: Path, files: Sequence[RemoteFile]) -
 
 def _fetch_all(session: Session, wanted: Sequence[Wanted], first: Path) -> int:
     from hostler.cli.output import write_json
+    from hostler.models.answers import sane
     from hostler.models.download import fetch
 
     _check_space(wanted)
@@ -186,6 +188,8 @@ def _fetch_all(session: Session, wanted: Sequence[Wanted], first: Path) -> int:
         for each in wanted:
             done.append(fetch(each, show))
     name = _name(session, first)
+    if any(file.new for file in done):
+        note(session.config, "pull", name, sane(wanted[0].url))
     files = tuple(PulledFile(path=f.path, size=f.size, sha256=f.sha256, new=f.new) for f in done)
     if session.json:
         write_json(Pulled(name=name, files=files))

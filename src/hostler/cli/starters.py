@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from hostler.cli.command import Session, command
+from hostler.cli.noting import note
 from hostler.cli.progress import progress
 from hostler.errors import InvalidRequest
 
@@ -111,6 +112,7 @@ def fetch(session: Session, names: Names) -> None:
         _show_terms(session, starter)
         with progress(session) as show:
             path = starters.fetch(starter, models, show)
+        note(session.config, "fetch starter", starter.name)
         done.append(Fetched(name=starter.name, path=path, profile_written_to=write_profile(session.config, starter)))
         if not session.json:
             _tell(done[-1])

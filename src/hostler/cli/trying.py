@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hostler.cli.command import Session
+from hostler.cli.noting import note
 from hostler.errors import HostlerError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ async def make_default(session: Session, name: str) -> None:
         say(session, f"Trying {name} ...")
         trial = await try_build(session, name, builds)
     set_value(home.config_file, "engines.default_build", name)
+    note(session.config, "use build", name)
     told = trial or trials.of(build)
     if session.json:
         done = Used(

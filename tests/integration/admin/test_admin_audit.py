@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
 from admin_fakes import World
+from litestar.types import Message
 
 from hostler.accounts.audit import FILE_NAME, Audit
 from hostler.gateway.admin.noting import act
@@ -38,7 +40,7 @@ async def test_acts_are_rows_with_who_and_how_they_were_answered(
     ]
     assert key["x-api-key"] not in (home / FILE_NAME).read_text()
     told = (await client.get("/api/audit?limit=1", headers=key)).json()
-    assert [row["action"] for row in told] == ["reload"]
+    assert [(row["action"], row["address"]) for row in told] == [("reload", "127.0.0.1")]
 
 
 async def test_looking_and_being_refused_is_no_act(client: httpx.AsyncClient, world: World, audit: Audit) -> None:
@@ -48,6 +50,38 @@ async def test_looking_and_being_refused_is_no_act(client: httpx.AsyncClient, wo
     assert (await client.post("/api/profiles/coder/load")).status_code == 401
     assert (await client.get("/api/audit", headers=user)).status_code == 403
     assert audit.recent() == []
+
+
+async def test_a_request_that_is_cut_off_is_a_row_without_an_answer(audit: Audit, world: World) -> None:
+    begun = anyio.Event()
+
+    async def receive() -> Message:
+        begun.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    assert world.app is not None
+    scope = {
+        "type": "http", "method": "POST", "path": "/api/load", "query_string": b"", "client": ("192.0.2.7", 5),
+        "headers": [(b"host", b"localhost")],
+    }  # fmt: skip
+    async with anyio.create_task_group() as group:
+        group.start_soon(world.app, scope, receive, send)
+        await begun.wait()
+        group.cancel_scope.cancel()
+    (row,) = audit.recent()
+    assert (row.action, row.status, row.address) == ("load", None, "192.0.2.7")
+
+
+async def test_everything_that_changes_something_has_a_word(client: httpx.AsyncClient) -> None:
+    paths = (await client.get("/api/schema")).json()["paths"]
+    acts = [(method.upper(), path.replace("{", "").replace("}", "")) for path in paths for method in paths[path]]
+    changing = [(method, path) for method, path in acts if method != "GET"]
+    assert len(changing) > 10
+    assert [each for each in changing if act(*each, b"")[0].startswith(each[0])] == []
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_a_line_cut_off_by_a_crash_costs_itself_alone(tmp_path: Path) -> None:
     audit = Audit(tmp_path / FILE_NAME)
     audit.write(row(1))
     with (tmp_path / FILE_NAME).open("ab") as file:
-        file.write(b'{"at": 2, "wh\n')
+        file.write(b'{"at": 2, "wh')
     audit.write(row(3))
     assert [record.at for record in audit.recent()] == [3.0, 1.0]
 

@@ -6,6 +6,7 @@ import re
 import time
 from typing import Final
 
+import anyio
 import msgspec
 from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
 
@@ -30,6 +31,7 @@ _ACTS: Final = tuple(
         ("POST", r"/api/models/cache/clear()", "clear prompts"),
         ("POST", r"/api/models/warmup/(.+)/benchmark", "benchmark"),
         ("POST", r"/api/models/warmup/(.+)", "warm up"),
+        ("POST", r"/api/models/mmap/benchmark()", "compare load modes"),
     )
 )
 
@@ -39,8 +41,11 @@ class _Named(msgspec.Struct):
 
 
 async def noted(audit: Audit, who: str, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Let ``app`` answer, then write who asked for what. A request that is cut off is written too, without a status."""
-    began, status, body = time.time(), None, b""
+    """Let ``app`` answer, and write who asked for what before the answer goes out.
+
+    A request that is cut off before is written too, without a status.
+    """
+    began, body, written = time.time(), b"", False
 
     async def hearing() -> ReceiveMessage:
         nonlocal body
@@ -50,17 +55,25 @@ async def noted(audit: Audit, who: str, app: ASGIApp, scope: Scope, receive: Rec
         return message
 
     async def telling(message: Message) -> None:
-        nonlocal status
-        if message["type"] == "http.response.start":
-            status = message["status"]
+        nonlocal written
+        if message["type"] == "http.response.start" and not written:
+            written = True
+            await audit.note(_record(began, who, scope, body, message["status"]))
         await send(message)
 
-    method, path = str(scope.get("method")), str(scope["path"])
     try:
         await app(scope, hearing, telling)
     finally:
-        action, target = act(method, path, body)
-        audit.write(AuditRecord(at=began, who=who, via="api", action=action, target=target, status=status))
+        if not written:
+            with anyio.CancelScope(shield=True):
+                await audit.note(_record(began, who, scope, body, None))
+
+
+def _record(at: float, who: str, scope: Scope, body: bytes, status: int | None) -> AuditRecord:
+    action, target = act(str(scope.get("method")), str(scope["path"]), body)
+    client = scope.get("client")
+    address = str(client[0]) if client else ""
+    return AuditRecord(at=at, who=who, via="api", action=action, target=target, status=status, address=address)
 
 
 def act(method: str, path: str, body: bytes) -> tuple[str, str]:
