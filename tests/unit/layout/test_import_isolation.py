@@ -23,7 +23,13 @@ GROUPS: tuple[tuple[str, tuple[str, ...], set[str]], ...] = (
     ("migrations", ("hostler.store.migrations",), HEAVY),  # run by Alembic, in a process of its own
     (
         "database",
-        ("hostler.store.database", "hostler.store.schema", "hostler.store.migrate", "hostler.ledger.usage"),
+        (
+            "hostler.store.database",
+            "hostler.store.schema",
+            "hostler.store.migrate",
+            "hostler.ledger.usage",
+            "hostler.ledger.sums",
+        ),
         {"sqlalchemy", "alembic"},
     ),
     ("management", ("hostler.gateway.admin",), {"litestar"}),
