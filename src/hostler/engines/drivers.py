@@ -29,6 +29,9 @@ class Drivers:
     async def slots_busy(self, endpoint: Endpoint) -> int | None:
         return await self._at(endpoint).slots_busy(endpoint)
 
+    async def answers(self, endpoint: Endpoint) -> None:
+        await self._at(endpoint).answers(endpoint)
+
     async def progress(self, endpoint: Endpoint) -> Progress | None:
         return await self._at(endpoint).progress(endpoint)
 

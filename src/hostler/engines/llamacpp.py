@@ -21,7 +21,7 @@ from hostler.engines.logs import path_for
 from hostler.engines.orphans import Record, Records
 from hostler.engines.progress import progress
 from hostler.engines.protocol import Endpoint, LoadSpec, Progress, Ready, Report, RunnerSettings
-from hostler.engines.readiness import SPEED_TOKENS, StillLoading, busy_slots, work
+from hostler.engines.readiness import SPEED_TOKENS, StillLoading, answered, busy_slots, work
 from hostler.engines.spares import Spares
 from hostler.errors import EngineLost, ModelError
 from hostler.hardware.process import resident
@@ -77,6 +77,10 @@ class LlamaCpp:
         with anyio.move_on_after(self._settings.limits.connect_s):
             return await busy_slots(endpoint)
         return None
+
+    async def answers(self, endpoint: Endpoint) -> None:
+        """``/health`` is answered without a look at its slots."""
+        await answered(endpoint, "/health")
 
     async def progress(self, endpoint: Endpoint) -> Progress | None:
         """What its slots have done so far."""

@@ -15,6 +15,7 @@ import anyio
 import msgspec
 
 from hostler.engines.group import ask_to_stop
+from hostler.engines.leftovers import end_marked
 from hostler.hardware.process import is_same_process
 
 #: What a program's own way to stop may take; a container gets ten seconds from `docker stop`.
@@ -29,7 +30,8 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A process: ``pid`` alone names nothing, ``pid`` and ``started`` together name one process for ever.
 
-    ``stop`` is the program's own way to stop, run whether the process is still there or not.
+    ``stop`` is the program's own way to stop, run whether the process is still there or not; ``mark`` is in the
+    environment of all that it started, "" where that is not known.
     """
 
     pid: int
@@ -38,6 +40,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     profile: str
     argv0: str
     stop: tuple[str, ...] = ()
+    mark: str = ""
 
 
 class Records:
@@ -109,7 +112,8 @@ async def _end(record: Record) -> bool:
     running = is_running(record)
     told = bool(record.stop) and await _told_to_stop(record, record.pid if running else None)
     await _signal(record)
-    return running or told
+    beside = (await end_marked(record.mark, GRACE_S, KILL_S)).found if record.mark else ()
+    return running or told or bool(beside)
 
 
 async def _told_to_stop(record: Record, pid: int | None) -> bool:

@@ -21,6 +21,7 @@ import msgspec
 from hostler.config.settings import LimitSettings, Task
 from hostler.engines.failures import Ending, after_ready, at_load, could_not_bind
 from hostler.engines.group import end
+from hostler.engines.leftovers import end_marked
 from hostler.engines.loglines import Listening, complaint, meaning, without_prompts
 from hostler.engines.logs import Lines, LogFile
 from hostler.engines.orphans import Record, Records
@@ -55,7 +56,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     listens. ``prove`` makes it work once (tokens/s or None; StillLoading: ask again, EngineLost: it never will),
     ``proving`` is that stage in words. ``before_end`` is called, shielded, with the pid before the process is ended, or
     with None when it has ended by itself; what it does must be bounded. ``stop`` is what a later gateway runs in its
-    place if this one is killed. One that keeps nothing of its own may end ``abrupt``: it is killed at once.
+    place if this one is killed. One that keeps nothing of its own may end ``abrupt``: it is killed at once. With a
+    ``mark`` what it started in other sessions is ended after it.
     """
 
     spec: LoadSpec
@@ -74,6 +76,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     before_end: Callable[[int | None], Awaitable[None]] | None = None
     stop: tuple[str, ...] = ()
     abrupt: bool = False
+    mark: str = ""
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -105,10 +108,19 @@ async def run(launch: Launch, records: Records, report: Callable[[Report], None]
                 if launch.before_end is not None:
                     await launch.before_end(child.pid if child.returncode is None else None)
                 gone = await end(child, launch.limits, abrupt=launch.abrupt)
+                if launch.mark:
+                    await _end_leftovers(launch, report)
             if gone:
                 records.remove(launch.spec.instance)
     assert failure is not None
     raise failure
+
+
+async def _end_leftovers(launch: Launch, report: Callable[[Report], None]) -> None:
+    limits = launch.limits
+    leftovers = await end_marked(launch.mark, limits.grace_s, limits.kill_s)
+    if leftovers.found:
+        report(Complaint("error" if leftovers.left else "warning", leftovers.told))
 
 
 async def _begun(launch: Launch) -> Spawned:
@@ -124,6 +136,7 @@ def _record(launch: Launch, pid: int) -> Record:
         profile=launch.spec.profile,
         argv0=launch.argv[0],
         stop=launch.stop,
+        mark=launch.mark,
     )
 
 
@@ -200,15 +213,20 @@ class _Watch:
         limit, stages = self._launch.limits.load_s, [self._stage]
         if self._launch.address is not None:
             stages.append(self._launch.proving)  # its log may have told of other stages meanwhile
-        told = "; ".join(dict.fromkeys(stages))
-        return LoadTimeout(f"`{self._launch.spec.profile}` was not ready within {limit} ({told}).")
+        told, profile = "; ".join(dict.fromkeys(stages)), self._launch.spec.profile
+        hint = f"Raise `[limits] load_s` if the disk is slow; `hostler logs {profile}` shows the stage."
+        if self._launch.address is not None:
+            hint = f"`hostler logs {profile}` shows what it said. Correct its `health`, or raise `[limits] load_s`."
+        return LoadTimeout(f"`{profile}` was not ready within {limit} ({told}).", hint=hint)
 
     async def _unanswered(self, error: EngineLost) -> LoadFailed | None:
         """The process may just be dying, and its death tells more than the broken connection."""
         with anyio.move_on_after(DEATH_S):
             await self._exited.wait()
             return None
-        return LoadFailed(f"The engine of `{self._launch.spec.profile}` loaded, but does not work: {error.message}")
+        profile = self._launch.spec.profile
+        hint = f"`hostler logs {profile}` shows what the engine said."
+        return LoadFailed(f"The engine of `{profile}` loaded, but does not work: {error.message}", hint=hint)
 
     def _failure(self, refusal: EngineError | None) -> EngineError:
         if refusal is not None:

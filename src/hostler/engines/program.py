@@ -21,12 +21,13 @@ from hostler.engines import process
 from hostler.engines.command import HOST
 from hostler.engines.exchange import Broken, ask
 from hostler.engines.group import ask_to_stop
+from hostler.engines.leftovers import MARK
 from hostler.engines.llamacpp import PORT_TRIES, free_port
 from hostler.engines.loglines import Listening
 from hostler.engines.logs import path_for
 from hostler.engines.orphans import Records
 from hostler.engines.protocol import Endpoint, LoadSpec, Progress, Report, RunnerSettings
-from hostler.engines.readiness import PROOF_TOKENS, SPEED_TOKENS, StillLoading, work
+from hostler.engines.readiness import PROOF_TOKENS, SPEED_TOKENS, StillLoading, answered, work
 from hostler.errors import BuildUnusable, EngineLost, LoadFailed
 from hostler.hardware.process import process_start_time, resident
 
@@ -83,6 +84,12 @@ class Program:
         """None: programs do not tell. A hung-up request's slot counts as free when its connection is closed."""
         return None
 
+    async def answers(self, endpoint: Endpoint) -> None:
+        """Whatever it says to its ``health``, or to ``/`` where it has none."""
+        spec = self._health.get(endpoint)
+        path = "/" if spec is None or spec.engine.health == NO_HEALTH else spec.engine.health
+        await answered(endpoint, path)
+
     async def progress(self, endpoint: Endpoint) -> Progress | None:
         """As :meth:`slots_busy`."""
         return None
@@ -112,12 +119,12 @@ class Program:
         engine = spec.engine
         argv = (_executable(spec), *filled(engine.argv[1:], values))
         limits, log = self._settings.limits, path_for(self._settings.logs, spec.profile)
-        stop = filled(engine.stop, values)
+        stop, mark = filled(engine.stop, values), secrets.token_hex(16)
         return process.Launch(
             spec=spec,
             # -P: the working directory must not be able to replace a module.
             argv=(sys.executable, "-P", "-m", "hostler.engines.guard", *argv),
-            env=dict(zip(engine.env, filled(engine.env.values(), values), strict=True)),
+            env={**dict(zip(engine.env, filled(engine.env.values(), values), strict=True)), MARK: mark},
             build=f"`{Path(engine.argv[0]).name}`",
             key=key,
             limits=limits,
@@ -129,6 +136,7 @@ class Program:
             proving=_proving(spec, port),
             before_end=(lambda pid: _ask_to_end(pid, stop, limits)) if stop else None,
             stop=stop,
+            mark=mark,
         )
 
 

@@ -134,6 +134,13 @@ class Runner(Protocol):
         """How many slots are computing now; None when the engine does not tell."""
         ...
 
+    async def answers(self, endpoint: Endpoint) -> None:
+        """Return when it answers anything at all. Raises EngineLost when it does not. Unbounded: the caller bounds it.
+
+        Shows that its process lives, no more; costs it nothing, and disturbs nothing that it computes.
+        """
+        ...
+
     async def progress(self, endpoint: Endpoint) -> Progress | None:
         """What its slots have done so far; None when the engine does not tell. Raises EngineLost without an answer.
 

@@ -105,6 +105,14 @@ def _tokens(completion: _Completion) -> tuple[int, float | None]:
     return count if completion.choices else 0, speed
 
 
+async def answered(endpoint: Endpoint, path: str) -> None:
+    """Return when the engine answers at all, whatever it says. Raises EngineLost. Unbounded: the caller bounds it."""
+    try:
+        await ask(endpoint, "GET", path)
+    except Broken as error:
+        raise EngineLost(f"The engine does not answer: {error}.") from error
+
+
 class _Slot(msgspec.Struct):
     is_processing: bool = False
 

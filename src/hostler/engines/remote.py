@@ -64,6 +64,9 @@ class Remotes:
         """None: a hung-up request's slot is free when its connection is closed."""
         return None
 
+    async def answers(self, endpoint: Endpoint) -> None:
+        """Nothing is asked: whoever asks it next hears."""
+
     async def progress(self, endpoint: Endpoint) -> Progress | None:
         """As :meth:`slots_busy`."""
         return None

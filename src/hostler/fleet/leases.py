@@ -100,6 +100,10 @@ class HeldLease:
         if self.seat is not None:
             self.seat.left(self.place)
 
+    def doubt(self) -> None:
+        if not self.ended and self.endpoint.remote is None:
+            self._fleet.doubt(self)
+
     def end(self, status: int, *, abandoned: Abandoned | None = None) -> None:
         if not self.ended:
             self.ended = True

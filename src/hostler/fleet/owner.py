@@ -16,7 +16,6 @@ import msgspec
 from hostler.clock import Clock
 from hostler.config.settings import LimitSettings, Priority
 from hostler.engines.protocol import LoadSpec, Runner
-from hostler.engines.state import Ready
 from hostler.errors import Draining, EngineLost, HostlerError
 from hostler.events import Bus, InstanceChanged, InstanceState, LeaseEnded, LeaseGranted, RequestQueued, Swap
 from hostler.fleet import views
@@ -34,6 +33,7 @@ from hostler.fleet.runs import Runs, Yard
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.rules import Rules
 from hostler.fleet.scheduling.scheduler import live, next_wake, step
+from hostler.fleet.scheduling.turn import is_open
 
 TEND_S = 5.0  # between measurements of residents and readings of the budget
 
@@ -169,7 +169,7 @@ class FleetOwner(Operated):
     def _waits_for_time(self, message: m.Message) -> bool:
         """Whether the next wake may have come nearer; the common grant and release must stay cheap."""
         if isinstance(message, m.Release):
-            return bool(self._state.waiting) or any(i.ttl_s is not None for i in self._state.instances.values())
+            return bool(self._state.waiting) or any(i.idle_bound_s is not None for i in self._state.instances.values())
         return bool(self._state.waiting) if isinstance(message, m.Ask) else not isinstance(message, m.Tick)
 
     def _carry_out(self, effect: m.Effect) -> None:
@@ -269,9 +269,9 @@ class FleetOwner(Operated):
         if state.draining:
             return None
         instance = live(state, profile)
-        if instance is None or instance.leases >= instance.slots or not isinstance(instance.state, Ready):
+        if instance is None or instance.leases >= instance.slots or not is_open(instance, residency=0):
             return None
-        if instance.closed_for is not None or (state.waiting and any(w.profile == profile for w in state.waiting)):
+        if state.waiting and any(w.profile == profile for w in state.waiting):
             return None
         asked = Asked(profile, request, principal, api, self._clock.monotonic())
         asked.conversation = conversation
@@ -326,6 +326,10 @@ class FleetOwner(Operated):
         """The ticket's holder is gone."""
         if ticket.number in self._tickets:
             self._tell(m.Leave(ticket.number))
+
+    def doubt(self, lease: HeldLease) -> None:
+        """Its instance broke the connection: perhaps it is gone, and nobody has seen that yet."""
+        self._runs.doubt(lease.instance)
 
     def release(self, lease: HeldLease, status: int, *, abandoned: Abandoned | None) -> None:
         """The lease is over; an abandoned one gives its slot back when the engine has really stopped."""

@@ -118,6 +118,11 @@ class Lease(Protocol):
         """Tell what the engine said of this request, however short it was."""
         ...
 
+    def doubt(self) -> None:
+        """Tell, before the end, that the engine broke the connection: nothing is granted on its instance until it was
+        seen alive, or is gone. So who asks again at once waits in line for that."""
+        ...
+
     def end(self, status: int, *, abandoned: Abandoned | None = None) -> None:
         """Give the instance back; later calls do nothing.
 

@@ -25,7 +25,7 @@ class Run:
     ``changes`` is how it differs from what its profile asks, ``before`` how its devices were when it became ready.
     ``seat`` keeps its prompts, ``tasks`` end with it; it is ``leaving`` while its prompts are saved. ``trouble`` says
     what is the matter with it, ``lost`` why it is ended although nobody asked for that. ``held`` is what it was
-    last seen to hold of GPUs.
+    last seen to hold of GPUs. It is ``doubted`` from the loss of a request until it was seen alive.
     """
 
     def __init__(self, spec: LoadSpec, key: str, clock: Clock, expected_s: float | None, changes: Changes) -> None:
@@ -43,7 +43,7 @@ class Run:
         self.before: dict[str, Condition] = {}
         self.seat: Seat | None = None
         self.tasks: anyio.abc.TaskGroup | None = None
-        self.leaving = False
+        self.leaving = self.doubted = False
         self.cached: float | None = None  # how much of its files was in the page cache when it began
         self.trouble = ""
         self.lost: EngineLost | None = None

@@ -41,6 +41,7 @@ from hostler.fleet.learning.watch import Watch
 from hostler.fleet.parked import WHOLE
 from hostler.fleet.prompts.seat import Seat
 from hostler.fleet.protocol import Abandoned, Timing
+from hostler.fleet.recovery.doubts import Doubts
 from hostler.fleet.recovery.health import Health
 from hostler.fleet.recovery.killed import Killed
 from hostler.fleet.recovery.retries import Around, retried
@@ -88,6 +89,7 @@ class Runs:
         self._tell = yard.tell
         self._runs: dict[str, Run] = {}
         self._health = Health(runner, clock, yard.limits, yard.busy, self._lose)
+        self._doubts = Doubts(runner, yard.tell, self._lose)
         self._sleep = SleepWatch(clock)
         self._returned = Returned(bus, clock, yard.around.free, yard.watch.holders)
         self.group: anyio.abc.TaskGroup | None = None
@@ -128,6 +130,11 @@ class Runs:
             run.tasks.start_soon(self._save_prompts, run, run.seat, run.endpoint)
         else:
             run.scope.cancel()
+
+    def doubt(self, instance: str) -> None:
+        """A request lost it; see :class:`Doubts`."""
+        if run := self._runs.get(instance):
+            self._doubts.about(run)
 
     async def _save_prompts(self, run: Run, seat: Seat, endpoint: Endpoint) -> None:
         """Bounded by the seat; the run ends whatever becomes of it."""

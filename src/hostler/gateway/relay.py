@@ -302,7 +302,10 @@ class Exchange:
     def _lost(self, error: EngineLost) -> None:
         if self._ended:
             return
-        error = error if self._lease is None else self._lease.lost or error
+        if self._lease is not None:
+            error = self._lease.lost or error
+            if not isinstance(error, EngineSilent):
+                self._lease.doubt()
         pause = None if self._answering else pause_s(error, self._tries)
         if pause is None:
             if not self._falls_back(error):

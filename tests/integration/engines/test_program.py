@@ -15,9 +15,10 @@ from hostler.config.settings import EngineSettings, LimitSettings, Profile, Task
 from hostler.engines.logs import path_for
 from hostler.engines.orphans import Records
 from hostler.engines.program import Program, filled
-from hostler.engines.protocol import LoadSpec, Ready, RunnerSettings
+from hostler.engines.protocol import Complaint, LoadSpec, Ready, RunnerSettings
 from hostler.errors import BuildUnusable, EngineLost, LoadFailed, LoadTimeout, OutOfMemory
 from hostler.fleet.profiles.programs import spec_of
+from hostler.hardware.process import process_start_time
 
 pytestmark = pytest.mark.anyio
 
@@ -101,6 +102,8 @@ async def test_a_program_that_never_listens_is_given_up_with_what_was_waited_for
 
     assert isinstance(engine.failure, LoadTimeout)
     assert "waiting for /health on port" in engine.failure.message
+    assert "hostler logs other" in engine.failure.hint
+    assert "disk" not in engine.failure.hint
     assert _group_is_gone(pid)
 
 
@@ -163,6 +166,23 @@ async def test_how_it_stops_is_known_to_the_next_gateway(program, command, run, 
         (record,) = Records(tmp_path / "state").all()
         port = engine.ready.endpoint.port
     assert record.stop == ("/bin/sh", "-c", "kill $0", "${PID}", str(port))
+
+
+async def test_what_it_started_in_a_session_of_its_own_ends_with_it(program, command, run, tmp_path: Path) -> None:
+    """A script that puts a server into the background of another session left it running, with its port and memory."""
+    told = tmp_path / "told"
+    shell = f"setsid sh -c 'echo $$ > {told}; exec sleep 600' & exec \"$@\""
+    async with run(program(), command(("/bin/sh", "-c", shell, "sh", *FAKE))) as engine:
+        assert engine.failure is None
+        (record,) = Records(tmp_path / "state").all()
+        assert record.mark
+        beside = int(told.read_text())
+        assert process_start_time(beside) is not None
+
+    assert process_start_time(beside) is None
+    (complaint,) = [report for report in engine.reports if isinstance(report, Complaint)]
+    assert f"pid {beside}" in complaint.text
+    assert complaint.level == "warning"
 
 
 async def test_a_stop_that_hangs_or_does_not_exist_is_bounded(program, command, run) -> None:

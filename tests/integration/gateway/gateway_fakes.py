@@ -51,6 +51,7 @@ class FakeLease:
         self.cancelled = False
         self.lost: EngineLost | None = None
         self.beside = fleet.beside
+        self.doubted = False
         self.ends: list[tuple[int, bool]] = []
         self.timings: list[Timing] = []
         self._fleet = fleet
@@ -63,6 +64,9 @@ class FakeLease:
 
     def timed(self, timing: Timing) -> None:
         self.timings.append(timing)
+
+    def doubt(self) -> None:
+        self.doubted = True
 
     def end(self, status: int, *, abandoned: Abandoned | None = None) -> None:
         self.ends.append((status, abandoned is not None))

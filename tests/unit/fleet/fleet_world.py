@@ -57,8 +57,9 @@ class ScriptedRunner:
         self.prepare: anyio.Event | None = None
         self.preparing = 0
         self.progresses: Callable[[int], Progress | None] | None = lambda looks: None
-        self.looked = self.probed = 0
+        self.looked = self.probed = self.asked = 0
         self.mute = False
+        self.silent: EngineLost | None = None
 
     async def preflight(self, spec: LoadSpec) -> None:
         self.preparing += 1
@@ -94,6 +95,11 @@ class ScriptedRunner:
 
     async def slots_busy(self, endpoint: Endpoint) -> int | None:
         return self.busy.get("all", 0)
+
+    async def answers(self, endpoint: Endpoint) -> None:
+        self.asked += 1
+        if self.silent is not None:
+            raise self.silent
 
     async def progress(self, endpoint: Endpoint) -> Progress | None:
         if self.progresses is None:

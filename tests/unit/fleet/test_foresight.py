@@ -112,18 +112,21 @@ async def test_loads_are_measured_and_the_next_model_is_read_ahead(tmp_path: Pat
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(Foresight(bus, tmp_path / "switches.json", around).run)
         await anyio.wait_all_tasks_blocked()
+        _load(bus, "elsewhere", process=False)
         for profile in ("a", "b", "a"):
             _load(bus, profile)
         measured = await _until(bus, LoadMeasured, 3)
-        assert [event.bytes for event in measured if isinstance(event, LoadMeasured)] == [4096] * 3
+        assert [(e.profile, e.bytes) for e in measured if isinstance(e, LoadMeasured)] == [(p, 4096) for p in "aba"]
         [foreseen] = await _until(bus, LoadForeseen, 1)
         assert isinstance(foreseen, LoadForeseen)
         assert (foreseen.profile, foreseen.after, foreseen.bytes) == ("b", "a", 4096)
         tasks.cancel_scope.cancel()
 
 
-def _load(bus: Bus, profile: str) -> None:
+def _load(bus: Bus, profile: str, *, process: bool = True) -> None:
     bus.publish(InstanceChanged(instance=f"{profile}-1", profile=profile, state="starting"))
+    if process:
+        bus.publish(InstanceChanged(instance=f"{profile}-1", profile=profile, state="loading"))
     bus.publish(LoadProgress(instance=f"{profile}-1", profile=profile, stage="loading tensors", elapsed_s=0.0))
     bus.publish(InstanceChanged(instance=f"{profile}-1", profile=profile, state="ready"))
 

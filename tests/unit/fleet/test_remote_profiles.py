@@ -67,6 +67,9 @@ class Both:
         self.asked += 1
         return 0
 
+    async def answers(self, endpoint: Endpoint) -> None:
+        return None
+
     async def progress(self, endpoint: Endpoint) -> Progress | None:
         return None
 

@@ -51,6 +51,7 @@ class FleetMachine(RuleBasedStateMachine):
         match effect:
             case m.Grant(ticket, instance):
                 waiter = self.open.pop(ticket)
+                assert not self.state.instances[instance].doubted
                 assert self.state.instances[instance].profile == waiter.profile
                 if waiter.lease:
                     self.leases[ticket] = instance
@@ -145,6 +146,17 @@ class FleetMachine(RuleBasedStateMachine):
             self.leases = {t: i for t, i in self.leases.items() if i != instance.id}
             self.tell(m.Gone(instance.id, None if stopped else EngineLost("crash")))
 
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), trusted=st.booleans())
+    def a_request_loses_its_instance(self, data: st.DataObject, trusted: bool) -> None:
+        """As the gateway does: the instance is doubted before the lease ends."""
+        ticket = data.draw(st.sampled_from(sorted(self.leases)))
+        instance = self.leases[ticket]
+        self.tell(m.Doubted(instance))
+        self.tell(m.Release(self.leases.pop(ticket), False))
+        if trusted:
+            self.tell(m.Trusted(instance))
+
     @rule(seconds=st.sampled_from([0.1, 2.0, 31.0, 100.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
@@ -221,6 +233,8 @@ class FleetMachine(RuleBasedStateMachine):
             profile = self.to_prepare.pop(0)
             self.tell(m.Prepared(profile, self.want(profile)))
         for instance in list(self.state.instances.values()):
+            if instance.doubted:
+                self.tell(m.Trusted(instance.id))
             if isinstance(instance.state, Starting):
                 self.tell(m.Loaded(instance.id, instance.holds))
             elif isinstance(instance.state, Stopping):

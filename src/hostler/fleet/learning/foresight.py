@@ -30,9 +30,10 @@ class Around(msgspec.Struct, frozen=True):
 
 
 class Course:
-    """One load as its events tell it; ``at`` of the events counts."""
+    """One load as its events tell it; ``at`` of the events counts. A remote has no ``process``, and loads nothing."""
 
     def __init__(self, began: float) -> None:
+        self.process = False
         self._began = self._since = began
         self._stage = "starting"
         self._stages: dict[str, float] = {}
@@ -75,10 +76,13 @@ class Foresight:
     async def _changed(self, event: InstanceChanged) -> None:
         if event.state == "starting":
             self._courses[event.instance] = Course(event.at)
+        elif event.state == "loading" and event.instance in self._courses:
+            self._courses[event.instance].process = True
         elif event.state in ("stopped", "failed"):
             self._courses.pop(event.instance, None)
         elif event.state == "ready":
-            if course := self._courses.pop(event.instance, None):
+            course = self._courses.pop(event.instance, None)
+            if course is not None and course.process:
                 await self._measure(event, course)
             await self._look_ahead(event.profile)
 

@@ -37,6 +37,8 @@ class Decisions(Room):
     def _give(self, waiter: m.Waiter, instance: m.Instance) -> bool:
         if waiter.lease and (not is_open(instance, self.at.rules.residency) or instance.leases >= instance.slots):
             return False
+        if instance.doubted:
+            return False
         if waiter.lease:
             heat = eviction.warmer(instance.heat, self.at.now - instance.last_used)
             self._put(replace(instance, leases=instance.leases + 1, last_used=self.at.now, heat=heat))

@@ -46,12 +46,13 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
     """One engine process as the scheduler sees it.
 
+    ``stay_s`` is how long it may stay idle because a request said so, where that is sooner than its TTL.
     ``holds`` is the predicted need until the process is ready, then what it was measured to hold.
     ``closed_for`` names a starving profile that waits for this instance's room: no new leases meanwhile.
     ``served`` counts ended leases since the load. ``heat`` is how often it was come back to
     (:func:`hostler.fleet.scheduling.eviction.warmer`), as of ``last_used``; ``redo_s`` what it would take to have its
     latest conversation again, ``reload_s`` to load it from the page cache, where its files are for a while. ``back``:
-    it was evicted, and came back beside others.
+    it was evicted, and came back beside others. ``doubted``: it lost a request, and was not seen alive since.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     pin: bool
     ttl_s: float | None
+    stay_s: float | None = None
     leases: int = 0
     served: int = 0
     last_used: float = 0.0
@@ -72,6 +74,12 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     reads: Reads | None = None
     context: int = 0
     back: bool = False
+    doubted: bool = False
+
+    @property
+    def idle_bound_s(self) -> float | None:
+        """How long it may be idle; None for as long as there is room."""
+        return min((bound for bound in (self.ttl_s, self.stay_s) if bound is not None), default=None)
 
 
 class Waiter(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,6 +182,18 @@ class Release(msgspec.Struct, frozen=True):
     held_s: float | None = None
 
 
+class Doubted(msgspec.Struct, frozen=True):
+    """The instance lost a request: nothing is granted on it until it is Trusted, or Gone."""
+
+    instance: str
+
+
+class Trusted(msgspec.Struct, frozen=True):
+    """The instance was seen alive after it was doubted."""
+
+    instance: str
+
+
 class Prepared(msgspec.Struct, frozen=True):
     """The profile can be loaded as ``want`` says."""
 
@@ -249,6 +269,13 @@ class Pin(msgspec.Struct, frozen=True):
     pin: bool
 
 
+class Stay(msgspec.Struct, frozen=True):
+    """The profile's instance leaves after so many idle seconds if its TTL does not end sooner; None: only with that."""
+
+    profile: str
+    seconds: float | None
+
+
 class Retire(msgspec.Struct, frozen=True):
     """Drain this instance (a stuck slot, say); a later request starts a new one."""
 
@@ -274,6 +301,8 @@ Message = (
     Ask
     | Leave
     | Release
+    | Doubted
+    | Trusted
     | Prepared
     | PrepareFailed
     | Loaded
@@ -284,6 +313,7 @@ Message = (
     | Hold
     | Unhold
     | Pin
+    | Stay
     | Retire
     | Configured
     | Drain

@@ -21,6 +21,7 @@ It reads no clock, does no I/O and does not log, so every rule below is a proper
 11. Loads begin at the same time where all fit, as many as ``loads`` allows and as their disk can feed.
 12. Who was evicted comes back beside the others when a plan for what room is left lets all stay, with the context that
     it had, and it is likely to be asked for; nobody leaves for that.
+13. Nothing is granted on an instance that lost a request until it was seen alive: who lost it waits for its end.
 """
 
 from __future__ import annotations
@@ -123,6 +124,10 @@ class _Turn(Decisions):
         if message.healthy and instance.profile in self.state.failures:
             self.state = replace(self.state, failures=without(self.state.failures, instance.profile))
 
+    def _doubted(self, message: m.Doubted | m.Trusted) -> None:
+        if instance := self.state.instances.get(message.instance):
+            self._put(replace(instance, doubted=isinstance(message, m.Doubted)))
+
     def _prepared(self, message: m.Prepared) -> None:
         self.state = replace(self.state, preparing=self.state.preparing - {message.profile})
         if any(w.profile == message.profile for w in self.state.waiting):
@@ -216,6 +221,10 @@ class _Turn(Decisions):
             self._put(replace(instance, pin=message.pin))
         self._keep(message.profile)
 
+    def _stay(self, message: m.Stay) -> None:
+        for instance in self._of(message.profile):
+            self._put(replace(instance, stay_s=message.seconds))
+
     def _retire(self, message: m.Retire) -> None:
         if instance := self.state.instances.get(message.instance):
             self._drain_instance(instance, message.reason)
@@ -252,6 +261,8 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     m.Ask: _Turn._ask,
     m.Leave: _Turn._leave,
     m.Release: _Turn._release,
+    m.Doubted: _Turn._doubted,
+    m.Trusted: _Turn._doubted,
     m.Prepared: _Turn._prepared,
     m.PrepareFailed: _Turn._prepare_failed,
     m.Loaded: _Turn._loaded,
@@ -262,6 +273,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     m.Hold: _Turn._hold,
     m.Unhold: _Turn._unhold,
     m.Pin: _Turn._pin,
+    m.Stay: _Turn._stay,
     m.Retire: _Turn._retire,
     m.Configured: _Turn._configured,
     m.Drain: _Turn._drain,

@@ -95,9 +95,10 @@ def live(state: m.State, profile: str) -> m.Instance | None:
 
 def expiry(instance: m.Instance) -> float | None:
     """When its TTL ends; None while it is busy, pinned or without one."""
-    if instance.ttl_s is None or instance.pin or instance.leases or not isinstance(instance.state, Ready):
+    bound_s = instance.idle_bound_s
+    if bound_s is None or instance.pin or instance.leases or not isinstance(instance.state, Ready):
         return None
-    return max(instance.last_used, instance.state.since) + instance.ttl_s
+    return max(instance.last_used, instance.state.since) + bound_s
 
 
 def again(failure: Failure, now: float) -> HostlerError:
@@ -109,8 +110,11 @@ def again(failure: Failure, now: float) -> HostlerError:
 
 
 def is_open(instance: m.Instance, residency: int) -> bool:
-    """Takes new leases: ready, and not closed for another profile unless it has yet to answer what a load is owed."""
-    return isinstance(instance.state, Ready) and (instance.closed_for is None or instance.served < residency)
+    """Takes new leases: ready, not doubted, and not closed for another profile unless it has yet to answer what a load
+    is owed."""
+    if instance.doubted or not isinstance(instance.state, Ready):
+        return False
+    return instance.closed_for is None or instance.served < residency
 
 
 def idle(instance: m.Instance) -> bool:
