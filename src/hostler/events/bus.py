@@ -9,15 +9,14 @@ All methods are called on the event loop's thread.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator
-from itertools import islice
 
 import anyio
 import msgspec
 
 from hostler.clock import Clock, SystemClock
 from hostler.events.kinds import AnyEvent, Gap
+from hostler.events.ring import Ring
 
 RING = 10_000
 
@@ -27,7 +26,7 @@ class Bus:
 
     def __init__(self, clock: Clock | None = None, ring: int = RING) -> None:
         self._clock = clock or SystemClock()
-        self._ring: deque[AnyEvent] = deque(maxlen=ring)
+        self._ring = Ring(ring)
         self._last_id = 0
         self._arrival = anyio.Event()
         self._waiting = 0
@@ -47,15 +46,14 @@ class Bus:
             self._arrival = anyio.Event()
         return stamped
 
-    def since(self, after: int) -> list[AnyEvent]:
-        """All kept events with an id above ``after``; begins with a :class:`Gap` if some are gone."""
+    def since(self, after: int, limit: int | None = None) -> list[AnyEvent]:
+        """All kept events with an id above ``after``, or the first ``limit`` of them; begins with a :class:`Gap` if
+        some are gone."""
         missed = self._last_id - after
         if missed <= 0:
             return []
-        # From the newest back: a reader that keeps up must not pay for the whole ring.
-        kept = list(islice(reversed(self._ring), missed))
-        kept.reverse()
-        if missed > len(kept):
+        kept = self._ring.last(missed, limit)
+        if missed > len(self._ring):
             gap = Gap(id=kept[0].id - 1, at=kept[0].at, first=after + 1, last=kept[0].id - 1)
             return [gap, *kept]
         return kept

@@ -56,7 +56,7 @@ async def batches(
     if cursor > bus.last_id:
         cursor = 0
     while True:
-        news = bus.since(cursor)[:BATCH]
+        news = bus.since(cursor, BATCH)
         if news:
             cursor = news[-1].id
             chosen = [event for event in news if wanted.takes(event)]
