@@ -12,6 +12,7 @@ from hostler.config.settings import Profile
 from hostler.config.shape import KeyPath
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_FIELD: Final = re.compile(r"[^\s,.]+(\.[^\s,.]+)*")
 #: What a client calls the profile itself by (Ollama's tags).
 _RESERVED: Final = frozenset({"latest"})
 #: What a request is about, and what is the gateway's own to say.
@@ -42,8 +43,8 @@ def _instead(profile: Profile) -> str:
 
 def _fields(key: str, names: dict[str, object] | tuple[str, ...]) -> Iterator[tuple[KeyPath, str]]:
     for name in names:
-        first, *inner = name.split(".")
-        if not all((first, *inner)):
+        first = name.partition(".")[0]
+        if not _FIELD.fullmatch(name):
             yield ("request", key, name), f'"{name}" is no field'
         elif first in _KEPT:
             yield ("request", key, name), f"`{first}` is not a profile's to change"

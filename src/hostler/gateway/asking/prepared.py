@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from hostler.fleet.protocol import Conversation, Served
-from hostler.gateway.asking import sampling
+from hostler.gateway.asking import ownership, reasoning, rewrites, sampling
 from hostler.gateway.asking.conversations import conversation_for
 from hostler.gateway.asking.fields import Edit, Fields
 from hostler.gateway.asking.forms import renamed_form
@@ -48,14 +48,20 @@ def _named(served: Served, _: Route) -> Edit | None:
 
 Maker = Callable[[Served, Route], Edit | None]
 #: In the order in which they edit.
-MAKERS: Final[tuple[Maker, ...]] = (_named, sampling.edit_of)
+MAKERS: Final[tuple[Maker, ...]] = (
+    _named,
+    ownership.edit_of,
+    rewrites.edit_of,
+    reasoning.edit_of,
+    sampling.edit_of,
+)
 
 
 class Preparing:
     """Prepares requests; keeps the edits of each profile and route."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], tuple[Served, tuple[Edit, ...]]] = {}
+        self._known: dict[tuple[str, str, str], tuple[Served, tuple[Edit, ...]]] = {}
 
     def prepared(self, asking: Asking, served: Served) -> Prepared:
         """``asking`` for ``served``. Raises WrongTask and what an edit raises."""
@@ -73,7 +79,7 @@ class Preparing:
         return Prepared(fields.bytes(), conversation, _changed(fields.notes))
 
     def _edits(self, served: Served, route: Route) -> tuple[Edit, ...]:
-        key = served.name, route.api
+        key = served.name, served.preset, route.api
         known = self._known.get(key)
         if known is None or known[0] is not served:
             made = (maker(served, route) for maker in MAKERS)

@@ -1,0 +1,187 @@
+"""How much to reason: one knob, however a client calls it, in the words that the model's chat template understands.
+
+1. What was said: `reasoning_effort`, `reasoning.effort`, `output_config.effort`, `thinking` (Anthropic's: off, a
+   budget); else what the profile says.
+2. What that is for the template: `hostler.models.reasoning.Thinking`.
+3. How the engine is told: by arguments of the template and a budget, or, where its API takes no arguments
+   (`/v1/messages`), by a budget and a line in the system prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from hostler.fleet.protocol import Served
+from hostler.gateway.asking.fields import Edit, Fields
+from hostler.gateway.asking.nested import fields_of
+from hostler.gateway.asking.system_line import in_messages, in_system
+from hostler.gateway.routes import Route
+from hostler.models.reasoning import SCALE, Thinking, nearest_level
+
+#: Tokens of thought for efforts of models that know no levels; more than these are not bounded.
+BUDGETS: Final = {"minimal": 512, "low": 2048}
+#: From a budget to the effort of models that know levels and no budget.
+_MEDIUM, _HIGH = 2048, 16384
+_FIELDS: Final = ("reasoning_effort", "reasoning", "thinking", "output_config")
+_text = msgspec.json.Decoder(str)
+
+
+class Wish(NamedTuple):
+    """What is wanted: an effort of the scale, a budget in tokens, or both; None where it is not said."""
+
+    effort: str | None
+    budget: int | None = None
+
+
+class Meant(NamedTuple):
+    """What a wish is for one template: nothing where it is as the template has it anyway.
+
+    ``on`` and ``level`` are for its arguments, ``budget`` for the engine, ``word`` for a message; ``note`` tells the
+    client what is not as it said.
+    """
+
+    on: bool | None = None
+    level: str = ""
+    budget: int | None = None
+    word: str = ""
+    note: str = ""
+
+
+def meant(wish: Wish, thinking: Thinking) -> Meant:
+    """What ``wish`` is for a template that understands ``thinking``."""
+    if not thinking.any:
+        return Meant(note="" if wish.effort == "none" else "reasoning left out: the model has none")
+    if wish.effort == "none":
+        return _off(thinking)
+    on = True if thinking.switch else None
+    if thinking.levels:
+        level = nearest_level(wish.effort or _effort(wish.budget), thinking.levels)
+        return Meant(on, level, wish.budget, note=_other(wish.effort, level))
+    budget = wish.budget if wish.budget is not None else BUDGETS.get(wish.effort or "")
+    return Meant(on, budget=budget if thinking.bounded else None)
+
+
+def _off(thinking: Thinking) -> Meant:
+    if thinking.switch:
+        return Meant(on=False)
+    if thinking.word:
+        return Meant(word=thinking.word)
+    if thinking.levels:
+        level = nearest_level("none", thinking.levels)
+        return Meant(level=level, note=_other("none", level))
+    return Meant(budget=0)
+
+
+def _effort(budget: int | None) -> str:
+    if budget is None:
+        return "medium"
+    return "low" if budget < _MEDIUM else "medium" if budget < _HIGH else "high"
+
+
+def _other(said: str | None, level: str) -> str:
+    return "" if said in (None, level) else f"reasoning {said} is {level} here"
+
+
+def said_in(fields: Fields) -> Wish | None:
+    """What a client said, None when it said nothing; an effort that is none is left to the model."""
+    if not any(name in fields for name in _FIELDS):
+        return None
+    own, reasoning, thinking, output = (fields.get(name) for name in _FIELDS)
+    thought = fields_of(thinking)
+    kind, budget = _word(thought.get("type")), _whole(thought.get("budget_tokens"))
+    if kind == "disabled":
+        return Wish("none")
+    told = (own, fields_of(reasoning).get("effort"), fields_of(output).get("effort"))
+    effort = next((word for each in told if (word := _word(each)) in SCALE), None)
+    if effort is None and budget is None:
+        return Wish("medium") if kind == "enabled" else None
+    return Wish(effort, budget)
+
+
+def _word(text: bytes | Raw | None) -> str:
+    try:
+        return _text.decode(text).lower() if text is not None else ""
+    except msgspec.MsgspecError:
+        return ""
+
+
+def _whole(text: Raw | None) -> int | None:
+    try:
+        return None if text is None else max(msgspec.json.decode(text, type=int), 0)
+    except msgspec.MsgspecError:
+        return None
+
+
+def edit_of(served: Served, route: Route) -> Edit | None:
+    """Tells the engine how much to reason; None where nobody here knows its template, or there is nothing to tell."""
+    tell = _TELLS.get(route.api)
+    default = Wish(served.reasoning) if served.reasoning is not None else None
+    thinking = served.thinking
+    if tell is None:
+        return None
+    if thinking is None:
+        return _by_default(served, route)
+    known = thinking
+
+    def edit(fields: Fields) -> None:
+        wish = said_in(fields) or default
+        if wish is not None:
+            told = meant(wish, known)
+            tell(fields, known, told)
+            if told.note:
+                fields.note(told.note)
+
+    return edit
+
+
+def _by_default(served: Served, route: Route) -> Edit | None:
+    """What the profile says, for an engine that reads the client's own words."""
+    effort = msgspec.json.encode(served.reasoning)
+    if served.reasoning is None or route.api not in ("chat", "responses"):
+        return None
+    if route.api == "chat":
+        return lambda fields: fields.default("reasoning_effort", effort)
+    return lambda fields: fields.default("reasoning", b'{"effort":%b}' % effort)
+
+
+def _by_arguments(fields: Fields, thinking: Thinking, told: Meant) -> None:
+    """llama.cpp's chat: arguments of the template; what the client says of them itself stays."""
+    arguments: dict[str, bool | str] = {}
+    if told.on is not None:
+        arguments = {"enable_thinking": told.on, thinking.switch: told.on}
+    if told.level:
+        arguments["reasoning_effort"] = told.level
+    if arguments:
+        given = fields_of(fields.get("chat_template_kwargs"))
+        fields.set("chat_template_kwargs", msgspec.json.encode({**arguments, **given}))
+    if told.budget is not None:
+        fields.default("thinking_budget_tokens", b"%d" % told.budget)
+    if told.word:
+        messages = fields.get("messages")
+        if messages is not None:
+            fields.set("messages", in_messages(messages, told.word))
+        else:
+            fields.set("instructions", in_system(fields.get("instructions"), told.word))
+
+
+def _by_budget(fields: Fields, _: Thinking, told: Meant) -> None:
+    """llama.cpp's `/v1/messages`, which hands on a budget and nothing else of it."""
+    budget = 0 if told.on is False else told.budget
+    if budget is not None and _whole(fields_of(fields.get("thinking")).get("budget_tokens")) != budget:
+        fields.set("thinking", b'{"type":"enabled","budget_tokens":%d}' % budget)
+    line = f"Reasoning: {told.level}" if told.level else told.word
+    if line:
+        fields.set("system", in_system(fields.get("system"), line))
+
+
+_TELLS: Final[dict[str, Callable[[Fields, Thinking, Meant], None]]] = {
+    "chat": _by_arguments,
+    "responses": _by_arguments,
+    "apply_template": _by_arguments,
+    "messages": _by_budget,
+    "count_tokens": _by_budget,
+}
