@@ -65,7 +65,7 @@ from hostler.ledger.recorder import Recorder
 from hostler.ledger.retention import Retention
 from hostler.models.facts_cache import FactsCache
 from hostler.models.library import Library
-from hostler.reports import Reports, devices, exposition, telemetry
+from hostler.reports import Reports, devices, exposition, telemetry, unwritable
 from hostler.running_config import RunningConfig
 from hostler.store.writer import Writer
 from hostler.warming import Warming
@@ -125,6 +125,7 @@ class Gateway:
         self.counting = Counting()
         self.captures = Captures(folders.state / CAPTURES)
         self.recorder = Recorder(self.writer, self.bus, clock, also=(self.counting.take, self.captures.take))
+        self.unwritable = unwritable(self)
         self.telemetry = telemetry(self)
         self.warming = Warming(self.fleet, self.catalogue, clock, drivers.probe, self.catalogue.files)
         self.load_trials = LoadTrials(self.fleet, self.load_modes, clock, self._subject)
@@ -298,6 +299,7 @@ class Gateway:
         group.start_soon(self.telemetry.run)
         group.start_soon(self.counting.follow, self.bus)
         group.start_soon(self._mended().run)
+        group.start_soon(self.unwritable.run)
         group.start_soon(Retention(self.writer, lambda: self.running_config.config.ledger, SystemClock()).run)
         wanted = dict.fromkeys([*self.running_config.config.gateway.preload, *([first] if first else [])])
         for name in wanted:

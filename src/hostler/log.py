@@ -109,6 +109,12 @@ def close() -> None:
         handler.close()
 
 
+def file_problem() -> str:
+    """Why the file cannot be written now; "" when it can, or when there is none."""
+    handlers = [each for each in logging.getLogger().handlers if isinstance(each, _Handler)]
+    return next((each.file.problem for each in handlers if each.file), "")
+
+
 async def follow_bus(bus: Bus) -> None:
     """Log every event of ``bus``, kept ones first, until cancelled; what happened until then is logged still.
 
@@ -187,6 +193,7 @@ class LogFile:
         self._descriptor: int | None = None
         self._size = 0
         self._retry_at = 0.0
+        self.problem = ""
 
     def write(self, line: str) -> OSError | None:
         """Append ``line``; returns the failure if this write is the first one that fails in a while."""
@@ -198,8 +205,10 @@ class LogFile:
             os.write(self._open(), data)
         except OSError as failure:
             self._retry_at = time.monotonic() + RETRY_FILE_S
+            self.problem = failure.strerror or str(failure)
             self.close()
             return failure
+        self.problem = ""
         self._size += len(data)
         return None
 
@@ -239,22 +248,22 @@ class _Handler(logging.Handler):
     def __init__(self, console: TextIO, file: LogFile | None, *, as_json: bool, colour: bool) -> None:
         super().__init__()
         self._console = console
-        self._file = file
+        self.file = file
         self._as_json = as_json
         self._colour = colour
 
     def emit(self, record: logging.LogRecord) -> None:
         line = _json_line(record) if self._as_json else _console_line(record)
         self._show(line if self._as_json or not self._colour else _coloured(record, line))
-        failure = self._file.write(line) if self._file else None
+        failure = self.file.write(line) if self.file else None
         if failure is not None:
             told = logging.makeLogRecord({"name": "hostler", "levelno": logging.WARNING, "msg": "log.file_unwritable"})
             told.hostler_fields = {"reason": failure.strerror or str(failure), "file": failure.filename or FILE_NAME}
             self._show(_json_line(told) if self._as_json else _console_line(told))
 
     def close(self) -> None:
-        if self._file:
-            self._file.close()
+        if self.file:
+            self.file.close()
         super().close()
 
     def _show(self, line: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from hostler.gateway.metrics.exposition import Exposition, Sources
 from hostler.hardware.occupancy import Occupancy
 from hostler.hardware.sampler import Telemetry, Timed
 from hostler.ledger.queries import Queries
+from hostler.store.watching import Part, Unwritable
 from hostler.wire.management import DeviceMemory, GatewayStatus, ProfileState, ReadyReport, Reloaded
 
 if TYPE_CHECKING:
@@ -62,6 +63,17 @@ def telemetry(gateway: Gateway) -> Telemetry:
     return Telemetry(gateway.bus, look, sources, pids, measure)
 
 
+def unwritable(gateway: Gateway) -> Unwritable:
+    """What of the state folder cannot be written."""
+    sources: dict[Part, Callable[[], str]] = {
+        "ledger": lambda: gateway.writer.problem,
+        "audit": lambda: gateway.audit.problem,
+        "log": log.file_problem,
+        "captures": lambda: gateway.captures.problem,
+    }
+    return Unwritable(sources, gateway.bus)
+
+
 def exposition(gateway: Gateway) -> Exposition:
     """What `/metrics` answers."""
     sources = Sources(
@@ -99,6 +111,7 @@ class Reports:
             last_event=gateway.bus.last_id,
             ledger_dropped=gateway.recorder.dropped,
             memory=self.memory(),
+            unwritable=gateway.unwritable.now(),
         )
 
     def memory(self) -> tuple[DeviceMemory, ...]:
@@ -126,6 +139,7 @@ class Reports:
             draining=gateway.draining,
             config_error=gateway.running_config.problem,
             profiles=states,
+            unwritable=gateway.unwritable.now(),
         )
 
     def _state(self, name: str) -> ProfileState:

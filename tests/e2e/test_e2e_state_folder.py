@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from gateway_process import eventually
 
+from hostler.events import StateUnwritable
+
 pytestmark = pytest.mark.anyio
 
 
@@ -51,3 +53,26 @@ async def test_a_disk_that_is_full_costs_no_request(gateway, place) -> None:
     assert (await running.api("/api/requests?limit=200"))["recent"]
     assert (await running.get("/health")).status == 200
     assert running.cli("ps", "--json").code == 0
+
+
+async def test_what_cannot_be_written_is_told_until_it_can_be(gateway, place) -> None:
+    """The ledger's file has no room for another page; the audit's folder entry is no file."""
+    place.write(place.fake("coder"))
+    (place.state / "audit.jsonl").mkdir(parents=True)
+    running = gateway(largest_file=8192)
+    for _ in range(20):
+        assert (await running.chat("coder")).status == 200
+    assert (await running.post("/api/profiles/coder/pin")).status == 200
+    told = {
+        part: await running.event(StateUnwritable, lambda e, part=part: e.part == part) for part in ("ledger", "audit")
+    }
+    assert all(event.active and event.reason for event in told.values())
+    ready = await running.get("/ready")
+    assert ready.status == 200
+    assert {"ledger", "audit"} <= set(ready.json()["unwritable"])
+    found = running.cli("doctor", "--json").json
+    assert {"recording"} <= {each["check"] for each in found if each["level"] == "problem"}
+    (place.state / "audit.jsonl").rmdir()
+    assert (await running.post("/api/profiles/coder/pin")).status == 200
+    await running.event(StateUnwritable, lambda e: e.part == "audit" and not e.active)
+    assert "audit" not in (await running.api("/api/gateway"))["unwritable"]

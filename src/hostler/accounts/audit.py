@@ -35,6 +35,8 @@ class Audit:
         self._path = path
         self._before = path.with_name(f"{path.name}.1")
         self._largest = largest
+        #: Why the last record could not be written; "" when it was.
+        self.problem = ""
 
     def write(self, record: AuditRecord) -> None:
         """Add a record. One that cannot be written is told in the log, and stops nothing."""
@@ -44,8 +46,10 @@ class Audit:
                 os.write(handle, _apart(handle) + msgspec.json.encode(_short(record)) + b"\n")
             finally:
                 os.close(handle)
+            self.problem = ""
         except OSError as error:
-            log.warning("audit.unwritable", file=str(self._path), reason=error.strerror or "")
+            self.problem = error.strerror or str(error)
+            log.warning("audit.unwritable", file=str(self._path), reason=self.problem)
 
     async def note(self, record: AuditRecord) -> None:
         """The same, off the event loop."""

@@ -37,6 +37,7 @@ from hostler.events.kinds import (
     RequestQueued,
     Sizes,
     SlowerThanPredicted,
+    StateUnwritable,
     Swap,
 )
 
@@ -73,5 +74,6 @@ __all__ = [
     "RequestQueued",
     "Sizes",
     "SlowerThanPredicted",
+    "StateUnwritable",
     "Swap",
 ]

@@ -270,6 +270,19 @@ class LedgerDropped(Event, frozen=True, kw_only=True, tag="ledger.dropped"):
     reason: str
 
 
+class StateUnwritable(Event, frozen=True, kw_only=True, tag="state.unwritable"):
+    """A part of the state folder cannot be written (``active``), or can be again. Requests are served on."""
+
+    part: Literal["ledger", "audit", "log", "captures"]
+    active: bool
+    reason: str = ""
+
+    @property
+    def level(self) -> Literal["info", "warning"]:
+        """How it is logged."""
+        return "warning" if self.active else "info"
+
+
 class PromptCache(Event, frozen=True, kw_only=True, tag="prompts.cache"):
     """Prompts of an instance were ``saved`` before its end, ``restored`` after its start, or ``used`` by a request.
 
@@ -355,6 +368,7 @@ AnyEvent = (
     | LeaseGranted
     | LeaseEnded
     | LedgerDropped
+    | StateUnwritable
     | PromptCache
     | PromptCacheProblem
     | DeviceThrottling

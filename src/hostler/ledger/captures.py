@@ -97,6 +97,8 @@ class Captures:
         self._open: dict[str, Open] = {}
         self._waiting = 0
         self._thread: ThreadPoolExecutor | None = None
+        #: Why the last one could not be written; "" when it was.
+        self.problem = ""
 
     def open(self, request: str, asked: bytes) -> Open:
         """A request of a profile that is captured begins."""
@@ -120,8 +122,10 @@ class Captures:
 
     def _written(self, writing: asyncio.Future[None]) -> None:
         self._waiting -= 1
-        if not writing.cancelled() and (failure := writing.exception()) is not None:
-            log.warning("captures.failed", folder=str(self._folder), reason=str(failure))
+        failure = None if writing.cancelled() else writing.exception()
+        self.problem = str(failure) if failure else ""
+        if failure is not None:
+            log.warning("captures.failed", folder=str(self._folder), reason=self.problem)
 
     def _write(self, opened: Open, row: RequestRecord) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -61,7 +61,8 @@ class Writer:
         self._thread = threading.Thread(target=self._serve, name="hostler-store", daemon=True)
         self._connection: Connection | None = None
         self._retry_at = 0.0
-        self._reason = ""
+        #: Why nothing can be written now; "" when it can, as far as is known.
+        self.problem = ""
 
     def start(self) -> None:
         """Start the thread; it opens the database at once, in the background."""
@@ -93,10 +94,13 @@ class Writer:
     def _attend(self, job: _Job[object]) -> None:
         connection = self._connection or self._open()
         if connection is None:
-            job.fail(StoreUnavailable(f"The database {self.path} cannot be used: {self._reason}"))
+            job.fail(StoreUnavailable(f"The database {self.path} cannot be used: {self.problem}"))
             return
         try:
+            before = _changes(connection)
             job.run(connection)
+            if self.problem and _changes(connection) > before:
+                self._found()
         except Exception as failure:  # noqa: BLE001 - the edge of the thread: every failure goes to who asked
             job.fail(self._judge(failure))
 
@@ -127,15 +131,17 @@ class Writer:
         except (OSError, sqlite3.Error, SQLAlchemyError, subprocess.SubprocessError, HostlerError) as failure:
             self._lose(str(getattr(failure, "orig", failure)))
             return None
-        if self._reason:
-            log.info("store.available", file=str(self.path))
-        self._reason = ""
         return self._connection
 
+    def _found(self) -> None:
+        """Something was written: a file on a full disk can be opened too."""
+        log.info("store.available", file=str(self.path))
+        self.problem = ""
+
     def _lose(self, reason: str) -> None:
-        if not self._reason:
+        if not self.problem:
             log.warning("store.unavailable", file=str(self.path), reason=reason)
-        self._reason = reason
+        self.problem = reason
         self._retry_at = time.monotonic() + self._retry_s
 
     def _forget(self) -> None:
@@ -150,3 +156,9 @@ class Writer:
             database.close(connection)
         except (sqlite3.Error, SQLAlchemyError) as failure:
             log.debug("store.close_failed", reason=str(failure))
+
+
+def _changes(connection: Connection) -> int:
+    """Rows that were changed through this connection so far."""
+    raw = connection.connection.driver_connection
+    return raw.total_changes if isinstance(raw, sqlite3.Connection) else 0

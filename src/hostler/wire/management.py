@@ -37,7 +37,8 @@ class ProblemBody(msgspec.Struct, frozen=True):
 
 
 class GatewayStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """``GET /api/gateway``."""
+    """``GET /api/gateway``. ``unwritable``: parts of the state folder (ledger, audit, log, captures) that cannot be
+    written now, with the reason."""
 
     version: str
     pid: int
@@ -53,6 +54,7 @@ class GatewayStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_event: int
     ledger_dropped: int
     memory: tuple[DeviceMemory, ...]
+    unwritable: dict[str, str] = {}
 
 
 class DeviceMemory(msgspec.Struct, frozen=True, kw_only=True):
@@ -268,9 +270,11 @@ class ConfigValue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadyReport(msgspec.Struct, frozen=True, kw_only=True):
-    """``GET /ready``: 200 when ``ready``, else 503."""
+    """``GET /ready``: 200 when ``ready``, else 503. ``unwritable`` is as in the status, and keeps nobody from being
+    ready."""
 
     ready: bool
     draining: bool
     config_error: str
     profiles: dict[str, ProfileState]
+    unwritable: dict[str, str] = {}

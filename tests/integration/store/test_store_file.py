@@ -158,3 +158,24 @@ async def test_rows_of_an_older_schema_are_kept(path: Path) -> None:
     await opened(path)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT id, generated_ms FROM requests").fetchall() == [("req-1", None)]
+
+
+async def test_a_full_disk_is_a_problem_until_something_was_written(path: Path) -> None:
+    """The file can be opened and read all the time."""
+    writer = Writer(path, retry_s=0)
+    writer.start()
+
+    async def run(statement: str) -> None:
+        await writer.run(lambda connection: connection.exec_driver_sql(statement).close())
+
+    await run("CREATE TABLE filler (x)")
+    assert writer.problem == ""
+    await run("PRAGMA max_page_count = 1")  # of this connection, which does not survive the failure
+    with pytest.raises(StoreUnavailable, match="full"):
+        await run("INSERT INTO filler VALUES (zeroblob(100000))")
+    assert "full" in writer.problem
+    assert "filler" in await writer.run(tables)
+    assert "full" in writer.problem
+    await run("INSERT INTO filler VALUES (1)")
+    assert writer.problem == ""
+    await writer.close()

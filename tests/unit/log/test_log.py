@@ -119,6 +119,9 @@ def test_a_folder_that_cannot_be_written_costs_one_warning(tmp_path: Path) -> No
     log.info("second")
     assert out.getvalue().count("log.file_unwritable") == 1
     assert "second" in out.getvalue()
+    assert log.file_problem() == "Not a directory"
+    log.close()
+    assert log.file_problem() == ""
 
 
 def test_a_closed_console_is_lived_with(tmp_path: Path) -> None:

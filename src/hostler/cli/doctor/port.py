@@ -6,6 +6,7 @@ import errno
 import socket
 from collections.abc import Iterator
 
+from hostler.cli.doctor import recording
 from hostler.cli.doctor.findings import Finding, Ground, ok, problem
 from hostler.client.locate import read_record
 from hostler.hardware.process import who_listens
@@ -18,6 +19,7 @@ def check(ground: Ground) -> Iterator[Finding]:
     record = read_record(ground.home.state)
     if record is not None:
         yield ok(CHECK, f"A gateway runs at {record.url} (pid {record.pid}).")
+        yield from recording.check(record.url, ground.home.state)
         return
     gateway = ground.config.gateway
     yield listenable(gateway.host, gateway.port)

@@ -94,6 +94,10 @@ def _machine(event: AnyEvent) -> Told | None:
             return Told("error", "", f"configuration rejected: {event.reason}")
         case e.LedgerDropped():
             return Told("warning", "", f"the ledger dropped {event.total} rows: {event.reason}")
+        case e.StateUnwritable(active=True):
+            return Told("warning", "", f"the {event.part} cannot be written: {event.reason}")
+        case e.StateUnwritable():
+            return Told("info", "", f"the {event.part} can be written again")
         case e.DeviceThrottling(active=True):
             return Told("warning", event.device, f"is throttled: {', '.join(event.reasons)}")
         case e.DeviceThrottling():
