@@ -56,7 +56,7 @@ class Exchange:
     __slots__ = (
         "_answering", "_asked", "_call", "_collected", "_connection", "_ended", "_first", "_full", "_lease", "_opened",
         "_place", "_principal", "_relay", "_remote", "_route", "_spent_stale", "_sse", "_started", "_status", "_tail",
-        "_task", "_ticket", "_translating", "_tries", "_wanted", "request",
+        "_task", "_telling", "_ticket", "_translating", "_tries", "_wanted", "request",
     )  # fmt: skip
 
     def __init__(self, relay: Relay, call: Call, route: Route, principal: str, request: str) -> None:
@@ -81,6 +81,7 @@ class Exchange:
         self._collected: list[bytes] | None = None
         self._full = self._ended = False
         self._tries, self._spent_stale = 0, False
+        self._telling = False  # the engine says how far it is, and so notices a hang-up at once
         self._remote: RemoteCall | None = None  # how a remote is asked
         self._translating: Translating | None = None
 
@@ -201,7 +202,9 @@ class Exchange:
             return
         kind, target = self._route.kind(self._call.headers), self._route.target
         body = self._wanted.body if lease.place is None else placed(self._wanted.body, lease.place)
-        body, sink = asked_of(target, lease, self._wanted.stream, body, self._listener())
+        listener = self._listener()
+        body, sink = asked_of(target, lease, self._wanted.stream, body, listener)
+        self._telling = sink is not listener
         connection.send(engine_lines(target, lease.endpoint, self.request, body, kind), sink)
 
     def _listener(self) -> Receiver:
@@ -361,7 +364,8 @@ class Exchange:
         if lease is not None:
             tell_tokens(lease, tokens)
             left = abandoned or connection is not None
-            heard: Abandoned = "streaming" if self._sse and self._tail is not None else "silent"
+            telling = self._telling or (self._sse and self._tail is not None)
+            heard: Abandoned = "streaming" if telling else "silent"
             lease.end(status, abandoned=heard if left else None)
         self._relay.closed(self.request)
         account = Account(
