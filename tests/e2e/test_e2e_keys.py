@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from gateway_process import eventually
+from gateway_process import RunningGateway, eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -49,3 +51,103 @@ async def test_keys_come_and_go_without_a_restart(gateway, place) -> None:
 
     await eventually(opened, "on loopback nothing is needed without keys")
     assert made.out.strip() not in running.logged()
+
+
+def command_lines() -> str:
+    return "".join(file.read_text(errors="replace") for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists())
+
+
+async def used_everywhere(running: RunningGateway, key: str) -> str:
+    """Everything that is answered to whoever shows this key, in every way, to every kind of path."""
+    said = []
+    for headers in ({"authorization": f"Bearer {key}"}, {"x-api-key": key}, {"authorization": f"bearer  {key} "}):
+        for path in (
+            "/api/gateway",
+            "/api/audit",
+            "/api/requests",
+            "/api/usage",
+            "/api/config",
+            "/api/logs?lines=1000",
+            "/metrics",
+            "/ready",
+            "/v1/models",
+            "/v1/models/none",
+            f"/v1/models?key={key}",
+            "/api/nothing",
+        ):
+            said.append(await running.get(path, headers))
+        for path in ("/api/profiles/coder/load", "/api/profiles/none/load", "/api/profiles/coder/pin"):
+            said.append(await running.post(path, {}, headers))
+        for name in ("coder", "none"):
+            asked = {"model": name, "messages": [{"role": "user", "content": f"My key is {key}."}]}
+            said.append(await running.post("/v1/chat/completions", asked, headers))
+            said.append(await running.post("/v1/messages", asked | {"max_tokens": 4}, headers))
+    return "".join(
+        str(answer.headers) + answer.body.decode(errors="replace") for answer in said if answer.status != 200
+    )
+
+
+async def test_a_key_is_written_nowhere(gateway, place) -> None:
+    """Not even where a user puts one into a prompt, and captures are on; nor one that is wrong."""
+    admin = place.cli("key", "new", "me", "--scope", "admin").out.strip()
+    user = place.cli("key", "new", "laptop", "--profile", "coder").out.strip()
+    over = place.cli("key", "new", "guest", "--expires", "1ms").out.strip()
+    running = gateway(place.fake("coder", "capture = true"), up=("--log-level", "debug"))
+    keys = (admin, user, over, "hostler-wrong-as-can-be-0123456789")
+    refusals = "".join([await used_everywhere(running, key) for key in keys])
+    told = [
+        (await running.get(path, {"x-api-key": admin})).body.decode()
+        for path in ("/api/audit", "/api/requests?limit=1000", "/api/logs?lines=10000", "/api/config", "/metrics")
+    ]
+    async with running.events(headers={"x-api-key": admin}) as events:
+        async for event in events:
+            told.append(repr(event))
+            if "lease.ended" in told[-1] or "LeaseEnded" in told[-1]:
+                break
+    told += [place.cli(*words).out for words in (("key", "ls"), ("audit",), ("config", "show"), ("doctor",))]
+    lines = command_lines()
+    running.signal()
+    assert await running.ended() == 0
+    written = [*place.state.rglob("*"), *place.logs.rglob("*"), place.base / "up.out"]
+    assert any("captures" in file.parts for file in written)
+    for key in keys:
+        assert key not in refusals
+        assert key not in "".join(told)
+        assert key not in lines
+        assert [file for file in written if file.is_file() and key.encode() in file.read_bytes()] == []
+    assert "laptop" in "".join(told)
+
+
+async def test_a_whole_life_of_keys_in_an_empty_home(gateway, place) -> None:
+    """Without one others cannot reach it; what each key may is kept to; an admin manages, as long as there are keys."""
+    place.write(place.fake("coder"), place.fake("other"))
+    refused = place.cli("up", "--host", "0.0.0.0")
+    assert refused.code == 1
+    assert "hostler key new" in refused.err
+    admin = {"x-api-key": place.cli("key", "new", "me", "--scope", "admin").out.strip()}
+    guest = {"x-api-key": place.cli("key", "new", "guest", "--profile", "oth*", "--expires", "1h").out.strip()}
+    over = {"x-api-key": place.cli("key", "new", "over", "--expires", "1ms").out.strip()}
+    running = gateway()
+    rebound = {"host": "evil.example"}
+    assert [(await running.get("/v1/models", each)).status for each in ({}, over, rebound)] == [401, 401, 401]
+    assert [(await running.get("/api/gateway", each)).status for each in ({}, over, guest, admin)] == [
+        401,
+        401,
+        403,
+        200,
+    ]
+    assert (await running.get("/api/gateway", admin | rebound)).status == 200  # a page has no key
+    listed = (await running.get("/v1/models", guest)).json()["data"]
+    assert [each["id"] for each in listed] == ["other"]
+    hello = {"messages": [{"role": "user", "content": "Hello"}]}
+    assert (await running.post("/v1/chat/completions", {"model": "coder", **hello}, guest)).status == 404
+    assert (await running.post("/v1/chat/completions", {"model": "other", **hello}, guest)).status == 200
+    names = [each["name"] for each in place.cli("key", "ls", "--json").json]
+    assert names == ["me", "guest", "over"]
+    assert [place.cli("key", "rm", name).code for name in names] == [0, 0, 0]
+
+    async def opened() -> bool:
+        return (await running.get("/api/gateway")).status == 200
+
+    await eventually(opened, "on loopback nothing is needed without keys")
+    assert (await running.get("/api/gateway", rebound)).status == 403
