@@ -24,6 +24,7 @@ check: $(VENV)/.dev ## Format, lint, types, import contracts, generated files
 	$(BIN)/python -m hostler.config.reference --check
 	$(BIN)/python -m hostler.cli.reference --check
 	$(BIN)/python -m hostler.engines.failures.page --check
+	$(BIN)/python -m hostler.config.presets.page --check
 
 unit: $(VENV)/.dev ## The tests without processes or sockets
 	$(BIN)/pytest tests/unit

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
 from hostler.accounts.keys import Principal
+from hostler.config.presets.choosing import listed
 from hostler.config.remotes import host_of
 from hostler.config.settings import Task
 from hostler.fleet.protocol import Catalogue, Entry, Fleet, found
@@ -62,18 +64,25 @@ class Models:
         return Models(seen_by(principal, self._catalogue), self._fleet)
 
     async def listed(self) -> ModelList:
-        """All profiles that are not hidden, models that came just now included."""
+        """All profiles that are not hidden, with the presets that they say they have; models that came just now too."""
         await self._catalogue.refresh()
         default = self._catalogue.default()
-        return ModelList(
-            data=tuple(self._object(entry, default) for entry in self._catalogue.entries() if not entry.profile.hidden)
-        )
+        shown = (entry for entry in self._catalogue.entries() if not entry.profile.hidden)
+        return ModelList(data=tuple(each for entry in shown for each in self._with_presets(entry, default)))
 
     async def one(self, name: str) -> ModelObject:
-        """The profile that ``name`` means, hidden ones and aliases included; raises UnknownProfile."""
-        meant = (await found(self._catalogue, name)).name
+        """The profile that ``name`` means, hidden ones, aliases and presets included; raises UnknownProfile."""
+        meant = await found(self._catalogue, name)
         default = self._catalogue.default()
-        return next(self._object(entry, default) for entry in self._catalogue.entries() if entry.name == meant)
+        one = next(self._object(entry, default) for entry in self._catalogue.entries() if entry.name == meant.name)
+        by_preset = meant.preset and name != meant.name and name.endswith(f":{meant.preset}")
+        return _as_preset(one, meant.preset) if by_preset else one
+
+    def _with_presets(self, entry: Entry, default: str | None) -> Iterator[ModelObject]:
+        one = self._object(entry, default)
+        yield one
+        for preset in listed(entry.profile):
+            yield _as_preset(one, preset)
 
     def _object(self, entry: Entry, default: str | None) -> ModelObject:
         state = self._fleet.profile(entry.name).state
@@ -93,3 +102,8 @@ class Models:
                 problem=None if entry.problem is None else entry.problem.message,
             ),
         )
+
+
+def _as_preset(one: ModelObject, preset: str) -> ModelObject:
+    about = msgspec.structs.replace(one.hostler, aliases=(), default=False)
+    return msgspec.structs.replace(one, id=f"{one.id}:{preset}", hostler=about)

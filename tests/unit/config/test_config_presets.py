@@ -9,6 +9,8 @@ import pytest
 
 from hostler.config.load import parse
 from hostler.config.presets.choosing import chosen, listed, names
+from hostler.config.presets.page import COMMAND, PAGE
+from hostler.config.presets.page import page as written
 from hostler.config.presets.published import families, family_of
 from hostler.config.sampling import Family, SamplingSettings
 from hostler.config.settings import Profile
@@ -99,3 +101,8 @@ def test_every_family_has_a_source_for_all_it_says() -> None:
 )
 def test_a_family_is_known_by_header_and_name(architecture: str, name: str, family: str | None) -> None:
     assert family_of(architecture, name) == family
+
+
+def test_the_page_is_what_is_shipped() -> None:
+    page = Path(__file__).parents[3] / PAGE
+    assert page.read_text("utf-8") == written(), f"run `{COMMAND}`"

@@ -76,7 +76,7 @@ async def test_a_preset_changes_what_is_left_out_and_not_the_profile(tmp_path: P
     mine = Profile(
         model="Qwen3-8B",
         sampling=SamplingSettings(seed=1),
-        presets={"mine": PresetSettings(top_k=5)},
+        presets={"mine": PresetSettings(top_k=5), "general": PresetSettings(top_k=6)},
         preset="mine",
         request=RequestSettings(strip=("user",)),
     )
@@ -85,6 +85,7 @@ async def test_a_preset_changes_what_is_left_out_and_not_the_profile(tmp_path: P
     assert (usual.name, usual.preset, usual.sampling) == ("p", "mine", SamplingSettings(seed=1, top_k=5))
     assert (fast.name, fast.preset, fast.reasoning, fast.sampling.seed) == ("p", "fast", "none", 1)
     assert (found.name, found.sampling.temperature) == ("Qwen3-8B", 0.6)
+    assert catalogue.resolve("p:general").sampling == SamplingSettings(seed=1, top_k=6)  # nothing is mixed in
     assert catalogue.resolve("q").sampling == SamplingSettings()
     assert catalogue.resolve("p:fast") is fast
     assert usual.thinking == Thinking(switch="enable_thinking", bounded=True)

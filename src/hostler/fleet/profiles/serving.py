@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from hostler.config.presets.choosing import chosen
+from hostler.config.presets.choosing import chosen, listed
 from hostler.config.presets.published import family_of
 from hostler.config.sampling import Family
 from hostler.config.settings import Profile, Task
@@ -53,7 +53,8 @@ def family(profile: Profile, looked: Looked) -> Family | None:
 def served_as(name: str, profile: Profile, looked: Looked, preset: str = "", *, context: int, notes: bool) -> Served:
     """``profile`` as requests see it that ask for ``preset``, or for none and get its default."""
     preset = preset or profile.preset
-    holds = chosen(profile, preset, family(profile, looked))
+    # What its model is counts only for presets that the configuration does not have: nothing is mixed into those.
+    holds = chosen(profile, preset, profile.family if preset in listed(profile) else family(profile, looked))
     return Served(
         name=name,
         task=profile.task or (task_of(looked.facts) if looked.facts else "chat"),
@@ -65,6 +66,7 @@ def served_as(name: str, profile: Profile, looked: Looked, preset: str = "", *, 
         slots=profile.slots,
         notes=notes,
         counts=not is_program(profile),
+        steady=profile.steady_prompts,
         capture=profile.capture,
         speaks=profile.engine.speaks if is_remote(profile) else None,
         preset=preset,
