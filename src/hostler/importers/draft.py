@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hostler.config.quantities import Bytes, exact_bytes
+from hostler.config.sampling import PresetSettings
 from hostler.config.settings import EngineSettings, Profile, SamplingSettings, Settings
 from hostler.config.shape import Leaf, table
 from hostler.engines.arguments import parse
@@ -58,6 +60,7 @@ class Draft:
         self._values: dict[tuple[str, str], object] = {}
         self._extra: list[Option] = []
         self._aliases: list[str] = []
+        self._presets: dict[str, object] = {}
         self._context: Option | None = None
         self._projector: Option | None = None
         self._unified = False
@@ -89,6 +92,24 @@ class Draft:
         parts = [part for part in (title if title != self.name else "", text) if part]
         if parts:
             self._values["", "description"] = ": ".join(dict.fromkeys(parts))
+
+    def request(self, strip: Sequence[str], fields: Mapping[str, object]) -> None:
+        """Fields of requests that are taken out, and set."""
+        given = {"strip": tuple(strip), "set": dict(fields)}
+        self._values |= {("request", key): value for key, value in given.items() if value}
+
+    def preset(self, name: str, values: Mapping[str, object]) -> bool:
+        """Add a preset; False when it has values that none takes."""
+        fields = table(PresetSettings).fields
+        try:
+            for key, value in values.items():
+                shape = fields[key].shape
+                assert isinstance(shape, Leaf)
+                shape.read(value)
+        except (KeyError, ValueError):
+            return False
+        self._presets[name] = dict(values)
+        return True
 
     def environment(self, values: dict[str, str]) -> None:
         """Add to the engine's environment."""
@@ -231,10 +252,12 @@ class Draft:
         if extra:
             self._values["engine", "extra_args"] = extra
         fields: dict[str, object] = {key: self._values["", key] for key in _ORDER if ("", key) in self._values}
-        for section in ("sampling", "engine"):
+        for section in ("sampling", "request", "engine"):
             inner = {key: value for (where, key), value in self._values.items() if where == section}
             if inner:
                 fields[section] = inner
+        if self._presets:
+            fields["presets"] = self._presets
         return ImportedProfile(name=self.name, line=self.line, fields=fields, comment="\n".join(self.comments))
 
     def _share_context(self) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from hostler.config.quantities import Seconds, exact_seconds
 from hostler.errors import ConfigError
 from hostler.importers.draft import Draft, number
+from hostler.importers.filters import filters, flat, shown
 from hostler.importers.macros import Macros
 from hostler.importers.options import Option, from_command, words
 from hostler.importers.protocol import Imported, Note, gathered
@@ -40,15 +41,7 @@ _NONE = "no counterpart"
 _PORT = "${PORT}"
 _SERVER = re.compile(r"(llama-server.*|server)(\.exe)?", re.IGNORECASE)
 # Values that a note must not show.
-_SECRET = re.compile(r"api_?key|token$|secret|password", re.IGNORECASE)
 _GIVEN_SECRET = re.compile(r"(\S*(?:key|token|secret|password)\S*?[ =])\S+", re.IGNORECASE)
-# What a request may say and a profile may have a default for.
-_SAMPLING = {
-    "temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "min_p": "min_p", "seed": "seed",
-    "repeat_penalty": "repeat_penalty", "presence_penalty": "presence_penalty",
-    "frequency_penalty": "frequency_penalty", "max_tokens": "max_tokens", "max_completion_tokens": "max_tokens",
-    "n_predict": "max_tokens",
-}  # fmt: skip
 
 
 class LlamaSwap:
@@ -167,15 +160,15 @@ class _File:
             case "env":
                 draft.environment(dict(_assignment(each.text) for each in item.items if "=" in each.text))
                 for each in (each for each in item.items if "=" not in each.text):
-                    draft.note(f"env `{_flat(each)}`", "left out: it is no NAME=value", each.line)
+                    draft.note(f"env `{flat(each)}`", "left out: it is no NAME=value", each.line)
             case "unlisted":
                 draft.put("", "hidden", item.value, here)
             case "sendLoadingState":
                 draft.put("", "send_loading_state", item.value, here)
             case "filters":
-                self._filters(draft, item)
+                filters(draft, item)
             case _:
-                draft.note(_shown(key, item), _MODEL.get(key, _NONE), item.line)
+                draft.note(shown(key, item), _MODEL.get(key, _NONE), item.line)
 
     def _idle(self, draft: Draft, item: Item) -> None:
         seconds = number(item.text)
@@ -192,37 +185,6 @@ class _File:
         elif item.text and seconds != 0:
             draft.note(f"ttl `{item.text}`", "left out: it is no number of seconds", item.line)
 
-    def _filters(self, draft: Draft, item: Item) -> None:
-        if not item.table:
-            draft.note(_shown("filters", item), _NONE, item.line)
-        for key, value in item.table.items():
-            if key in ("setParams", "set_params") and value.table:
-                self._defaults(draft, value)
-            elif key in ("setParamsByID", "set_params_by_id") and value.table:
-                for name, params in value.table.items():
-                    draft.alias(name)
-                    said = ", ".join(f"{k} = {_flat(v)}" for k, v in params.table.items())
-                    draft.note(
-                        f"filters for `{name}`",
-                        f"an alias now, but not carried over: {said}",
-                        params.line,
-                        sort="changed",
-                    )
-            else:
-                what = f"filters.{key} `{_flat(value)}`"
-                draft.note(what, "no counterpart: what a client sends reaches the engine", value.line)
-
-    def _defaults(self, draft: Draft, item: Item) -> None:
-        """`setParams` replaces what clients send; our sampling stands behind it."""
-        for key, value in item.table.items():
-            here = Option(self._path.name, value.line, key, (value.text,), None)
-            if key not in _SAMPLING:
-                draft.note(f"filters.setParams {_shown(key, value)}", _NONE, value.line)
-            elif draft.put("sampling", _SAMPLING[key], value.value, here):
-                draft.note(
-                    f"filters.setParams {key}", "a default here: what a client sends wins", value.line, sort="changed"
-                )
-
     def _top(self) -> None:
         """All that stands beside the models."""
         for key, item in self._root.table.items():
@@ -235,12 +197,12 @@ class _File:
             elif key == "hooks":
                 self._hooks(item)
             elif key not in ("models", "globalTTL"):
-                self._note(_shown(key, item), item.line, _GLOBAL.get(key, _NONE))
+                self._note(shown(key, item), item.line, _GLOBAL.get(key, _NONE))
 
     def _unused(self, macros: Item, model: str) -> None:
         for name, item in macros.table.items():
             if name not in self._used:
-                self._note(f"macro {name} `{_flat(item)}`", item.line, "nothing uses it")
+                self._note(f"macro {name} `{flat(item)}`", item.line, "nothing uses it")
 
     def _hooks(self, item: Item) -> None:
         for key, value in item.table.items():
@@ -251,7 +213,7 @@ class _File:
                     f"hooks.{key}.preload", preload.line, f"not carried over: write `preload = [{said}]` in `[gateway]`"
                 )
             for rest in value.table.keys() - {"preload"}:
-                self._note(f"hooks.{key}.{_shown(rest, value.table[rest])}", value.line, _NONE)
+                self._note(f"hooks.{key}.{shown(rest, value.table[rest])}", value.line, _NONE)
 
     def _routing(self, item: Item) -> None:
         for key, value in item.table.items():
@@ -261,11 +223,11 @@ class _File:
             for name, rest in settings.items():
                 if (key, name) != ("router", "groups"):
                     self._note(
-                        f"routing.{key} {_shown(name, rest)}", rest.line, _GLOBAL.get(name, "Hostler has its own order")
+                        f"routing.{key} {shown(name, rest)}", rest.line, _GLOBAL.get(name, "Hostler has its own order")
                     )
             for name, rest in value.table.items():
                 if name != "settings":
-                    self._note(f"routing.{key} {_shown(name, rest)}", rest.line, "Hostler decides by memory")
+                    self._note(f"routing.{key} {shown(name, rest)}", rest.line, "Hostler decides by memory")
 
     def _groups(self, item: Item) -> None:
         for name, group in item.table.items():
@@ -279,7 +241,7 @@ class _File:
                 self._note(f"group {name}", group.line, "it has no members")
             for key in [key for key in table if key != "members"]:
                 self._note(
-                    f"group {name} {_shown(key, table[key])}", table[key].line, _grouped(key, persistent and together)
+                    f"group {name} {shown(key, table[key])}", table[key].line, _grouped(key, persistent and together)
                 )
 
     def _member(self, group: str, member: Item, pin: bool) -> None:
@@ -302,16 +264,3 @@ def _grouped(key: str, pinned: bool) -> str:
 def _assignment(text: str) -> tuple[str, str]:
     name, _, value = text.partition("=")
     return name, value
-
-
-def _shown(key: str, item: Item) -> str:
-    secret = _SECRET.search(key)
-    return key if secret or not _flat(item) else f"{key} `{_flat(item)}`"
-
-
-def _flat(item: Item) -> str:
-    """A value in one line."""
-    if item.table:
-        pairs = item.table.items()
-        return ", ".join(f"{key}: {'...' if _SECRET.search(key) else _flat(each)}" for key, each in pairs)
-    return ", ".join(_flat(each) for each in item.items) if item.items else " ".join(item.text.split())

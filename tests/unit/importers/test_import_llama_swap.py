@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from outcome import notes, told
 
+from hostler.config.sampling import PresetSettings
 from hostler.config.settings import Config
 from hostler.errors import ConfigError
 from hostler.importers.formats import detect
@@ -49,7 +50,7 @@ def test_a_command_over_several_lines_with_comments_and_nested_macros(config: Co
 def test_names_lists_and_idle_times(config: Config) -> None:
     coder, embed, rank = (config.profiles[name] for name in ("coder", "embed", "rank"))
     assert coder.description == "Coder 30B: Code, long files"
-    assert coder.aliases == ("gpt-4o-mini", "assistant", "coder:deep")
+    assert coder.aliases == ("gpt-4o-mini", "assistant")
     assert (coder.ttl, embed.ttl, rank.ttl) == (600, None, 900)
     assert (coder.hidden, embed.hidden) == (False, True)
     assert coder.engine.env == {"CUDA_VISIBLE_DEVICES": "0", "LLAMA_LOG": "1"}
@@ -70,12 +71,34 @@ def test_groups_become_headings_and_residents_are_pinned(config: Config) -> None
     ]
 
 
-def test_set_parameters_become_defaults_and_it_is_said(imported: Imported, config: Config) -> None:
-    assert (config.profiles["coder"].sampling.temperature, config.profiles["coder"].sampling.top_k) == (0.6, 20)
-    assert notes(imported, "what a client sends wins")
-    assert notes(imported, "filters.stripParams `temperature, top_p`")
-    assert notes(imported, "enable_thinking: false")
-    assert notes(imported, "reasoning_effort = high")
+def test_filters_are_fields_of_requests_and_a_name_behind_the_models_is_a_preset(
+    imported: Imported, config: Config, written: object
+) -> None:
+    coder = config.profiles["coder"]
+    assert coder.request.strip == ("temperature", "top_p")
+    assert coder.request.set == {
+        "temperature": 0.6,
+        "top_k": 20,
+        "chat_template_kwargs": {"enable_thinking": False},
+    }
+    assert coder.presets == {"deep": PresetSettings(reasoning="high")}
+    assert notes(imported, "a preset here: what a client sends wins")
+
+    assert callable(written)
+    by_id = "setParamsByID: {other: {top_k: 1}, 'm:x': {top_k: lots}, 'm:y': {stop: a}}"
+    strange = f"filters: {{stripParams: 'model, user', setParams: {{stream: true, a: null}}, {by_id}}}"
+    one = swap(f"models:\n  m: {{cmd: llama-server -m a, {strange}}}\n")
+    profile = written(one).profiles["m"]
+    assert (profile.request.strip, profile.request.set, profile.presets) == (("user",), {}, {})
+    assert set(profile.aliases) == {"other", "m:x", "m:y"}
+    for said in (
+        "`model` is not a profile",
+        "`stream` is not a profile",
+        "TOML has no null",
+        "top_k = lots",
+        "stop = a",
+    ):
+        assert notes(one, said), said
 
 
 def test_other_programs_and_global_keys_are_listed(imported: Imported) -> None:

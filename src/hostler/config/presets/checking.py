@@ -41,10 +41,20 @@ def _instead(profile: Profile) -> str:
     return "; write one in `presets`, or set `family` for those that `hostler presets` shows"
 
 
+def is_preset(name: str) -> bool:
+    """Whether a preset may be called so."""
+    return _NAME.fullmatch(name) is not None and name not in _RESERVED
+
+
+def wrong_field(name: str) -> str | None:
+    """Why a profile may not set or strip the field ``name``; None when it may."""
+    first = name.partition(".")[0]
+    if not _FIELD.fullmatch(name):
+        return f'"{name}" is no field'
+    return f"`{first}` is not a profile's to change" if first in _KEPT else None
+
+
 def _fields(key: str, names: dict[str, object] | tuple[str, ...]) -> Iterator[tuple[KeyPath, str]]:
     for name in names:
-        first = name.partition(".")[0]
-        if not _FIELD.fullmatch(name):
-            yield ("request", key, name), f'"{name}" is no field'
-        elif first in _KEPT:
-            yield ("request", key, name), f"`{first}` is not a profile's to change"
+        if (wrong := wrong_field(name)) is not None:
+            yield ("request", key, name), wrong
