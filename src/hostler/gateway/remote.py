@@ -29,12 +29,14 @@ from hostler.errors import (
 from hostler.gateway.http1 import Head
 from hostler.gateway.routes import Route
 from hostler.gateway.translate.chat_by_messages import ChatByMessages
+from hostler.gateway.translate.messages_by_chat import MessagesByChat
 from hostler.gateway.translate.protocol import Translated, Translation
 from hostler.gateway.upstream import Receiver
 
 #: Where an API of ours is another one there.
 TRANSLATIONS: Final[Mapping[tuple[str, str], Callable[[str, int], Translation]]] = {
     ("anthropic", "chat"): ChatByMessages,
+    ("openai", "messages"): MessagesByChat,
 }
 VERSION: Final = b"2023-06-01"
 #: A whole answer, or an error, that has to be read before anything of it can be told.

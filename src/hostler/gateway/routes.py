@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from hostler.config.settings import Speaks, Task
-from hostler.errors import WrongTask
+from hostler.errors import NotFound, WrongTask
 from hostler.fleet.protocol import Served
 from hostler.gateway.asking.forms import peek_form
 from hostler.gateway.asking.peek import Peek, peek
@@ -56,6 +56,8 @@ class Route(msgspec.Struct, frozen=True):
         if self.suits(served):
             return
         if not self._spoken(served):
+            if self.api == "count_tokens":
+                raise NotFound(f"The remote of {served.name!r} cannot count tokens.", hint="Estimate them.")
             raise WrongTask(
                 f"The remote of {served.name!r} has no {self.target.decode()}.",
                 hint="Ask it at /v1/chat/completions, or name another profile (`hostler ls` shows them).",
@@ -76,6 +78,7 @@ _SPOKEN: Final[dict[Speaks, frozenset[str]]] = {
             "chat",
             "completions",
             "embeddings",
+            "messages",
             "rerank",
             "responses",
             "transcriptions",

@@ -123,7 +123,7 @@ async def test_its_other_paths(gateway: Gateway, path: str, target: bytes) -> No
     assert gateway.engine.heard[0].line.split()[1] == target
 
 
-@pytest.mark.parametrize(("remote", "path"), [(OPENAI, "/v1/messages"), (ANTHROPIC, "/v1/responses")])
+@pytest.mark.parametrize(("remote", "path"), [(OPENAI, "/tokenize"), (ANTHROPIC, "/v1/responses")])
 async def test_what_it_does_not_speak_is_refused_here(gateway: Gateway, remote: Remote, path: str) -> None:
     reach(gateway, remote)
     answer = await gateway.ask(CHAT, path)
