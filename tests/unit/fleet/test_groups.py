@@ -30,11 +30,20 @@ def test_an_idle_rival_leaves_although_there_is_room() -> None:
     c = world.resident("c")
     waiting = world.ask("b")
     assert world.stopped() == [a]
+    world.loaded("b")  # while the other one still stops
+    assert world.granted(waiting)
+    assert isinstance(world.state.instances[c].state, Ready)
+
+
+def test_a_rival_is_gone_before_its_room_is_taken() -> None:
+    world = yard({"a": 6, "b": 6}, either("a", "b"))
+    a = world.resident("a")
+    waiting = world.ask("b")
+    assert world.stopped() == [a]
     assert "b" not in world.started()
     world.tell(m.Gone(a, None))
     world.loaded("b")
     assert world.granted(waiting)
-    assert isinstance(world.state.instances[c].state, Ready)
 
 
 def test_a_busy_rival_is_waited_for_and_closed_when_the_bound_is_over() -> None:

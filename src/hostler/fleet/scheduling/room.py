@@ -49,9 +49,10 @@ class Room(Moves):
     def _apart(self, waiter: m.Waiter, *, may_evict: bool) -> bool:
         """Whether nobody is left whom the waiter's profile excludes; the idle are told to leave, the busy waited for.
 
-        A waiter that a pinned instance excludes is refused.
+        One that stops serves nobody any more: its room alone is waited for. A waiter that a pinned instance excludes is
+        refused.
         """
-        rivals = [i for i in self.state.instances.values() if self.at.rules.apart(waiter.profile, i.profile)]
+        rivals = self._rivals(waiter.profile)
         if pinned := next((i for i in rivals if i.pin and stays(i)), None):
             self._refuse_all(waiter.profile, excluded(waiter.profile, pinned.profile, self.at.rules))
             self._forget(waiter.profile)
@@ -65,7 +66,11 @@ class Room(Moves):
             and (starving(self.state, waiter, self.at.rules, self.at.now) or self._pays(rivals, waiter.profile))
         ):
             self._close(waiter.profile, (i.id for i in rivals if self._closable(i)))
-        return not rivals
+        return not self._rivals(waiter.profile)
+
+    def _rivals(self, profile: str) -> list[m.Instance]:
+        there = (i for i in self.state.instances.values() if not isinstance(i.state, Stopping))
+        return [i for i in there if self.at.rules.apart(profile, i.profile)]
 
     def _cleared(self, waiter: m.Waiter, devices: Iterable[str], *, may_evict: bool) -> bool:
         """Whether nobody who is about to leave is left on ``devices``; idle residents are told to."""

@@ -16,8 +16,8 @@ It reads no clock, does no I/O and does not log, so every rule below is a proper
    that ran out of memory and is tried again in another way (:mod:`hostler.fleet.recovery.ladder`) has not failed.
 8. Requests of one profile go in turns of their keys, ``batch`` ones after all others until the starvation bound.
 9. What is pinned or held neither makes room nor leaves when idle; what was loaded for a hold leaves with the last one.
-10. Profiles of an exclusive group are never loaded at once, not even while one stops; mates leave together or not at
-    all.
+10. Profiles of an exclusive group are never loaded at once: one begins to load when the other has begun to stop, and
+    is gone where its room is needed. Mates leave together or not at all.
 11. Loads begin at the same time where all fit, as many as ``loads`` allows and as their disk can feed.
 12. Who was evicted comes back beside the others when a plan for what room is left lets all stay, with the context that
     it had, and it is likely to be asked for; nobody leaves for that.
