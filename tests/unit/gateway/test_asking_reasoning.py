@@ -34,7 +34,7 @@ SYSTEM = [{"role": "system", "content": "/no_think"}, {"role": "user", "content"
         (LEVELS, "none", {"chat_template_kwargs": {"reasoning_effort": "low"}}, ["reasoning none is low here"]),
         (BOTH, "none", OFF, []),
         (BOTH, "max", {"chat_template_kwargs": {"enable_thinking": True, "reasoning_effort": "max"}}, []),
-        (ALWAYS, "none", {"thinking_budget_tokens": 0}, []),
+        (ALWAYS, "none", {"thinking_budget_tokens": 1}, []),
         (ALWAYS, "medium", {}, []),
         (WORD, "none", {"messages": SYSTEM}, []),
         (WORD, "high", {}, []),
@@ -45,10 +45,11 @@ SYSTEM = [{"role": "system", "content": "/no_think"}, {"role": "user", "content"
 )
 @pytest.mark.parametrize("api", ["chat", "apply_template"])
 def test_an_effort_in_the_words_of_the_template(
-    api: str, thinking: Thinking, effort: str, told: Body, notes: list[str]
+    api: str, thinking: Thinking, effort: str, told: dict[str, dict[str, str]], notes: list[str]
 ) -> None:
     got = asked(edit_of, profile(thinking=thinking), api, reasoning_effort=effort)
-    assert got == ({"reasoning_effort": effort, **told}, notes)
+    level = told.get("chat_template_kwargs", {}).get("reasoning_effort", effort)
+    assert got == ({"reasoning_effort": level, **told}, notes)
 
 
 @pytest.mark.parametrize(
@@ -75,32 +76,40 @@ def bounded(tokens: int) -> Body:
     return {"thinking": {"type": "enabled", "budget_tokens": tokens}}
 
 
+def level(effort: str) -> Body:
+    return {"chat_template_kwargs": {"reasoning_effort": effort}}
+
+
+DISABLED: Body = {"thinking": {"type": "disabled"}}
+ADAPTIVE: Body = {"thinking": {"type": "adaptive"}}
+
+
 @pytest.mark.parametrize(
     ("thinking", "said", "told"),
     [
-        (SWITCH, {"thinking": {"type": "disabled"}}, bounded(0)),
-        (SWITCH, {"thinking": {"type": "adaptive"}}, {}),
-        (SWITCH, {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}, bounded(2048)),
-        (SWITCH, bounded(4000), bounded(4000)),
-        (ALWAYS, {"thinking": {"type": "disabled"}}, bounded(0)),
-        (LEVELS, {"thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}}, {"system": "Reasoning: high"}),
-        (LEVELS, {**bounded(1024), "system": "Be brief."}, {"system": "Be brief.\n\nReasoning: low"}),
-        (WORD, {"thinking": {"type": "disabled"}}, {"system": "/no_think"}),
-        (NONE, bounded(4000), bounded(4000)),
+        (SWITCH, DISABLED, {**OFF, **bounded(1)}),
+        (SWITCH, ADAPTIVE, {}),
+        (SWITCH, {**ADAPTIVE, "output_config": {"effort": "low"}}, {**ON, **bounded(2048)}),
+        (SWITCH, bounded(4000), {**ON, **bounded(4000)}),
+        (ALWAYS, DISABLED, bounded(1)),
+        (LEVELS, {**ADAPTIVE, "output_config": {"effort": "max"}}, level("high")),
+        (LEVELS, bounded(1024), level("low")),
+        (LEVELS, bounded(9999), level("medium")),
+        (WORD, {**DISABLED, "system": "Be brief."}, {"system": "Be brief.\n\n/no_think"}),
+        (WORD, DISABLED, {"system": "/no_think"}),
+        (NONE, bounded(4000), {}),
     ],
 )
 @pytest.mark.parametrize("api", ["messages", "count_tokens"])
-def test_messages_take_a_budget_and_a_line(api: str, thinking: Thinking, said: Body, told: Body) -> None:
+def test_messages_are_told_by_arguments_and_a_budget(api: str, thinking: Thinking, said: Body, told: Body) -> None:
     got, _ = asked(edit_of, profile(thinking=thinking), api, **said)
     assert got == {**said, **told}
 
 
 def test_a_system_prompt_in_parts_gets_one_more() -> None:
     parts = [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]
-    got, _ = asked(
-        edit_of, profile(thinking=LEVELS), "messages", system=parts, thinking={"type": "enabled", "budget_tokens": 9999}
-    )
-    assert got["system"] == [*parts, {"type": "text", "text": "\n\nReasoning: medium"}]
+    got, _ = asked(edit_of, profile(thinking=WORD), "messages", system=parts, **DISABLED)
+    assert got["system"] == [*parts, {"type": "text", "text": "\n\n/no_think"}]
 
 
 def test_a_word_goes_where_the_system_speaks() -> None:
@@ -119,7 +128,7 @@ def test_a_word_goes_where_the_system_speaks() -> None:
 def test_the_profile_says_what_the_client_does_not() -> None:
     served = profile(thinking=SWITCH, reasoning="none")
     assert asked(edit_of, served, "chat") == (OFF, [])
-    assert asked(edit_of, served, "messages") == (bounded(0), [])
+    assert asked(edit_of, served, "messages") == ({**OFF, **bounded(1)}, [])
     assert asked(edit_of, served, "chat", reasoning_effort="high") == ({"reasoning_effort": "high", **ON}, [])
 
 

@@ -3,8 +3,8 @@
 1. What was said: `reasoning_effort`, `reasoning.effort`, `output_config.effort`, `thinking` (Anthropic's: off, a
    budget); else what the profile says.
 2. What that is for the template: `hostler.models.reasoning.Thinking`.
-3. How the engine is told: by arguments of the template and a budget, or, where its API takes no arguments
-   (`/v1/messages`), by a budget and a line in the system prompt.
+3. How llama.cpp is told: by arguments of the template (`chat_template_kwargs`), by a budget, by a word in the system
+   prompt.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ BUDGETS: Final = {"minimal": 512, "low": 2048}
 #: From a budget to the effort of models that know levels and no budget.
 _MEDIUM, _HIGH = 2048, 16384
 _FIELDS: Final = ("reasoning_effort", "reasoning", "thinking", "output_config")
+#: The least budget: of none at all, llama.cpp's server loses the first token of the mark that ends the thoughts.
+_ENDED: Final = 1
 _text = msgspec.json.Decoder(str)
 
 
@@ -73,7 +75,7 @@ def _off(thinking: Thinking) -> Meant:
     if thinking.levels:
         level = nearest_level("none", thinking.levels)
         return Meant(level=level, note=_other("none", level))
-    return Meant(budget=0)
+    return Meant(budget=_ENDED)
 
 
 def _effort(budget: int | None) -> str:
@@ -111,7 +113,7 @@ def _word(text: bytes | Raw | None) -> str:
 
 def _whole(text: Raw | None) -> int | None:
     try:
-        return None if text is None else max(msgspec.json.decode(text, type=int), 0)
+        return None if text is None else max(msgspec.json.decode(text, type=int), _ENDED)
     except msgspec.MsgspecError:
         return None
 
@@ -148,8 +150,8 @@ def _by_default(served: Served, route: Route) -> Edit | None:
     return lambda fields: fields.default("reasoning", b'{"effort":%b}' % effort)
 
 
-def _by_arguments(fields: Fields, thinking: Thinking, told: Meant) -> None:
-    """llama.cpp's chat: arguments of the template; what the client says of them itself stays."""
+def _arguments(fields: Fields, thinking: Thinking, told: Meant) -> None:
+    """What the template hears; what the client says of its arguments itself stays."""
     arguments: dict[str, bool | str] = {}
     if told.on is not None:
         arguments = {"enable_thinking": told.on, thinking.switch: told.on}
@@ -158,6 +160,13 @@ def _by_arguments(fields: Fields, thinking: Thinking, told: Meant) -> None:
     if arguments:
         given = fields_of(fields.get("chat_template_kwargs"))
         fields.set("chat_template_kwargs", msgspec.json.encode({**arguments, **given}))
+
+
+def _in_chat(fields: Fields, thinking: Thinking, told: Meant) -> None:
+    _arguments(fields, thinking, told)
+    if told.level and "reasoning_effort" in fields and _word(fields.get("reasoning_effort")) != told.level:
+        # llama.cpp hands the field to the template as it is, before its arguments.
+        fields.set("reasoning_effort", msgspec.json.encode(told.level))
     if told.budget is not None:
         fields.default("thinking_budget_tokens", b"%d" % told.budget)
     if told.word:
@@ -168,20 +177,21 @@ def _by_arguments(fields: Fields, thinking: Thinking, told: Meant) -> None:
             fields.set("instructions", in_system(fields.get("instructions"), told.word))
 
 
-def _by_budget(fields: Fields, _: Thinking, told: Meant) -> None:
-    """llama.cpp's `/v1/messages`, which hands on a budget and nothing else of it."""
-    budget = 0 if told.on is False else told.budget
+def _in_messages(fields: Fields, thinking: Thinking, told: Meant) -> None:
+    """Some builds hand on no arguments from `/v1/messages`: there, off is a budget too."""
+    _arguments(fields, thinking, told)
+    budget = _ENDED if told.on is False else told.budget
     if budget is not None and _whole(fields_of(fields.get("thinking")).get("budget_tokens")) != budget:
         fields.set("thinking", b'{"type":"enabled","budget_tokens":%d}' % budget)
-    line = f"Reasoning: {told.level}" if told.level else told.word
-    if line:
-        fields.set("system", in_system(fields.get("system"), line))
+    if told.word:
+        fields.set("system", in_system(fields.get("system"), told.word))
 
 
 _TELLS: Final[dict[str, Callable[[Fields, Thinking, Meant], None]]] = {
-    "chat": _by_arguments,
-    "responses": _by_arguments,
-    "apply_template": _by_arguments,
-    "messages": _by_budget,
-    "count_tokens": _by_budget,
+    "chat": _in_chat,
+    "responses": _in_chat,
+    "apply_template": _in_chat,
+    "input_tokens": _in_chat,
+    "messages": _in_messages,
+    "count_tokens": _in_messages,
 }
