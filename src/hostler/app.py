@@ -156,6 +156,7 @@ class Gateway:
                 web=page,
                 ready=self.reports.ready,
                 metrics=exposition(self).page,
+                extras=self.inference.extras(self.fleet.endpoint),
             )
         )
         self._server = Server(front, self.inference, self._listener, self.inference.client_limits)

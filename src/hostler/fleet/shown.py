@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from hostler.clock import Clock
+from hostler.engines.protocol import Endpoint
 from hostler.fleet import views
 from hostler.fleet.leases import HeldLease, QueuedTicket
 from hostler.fleet.memory import Budget
@@ -99,6 +100,12 @@ class Shown:
 
     def recent(self) -> str | None:
         return self._recent
+
+    def endpoint(self, profile: str) -> Endpoint | None:
+        """Where the ready instance of a profile listens, for those who only look; None while there is none."""
+        instance = live(self._state, profile)
+        run = self._runs.get(instance.id) if instance is not None else None
+        return None if run is None else run.endpoint
 
     def _waiting_for(self, profile: str) -> set[str]:
         """The principals whose requests wait for that profile."""

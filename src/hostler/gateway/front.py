@@ -17,6 +17,8 @@ import msgspec
 from hostler.accounts.keys import LOCAL, Principal, Scope
 from hostler.errors import Forbidden, HostlerError, MethodNotAllowed, NotFound
 from hostler.gateway.errors import Family, body_of, headers_of, status_of
+from hostler.gateway.extras.desk import Extras
+from hostler.gateway.extras.passing import PREFIX
 from hostler.gateway.guard import Door
 from hostler.gateway.metrics.families import CONTENT_TYPE
 from hostler.gateway.openai import Models
@@ -30,7 +32,7 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Message, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-Owner = Literal["home", "health", "ready", "metrics", "models", "inference", "management"]
+Owner = Literal["home", "health", "ready", "metrics", "models", "inference", "management", "extras"]
 
 _JSON: Final = (b"content-type", b"application/json")
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
@@ -52,12 +54,16 @@ ROUTES: Final[dict[str, Place]] = {
     "/health": Place("health", ("GET", "HEAD"), None),
     "/ready": Place("ready", ("GET", "HEAD"), None),
     "/metrics": Place("metrics", ("GET", "HEAD"), "admin"),
+    "/props": Place("extras", ("GET", "HEAD"), "inference", "openai"),
+    "/slots": Place("extras", ("GET", "HEAD"), "inference", "openai"),
+    "/lora-adapters": Place("extras", ("GET", "HEAD", "POST"), "inference", "openai"),
     "/v1/models": Place("models", ("GET", "HEAD"), "inference", "openai"),
     "/models": Place("models", ("GET", "HEAD"), "inference", "openai"),
     **{path.decode(): Place("inference", ("POST",), "inference", route.family) for path, route in INFERENCE.items()},
 }
 _ONE_MODEL: Final = Place("models", ("GET", "HEAD"), "inference", "openai")
 _MANAGEMENT: Final = Place("management", (), "admin")
+_UPSTREAM: Final = Place("extras", (), "admin", "openai")
 _DESCRIPTION: Final = Place("management", (), None)
 
 
@@ -101,6 +107,7 @@ class FrontParts(msgspec.Struct, frozen=True, kw_only=True):
     web: Callable[[], Page]
     ready: Callable[[], ReadyReport]
     metrics: Callable[[], bytes]
+    extras: Extras
 
 
 class Front:
@@ -131,6 +138,9 @@ class Front:
                 return
             if scope["type"] != "http":
                 raise NotFound(f"{path} is not a WebSocket.")
+            if place.owner == "extras" and (not place.methods or scope["method"] in place.methods):
+                await self._parts.extras.answer(principal, scope, receive, send)
+                return
             await self._own(place, principal, scope, send)
         except HostlerError as error:
             await _refuse(scope, receive, send, error, "openai" if place is None and "/v1" in path else _family(place))
@@ -191,6 +201,8 @@ def _place(path: str) -> Place | None:
         return _MANAGEMENT
     if path.startswith(("/v1/models/", "/models/")):
         return _ONE_MODEL
+    if path.startswith(PREFIX):
+        return _UPSTREAM
     return None
 
 

@@ -15,11 +15,14 @@ import msgspec
 from hostler.accounts.keys import Principal
 from hostler.clock import Clock
 from hostler.config.settings import LimitSettings
+from hostler.engines.protocol import Endpoint
 from hostler.errors import BodyTooLarge, Draining, HostlerError, InvalidRequest
 from hostler.fleet.protocol import Catalogue, Fleet
 from hostler.gateway.asking.prepared import Preparing
 from hostler.gateway.call import Call
 from hostler.gateway.downstream import ClientLimits
+from hostler.gateway.extras.desk import Extras
+from hostler.gateway.extras.parts import ExtrasParts
 from hostler.gateway.guard import Door
 from hostler.gateway.heads import own_lines
 from hostler.gateway.queueing import priority_of
@@ -84,6 +87,21 @@ class Inference:
         """The bounds that client connections keep."""
         limits = self._parts.limits
         return ClientLimits(head=limits.head, body=limits.body, connections=limits.connections)
+
+    def extras(self, endpoint: Callable[[str], Endpoint | None]) -> Extras:
+        """What is asked outside the APIs, on the same connections; ``endpoint`` says where a profile listens."""
+        parts = self._parts
+        return Extras(
+            ExtrasParts(
+                fleet=parts.fleet,
+                catalogue=parts.catalogue,
+                endpoint=endpoint,
+                pool=self._pool,
+                clock=parts.clock,
+                body=lambda: int(self._parts.limits.body),
+                origins=lambda: self._parts.door.origins,
+            )
+        )
 
     @property
     def running(self) -> int:

@@ -95,6 +95,7 @@ _PURPOSES: Final = {
     "messages": "chat",
     "responses": "chat",
     "completions": "text completion",
+    "completion": "text completion",
     "embeddings": "embeddings",
     "rerank": "reranking",
     "transcriptions": "transcription",
@@ -131,6 +132,7 @@ _ROUTES: Final = {
     b"/v1/completions": Route("completions", b"/v1/completions", _TEXT, sampled=True, slotted=True),
     b"/v1/embeddings": Route("embeddings", b"/v1/embeddings", frozenset({"embedding"})),
     b"/v1/rerank": Route("rerank", b"/v1/rerank", frozenset({"rerank"})),
+    b"/v1/reranking": Route("rerank", b"/v1/rerank", frozenset({"rerank"})),
     b"/v1/responses": Route("responses", b"/v1/responses", _CHAT, slotted=True),
     b"/v1/messages": Route("messages", b"/v1/messages", _CHAT, "anthropic"),
     b"/v1/messages/count_tokens": Route("count_tokens", b"/v1/messages/count_tokens", _CHAT, "anthropic"),
@@ -143,10 +145,11 @@ _ROUTES: Final = {
     b"/detokenize": Route("detokenize", b"/detokenize", None),
     b"/apply-template": Route("apply_template", b"/apply-template", _CHAT),
     b"/infill": Route("infill", b"/infill", _TEXT, sampled=True, slotted=True),
+    b"/completion": Route("completion", b"/completion", _TEXT, sampled=True, slotted=True),
 }
 
 #: Exact paths only. Clients whose base address lacks `/v1` reach the same endpoints.
 INFERENCE: Final[dict[bytes, Route]] = _ROUTES | {
     path.removeprefix(b"/v1"): _ROUTES[path]
-    for path in (b"/v1/chat/completions", b"/v1/completions", b"/v1/embeddings", b"/v1/rerank")
+    for path in (b"/v1/chat/completions", b"/v1/completions", b"/v1/embeddings", b"/v1/rerank", b"/v1/reranking")
 }

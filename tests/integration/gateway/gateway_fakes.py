@@ -109,7 +109,7 @@ class FakeFleet:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.endpoints: dict[str, Endpoint] = {}  # by profile, where one is not there
-        self.ready = True
+        self.ready = self.loaded = True
         self.beside = False
         self.grant_asked = True
         self.full = False
@@ -151,7 +151,11 @@ class FakeFleet:
         self.asked.set()
         return ticket
 
-    async def load(self, profile: str) -> None: ...
+    async def load(self, profile: str) -> None:
+        self.loaded = True
+
+    def listens(self, profile: str) -> Endpoint | None:
+        return self.endpoints.get(profile, self.endpoint) if self.loaded else None
 
     async def hold(self, profile: str, seconds: float, hold: str | None = None) -> str:
         await self.load(profile)
@@ -421,6 +425,7 @@ class Gateway:
         self.front = Front(
             FrontParts(
                 door=door, models=Models(self.catalogue, self.fleet), management=self.management,
+                extras=self.inference.extras(self.fleet.listens),
                 web=lambda: PAGE, ready=self._ready, metrics=lambda: b"hostler_info 1\n",
             )
         )  # fmt: skip

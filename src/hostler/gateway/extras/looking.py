@@ -1,0 +1,114 @@
+"""`/props`, `/slots` and `/lora-adapters` of a profile's engine.
+
+Looking loads nothing and does not count as use, so that programs which look every second keep no model in memory.
+`autoload=true` loads, as with llama.cpp's router.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
+from msgspec import Raw
+
+from hostler.accounts.keys import Principal
+from hostler.engines.protocol import Endpoint
+from hostler.errors import Conflict, EngineError, Forbidden, NotFound
+from hostler.fleet.protocol import Served
+from hostler.gateway.asgi import Message, Receive, Send, body_of
+from hostler.gateway.extras.parts import ExtrasParts, meant, request_lines
+from hostler.gateway.fetching import Reply, fetched
+from hostler.gateway.reach import seen_by
+
+#: Each look at slots puts off the moment in which llama.cpp notices that a client has left.
+SLOTS_S: Final = 1.5
+#: What of a slot does not tell what somebody asked, or how.
+_NEUTRAL: Final = (
+    "id", "n_ctx", "speculative", "is_processing", "id_task", "n_prompt_tokens", "n_prompt_tokens_processed",
+    "n_prompt_tokens_cache",
+)  # fmt: skip
+
+_slots = msgspec.json.Decoder(list[dict[str, Raw]])
+
+
+class _Query(msgspec.Struct, frozen=True):
+    model: str | None
+    autoload: bool
+    rest: bytes
+
+
+class Looking:
+    """Answers them. One answer about slots serves all who ask within :data:`SLOTS_S`."""
+
+    def __init__(self, parts: ExtrasParts) -> None:
+        self._parts = parts
+        self._looked: dict[Endpoint, tuple[float, asyncio.Task[Reply]]] = {}
+
+    async def answer(self, principal: Principal, scope: Message, receive: Receive, send: Send) -> None:
+        """Raises UnknownProfile, NotFound, Conflict, Forbidden, EngineLost."""
+        method, path = str(scope["method"]), str(scope["path"])
+        if method == "POST" and principal.scope != "admin":
+            raise Forbidden(f"The key {principal.name!r} may not change adapters: they hold for everybody.")
+        query = _query(scope["query_string"])
+        served = await meant(seen_by(principal, self._parts.catalogue), query.model)
+        endpoint = await self._endpoint(served, query, path)
+        body = await body_of(receive, self._parts.body()) if method == "POST" else b""
+        target = path.encode() + query.rest
+        headers = [(b"content-type", b"application/json")] if body else []
+        lines = request_lines(b"POST" if body else b"GET", target, endpoint, headers, body)
+        reply = await (self._slots(endpoint, lines) if path == "/slots" else fetched(self._parts.pool, endpoint, lines))
+        said = reply.body
+        if path == "/slots" and reply.head.status == 200 and principal.scope != "admin":
+            said = redacted(said)
+        await _send(send, reply, said, served.name)
+
+    async def _endpoint(self, served: Served, query: _Query, path: str) -> Endpoint:
+        name = served.name
+        if served.speaks is not None:
+            raise NotFound(f"{name!r} is a remote: it has no {path} here.")
+        found = self._parts.endpoint(name)
+        if found is None and query.autoload:
+            await self._parts.fleet.load(name)
+            found = self._parts.endpoint(name)
+        if found is None:
+            raise Conflict(f"{name!r} is not loaded.", hint="Add `autoload=true` to the address, or load it.")
+        return found
+
+    async def _slots(self, endpoint: Endpoint, lines: bytes) -> Reply:
+        now = self._parts.clock.monotonic()
+        known = self._looked.get(endpoint)
+        if known is None or now - known[0] > SLOTS_S:
+            self._looked = {each: at for each, at in self._looked.items() if now - at[0] <= SLOTS_S}
+            known = now, asyncio.ensure_future(fetched(self._parts.pool, endpoint, lines))
+            known[1].add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._looked[endpoint] = known
+        return await asyncio.shield(known[1])
+
+
+def _query(query: object) -> _Query:
+    assert isinstance(query, bytes)
+    fields = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    said = dict(fields)
+    rest = urlencode([field for field in fields if field[0] not in ("model", "autoload")]).encode()
+    return _Query(said.get("model"), said.get("autoload", "") in ("1", "true"), b"?" + rest if rest else b"")
+
+
+def redacted(slots: bytes) -> bytes:
+    """``slots`` without prompts, answers and wishes. Raises EngineError for what is no list of slots."""
+    try:
+        known = _slots.decode(slots)
+    except msgspec.MsgspecError:
+        raise EngineError("The engine's slots cannot be read.") from None
+    return msgspec.json.encode([{name: slot[name] for name in _NEUTRAL if name in slot} for slot in known])
+
+
+async def _send(send: Send, reply: Reply, body: bytes, profile: str) -> None:
+    kind = reply.head.get(b"content-type") or b"application/json"
+    headers = [(b"content-type", kind), (b"x-hostler-profile", profile.encode())]
+    if reply.head.status >= 400:
+        headers.append((b"x-hostler-source", b"engine"))
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": reply.head.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,56 @@
+"""What the extras work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import msgspec
+
+from hostler.clock import Clock
+from hostler.engines.protocol import Endpoint
+from hostler.fleet.protocol import Catalogue, Fleet, Served, found
+from hostler.gateway.cors import Origins
+from hostler.gateway.upstream import Pool
+
+#: Meant for one hop, or ours to say: who asks, where, how long the body is.
+HOP: Final = frozenset({
+    b"connection", b"content-length", b"expect", b"host", b"http2-settings", b"keep-alive", b"proxy-authenticate",
+    b"proxy-authorization", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade",
+})  # fmt: skip
+#: The client's own credentials; the engine has another key.
+SECRETS: Final = frozenset({b"authorization", b"cookie", b"x-api-key"})
+
+
+class ExtrasParts(msgspec.Struct, frozen=True, kw_only=True):
+    """``endpoint`` says where the ready instance of a profile listens, ``body`` bounds one, in bytes, and ``origins``
+    are those whose pages may do what pages of ours may."""
+
+    fleet: Fleet
+    catalogue: Catalogue
+    endpoint: Callable[[str], Endpoint | None]
+    pool: Pool
+    clock: Clock
+    body: Callable[[], int]
+    origins: Callable[[], Origins]
+
+
+async def meant(catalogue: Catalogue, name: str | None) -> Served:
+    """The profile of that name, or the default one. Raises UnknownProfile."""
+    return catalogue.resolve(None) if name is None else await found(catalogue, name)
+
+
+def request_lines(
+    method: bytes, target: bytes, endpoint: Endpoint, headers: Iterable[tuple[bytes, bytes]], body: bytes
+) -> bytes:
+    """A whole request to an engine."""
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    lines = [
+        b"%b %b HTTP/1.1" % (method, target),
+        b"host: %b:%d" % (host.encode(), endpoint.port),
+        b"authorization: Bearer " + endpoint.api_key.encode(),
+        *(b"%b: %b" % header for header in headers if header[0] not in HOP and header[0] not in SECRETS),
+    ]
+    if body or method not in (b"GET", b"HEAD", b"OPTIONS", b"DELETE"):
+        lines.append(b"content-length: %d" % len(body))
+    return b"\r\n".join((*lines, b"", body))

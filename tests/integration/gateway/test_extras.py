@@ -1,0 +1,189 @@
+"""What llama-server has besides the APIs, in front of the fake engine: looked at by profile, and passed through."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import anyio
+import msgspec
+import pytest
+from gateway_fakes import Gateway, served
+
+from hostler.accounts.keys import Keyring
+from hostler.engines.protocol import Endpoint, Remote
+
+pytestmark = pytest.mark.anyio
+
+ADMIN = "Authorization: Bearer {}\r\n"
+
+
+@pytest.fixture
+async def llama(gateway: Gateway, fake_engine) -> Gateway:  # type: ignore[no-untyped-def]
+    """The gateway, with a fake engine of two slots for every profile."""
+    engine = await fake_engine("-np", "2", "--metrics", rate=200)
+    gateway.fleet.endpoint = Endpoint("127.0.0.1", engine.port, engine.key)
+    gateway.catalogue.served["org/model:q4"] = served("org/model:q4", "chat")
+    return gateway
+
+
+@pytest.mark.parametrize("path", ["/props", "/slots", "/lora-adapters"])
+async def test_looking_at_an_engine(llama: Gateway, path: str) -> None:
+    client = await llama.client()
+    for query in ("", "?model=tiny"):
+        answer = await client.get(path + query)
+        assert answer.status == 200
+        assert answer.headers["x-hostler-profile"] == "tiny"
+    assert llama.fleet.leases == []
+    assert (await client.get("/props?model=nobody")).json()["error"]["code"] == "model_not_found"
+    assert (await client.get(path, method="DELETE")).status == 405
+
+
+async def test_looking_loads_nothing_unless_asked(llama: Gateway) -> None:
+    llama.fleet.loaded = False
+    client = await llama.client()
+    answer = await client.get("/props?model=tiny")
+    assert (answer.status, answer.json()["error"]["code"]) == (409, "conflict")
+    assert (await client.get("/props?model=tiny&autoload=true")).status == 200
+    assert (await client.get("/props?model=tiny")).status == 200
+
+
+async def test_a_remote_has_none_of_it(llama: Gateway) -> None:
+    cloud = msgspec.structs.replace(served("cloud", "chat"), speaks="openai")
+    llama.catalogue.served["cloud"] = cloud
+    llama.fleet.endpoint = Endpoint("127.0.0.1", 1, "", Remote("", False, "openai", "x", False))
+    client = await llama.client()
+    assert (await client.get("/props?model=cloud")).status == 404
+    assert (await client.get("/upstream/cloud/props")).status == 404
+
+
+async def test_slots_of_others_are_seen_by_admins_alone(llama: Gateway, keys: Keyring) -> None:
+    chat = {"model": "tiny", "messages": [{"role": "user", "content": "secret"}], "stop": ["secret"], "max_tokens": 4}
+    assert (await llama.ask(chat)).status == 200
+    one = keys.add("one", "inference")
+    admin = keys.add("two", "admin")
+    client = await llama.client()
+    whole = (await client.get("/slots", ADMIN.format(admin))).json()
+    seen = (await client.get("/slots", ADMIN.format(one))).json()
+    assert [slot["id"] for slot in whole] == [slot["id"] for slot in seen] == [0, 1]
+    assert any("params" in slot for slot in whole)
+    assert not any({"params", "prompt", "generated", "next_token"} & slot.keys() for slot in seen)
+    assert (await client.get("/slots")).status == 401
+
+
+async def test_one_look_at_slots_serves_all_who_ask_soon(gateway: Gateway) -> None:
+    asked = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        with anyio.fail_after(5):
+            while await reader.readuntil(b"\r\n\r\n"):
+                asked += 1
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]")
+
+    async def quiet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await answer(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    server = await asyncio.start_server(quiet, "127.0.0.1", 0)
+    gateway.fleet.endpoint = Endpoint("127.0.0.1", server.sockets[0].getsockname()[1], "")
+    client = await gateway.client()
+    assert [(await client.get("/slots")).status for _ in range(5)] == [200] * 5
+    assert asked == 1
+    server.close()
+
+
+async def test_adapters_are_for_admins_to_change(llama: Gateway, keys: Keyring) -> None:
+    client = await llama.client()
+    body = b'[{"id":0,"scale":0.5}]'
+    assert (await client.ask(body, "/lora-adapters")).json() == {"success": True}
+    foreign = await client.ask(body, "/lora-adapters", "Origin: https://evil.example\r\n")
+    assert foreign.status == 403
+    one = keys.add("one", "inference")
+    assert (await client.ask(body, "/lora-adapters?model=tiny", ADMIN.format(one))).status == 403
+
+
+@pytest.mark.parametrize("path", ["/rerank", "/reranking", "/v1/rerank", "/v1/reranking"])
+async def test_names_of_reranking(llama: Gateway, path: str) -> None:
+    llama.catalogue.served["judge"] = served("judge", "rerank")
+    answer = await llama.ask({"model": "judge", "query": "sea", "documents": ["a", "b"]}, path)
+    assert answer.status in (200, 501)
+    assert llama.row.api == "rerank"
+
+
+async def test_llama_cpps_own_completion(llama: Gateway) -> None:
+    answer = await llama.ask({"model": "tiny", "prompt": "The sea", "n_predict": 3}, "/completion")
+    assert answer.status == 200
+    assert {"content", "tokens_predicted"} <= answer.json().keys()
+    assert (llama.row.api, llama.row.tokens_out) == ("completion", 3)
+
+
+# --- passing through ----------------------------------------------------------------------------------
+
+
+async def test_any_path_method_and_query_pass(llama: Gateway) -> None:
+    client = await llama.client()
+    answer = await client.get("/upstream/tiny/metrics")
+    assert answer.status == 200
+    assert answer.body.startswith(b"# HELP")
+    assert "access-control-allow-origin" not in answer.headers
+    assert answer.headers["x-hostler-profile"] == "tiny"
+    erased = await client.ask({}, "/upstream/org/model%3Aq4/slots/0?action=erase")
+    assert erased.status in (200, 501)
+    assert (await client.get("/upstream/tiny/nothing")).status == 404
+    assert (await client.get("/upstream/nobody/metrics")).json()["error"]["code"] == "model_not_found"
+    assert [lease.profile for lease in llama.fleet.leases] == ["tiny", "org/model:q4", "tiny"]
+    assert all(len(lease.ends) == 1 for lease in llama.fleet.leases)
+
+
+async def test_a_stream_passes_as_it_comes(llama: Gateway) -> None:
+    client = await llama.client()
+    chat = {"messages": [{"role": "user", "content": "x"}], "stream": True, "max_tokens": 5}
+    client.send("POST", "/upstream/tiny/v1/chat/completions", json.dumps(chat).encode())
+    status, headers = await client.head()
+    assert (status, headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
+    pieces = [await client.chunk()]
+    while pieces[-1]:
+        pieces.append(await client.chunk())
+    assert b"".join(pieces).endswith(b"data: [DONE]\n\n")
+    assert len(pieces) > 3
+    assert llama.fleet.leases[0].ends == [(200, False)]
+
+
+async def test_a_client_that_leaves_frees_the_engine(llama: Gateway) -> None:
+    client = await llama.client()
+    chat = {"messages": [{"role": "user", "content": "x"}], "stream": True, "fake": {"tokens": 100_000}}
+    client.send("POST", "/upstream/tiny/v1/chat/completions", json.dumps(chat).encode())
+    await client.head()
+    client.leave()
+    with anyio.fail_after(5):
+        await llama.fleet.ended.wait()
+    assert llama.fleet.leases[0].ends == [(499, True)]
+
+
+async def test_an_engine_that_breaks_off(llama: Gateway) -> None:
+    chat = {"messages": [{"role": "user", "content": "x"}], "stream": True, "fake": {"crash_after": 3, "tokens": 9}}
+    answer = await llama.ask(chat, "/upstream/tiny/v1/chat/completions")
+    assert not answer.complete
+    assert llama.fleet.leases[0].ends == [(502, False)]
+
+
+async def test_it_is_for_admins_and_no_web_page_of_others(llama: Gateway, keys: Keyring) -> None:
+    client = await llama.client()
+    assert (await client.get("/upstream/tiny/props", "Sec-Fetch-Site: cross-site\r\n")).status == 403
+    one = keys.add("one", "inference")
+    assert (await client.get("/upstream/tiny/props", ADMIN.format(one))).status == 403
+    assert llama.fleet.leases == []
+
+
+async def test_a_websocket_is_refused(llama: Gateway) -> None:
+    client = await llama.client()
+    upgrade = (
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    )
+    client.send("GET", "/upstream/tiny/ws", headers=upgrade)
+    status, _ = await client.head()
+    assert status == 403
