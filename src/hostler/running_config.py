@@ -11,6 +11,7 @@ import msgspec
 
 from hostler import log
 from hostler.config.diff import changed_profiles, waiting
+from hostler.config.doubtful import doubtful
 from hostler.config.load import Loaded, load, show
 from hostler.config.settings import Config, Home
 from hostler.config.watch import watch
@@ -18,6 +19,7 @@ from hostler.errors import ConfigError
 from hostler.events import Bus, ConfigRejected, ConfigReloaded
 from hostler.fleet.owner import FleetOwner
 from hostler.fleet.profiles.catalogue import ProfileCatalogue
+from hostler.fleet.profiles.declared import unplaceable
 from hostler.fleet.profiles.pinned import impossible
 from hostler.hardware.facts import Machine
 from hostler.wire.management import ConfigValue, Reloaded
@@ -81,11 +83,17 @@ class RunningConfig:
         return told
 
     async def warnings(self, catalogue: ProfileCatalogue) -> tuple[str, ...]:
-        """What is right in the configuration and can never come true on this machine."""
-        if not any(profile.pin for profile in self.config.profiles.values()):
-            return ()
-        found = await anyio.to_thread.run_sync(lambda: impossible(self.config, catalogue.asked, self._machine()))
-        return tuple(found)
+        """What is right in the configuration and can never come true on this machine, or cannot be meant."""
+        return tuple(await anyio.to_thread.run_sync(self._doubts, catalogue))
+
+    def _doubts(self, catalogue: ProfileCatalogue) -> list[str]:
+        config = self.config
+        pinned = any(profile.pin for profile in config.profiles.values())
+        return [
+            *doubtful(config, os.environ),
+            *unplaceable(config, self._machine),
+            *(impossible(config, catalogue.asked, self._machine()) if pinned else ()),
+        ]
 
     async def warn(self, catalogue: ProfileCatalogue) -> None:
         """Log it, at the start."""

@@ -50,8 +50,10 @@ def check(session: Session) -> None:
 
     from hostler.cli import output
     from hostler.cli.doctor.absent import absent
+    from hostler.cli.doctor.declared import unplaceable_here
     from hostler.cli.doctor.pins import impossible_pins
     from hostler.cli.whereabouts import load_config
+    from hostler.config.doubtful import doubtful
     from hostler.config.remotes import missing_keys
 
     loaded = load_config(session.config)
@@ -59,6 +61,8 @@ def check(session: Session) -> None:
     warnings = [
         *absent(config, session.config),
         *missing_keys(config, os.environ),
+        *doubtful(config, os.environ),
+        *unplaceable_here(config),
         *impossible_pins(config, session.config),
     ]
     if session.json:

@@ -56,8 +56,10 @@ async def ls(session: Session, show_all: AllOption = False) -> None:
 async def ps(session: Session, explain: ExplainOption = False) -> None:
     """List the running engines.
 
-    Shows state, memory per device, leases of slots, tokens/s, idle time and its limit; and what is other than the
-    profile asks, after it ran out of memory.
+    Shows state, memory per device, leases of slots, tokens/s, idle time and its limit; below them what is the matter
+    with one now, and what is other than its profile asks after it ran out of memory. Then the profiles without an
+    engine that failed, with the reason, and those that are parked, with how soon they would be back; with --json both
+    are in `hostler ls --json`.
     """
     from hostler.cli import output
 
@@ -200,7 +202,7 @@ def _instances(running: list[Instance]) -> Table:
         shown.add_row(
             Text(instance.profile),
             output.state(instance.state),
-            "yes" if instance.warm else "no",
+            output.dash(None) if instance.remote else "yes" if instance.warm else "no",
             _memory(instance),
             f"{instance.leases}/{instance.slots}",
             output.rate(instance.tokens_per_s),

@@ -118,6 +118,15 @@ def _tell(session: Session, done: Switched) -> None:
     if session.json:
         output.write_json(done)
         return
+    print(said(done))
+
+
+def said(done: Switched) -> str:
+    """What was done, in a sentence."""
+    from hostler.cli import output
+
+    if done.profile in done.unloaded and done.state not in ("unloaded", "failed"):
+        return f"{done.profile} was unloaded, and is {done.state} again: a request came for it."
     others = [name for name in done.unloaded if name != done.profile]
     left = f"; unloaded {output.listed(others)}" if others else ""
-    print(f"{done.profile} is {done.state}{left}.")
+    return f"{done.profile} is {done.state}{left}."

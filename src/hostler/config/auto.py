@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from hostler.config.names import LONGEST_NAME, NAME
-from hostler.config.settings import Config
+from hostler.config.settings import AutoSettings, Config
 from hostler.config.shape import KeyPath
 
 Wrong = tuple[KeyPath, str]
@@ -28,26 +28,27 @@ def wrong_with_autos(config: Config) -> Iterator[Wrong]:
 
 
 def _circles(config: Config) -> Iterator[Wrong]:
-    """Each circle once, by the name in it that stands first in the file."""
-    order = list(config.auto)
+    """Each circle once, by the name in it that stands first in the file. One that is a profile's means that."""
+    taken = {*config.profiles, *(alias for profile in config.profiles.values() for alias in profile.aliases)}
+    order = [name for name in config.auto if name not in taken]
     for name in order:
-        circle = _circle(name, config)
+        circle = _circle(name, {each: config.auto[each] for each in order})
         if circle is not None and min(circle, key=order.index) == name:
             key = "profiles" if circle[1 % len(circle)] in config.auto[name].profiles else "fallback"
             yield ("auto", name, key), "it comes back to itself: " + " -> ".join([*circle, name])
 
 
-def _circle(start: str, config: Config) -> list[str] | None:
+def _circle(start: str, autos: Mapping[str, AutoSettings]) -> list[str] | None:
     """The way from ``start`` over other `auto` names back to it; None when there is none."""
     seen: set[str] = set()
     ways = [[start]]
     while ways:
         way = ways.pop()
-        auto = config.auto[way[-1]]
+        auto = autos[way[-1]]
         for name in (*auto.profiles, *auto.fallback):
             if name == start:
                 return way
-            if name in config.auto and name not in seen:
+            if name in autos and name not in seen:
                 seen.add(name)
                 ways.append([*way, name])
     return None

@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -71,7 +71,14 @@ class OwnGateway:
 async def own_gateway(
     folder: Path, config: str, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[OwnGateway]:
-    """`hostler up` with this configuration in ``folder``, its home. Ended with the block."""
+    """`hostler up` with this configuration in ``folder``, its home. Ended with the block, also by SIGTERM to us."""
+    with _terminated_as_interrupted():
+        async with _own_gateway(folder, config, environment) as own:
+            yield own
+
+
+@asynccontextmanager
+async def _own_gateway(folder: Path, config: str, environment: Mapping[str, str] | None) -> AsyncIterator[OwnGateway]:
     furnish(folder, config)
     variables = {name: value for name, value in os.environ.items() if not name.startswith("HOSTLER_")}
     variables |= {"HOSTLER_HOME": str(folder), MARK: str(folder), **(environment or {})}
@@ -87,6 +94,23 @@ async def own_gateway(
     finally:
         await asyncio.shield(own.stop())
         own.left = end_left(folder)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM does as Ctrl-C does: what is awaited is cancelled, so that everything is ended that was begun.
+
+    By itself it would end us alone; the gateway is in a session of its own.
+    """
+    try:
+        before = signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    except ValueError:  # not in the main thread: signals are somebody else's
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def furnish(folder: Path, config: str) -> None:

@@ -35,14 +35,14 @@ def instance(known: m.Instance, run: Run, now: float) -> Instance:
         served=known.served,
         tokens_per_s=run.tokens_per_s,
         idle_s=now - known.last_used if idle else None,
-        ttl_s=known.ttl_s,
+        ttl_s=known.idle_bound_s,
         pinned=known.pin,
         load_s=run.load_s,
         started_at=run.started_at,
         argv=run.argv,
         remote=host_of(run.spec.engine),
         changed=run.changes.words,
-        warm=run.endpoint is not None and (run.spec.proves or known.served > 0),
+        warm=run.pid is not None and run.endpoint is not None and (run.spec.proves or known.served > 0),
     )
 
 

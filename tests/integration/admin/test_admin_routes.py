@@ -96,7 +96,7 @@ async def test_a_hold_has_a_name_and_an_end(client: httpx.AsyncClient) -> None:
     assert (without.id, without.hold_s) == (None, None)
     ended = await client.delete("/api/load/hold-90")
     assert msgspec.json.decode(ended.content, type=HoldInfo).profile == "coder"
-    for wrong in ("soon", 0, -3):
+    for wrong in ("soon", 0, -3, "99999d", 7 * 86400 + 1):
         refused = await client.post("/api/load", json={"profile": "fast", "hold": wrong})
         assert problem(refused, 400) == "invalid_request"
 

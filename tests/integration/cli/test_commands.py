@@ -11,6 +11,7 @@ import pytest
 from cli_run import Run
 from fake_gateway import INSTANCE, FakeGateway, profile
 
+from hostler.cli.residency import said
 from hostler.client.problems import CLASSES
 from hostler.errors import UnknownProfile
 from hostler.wire.management import Instance, Parked, Pinned, Problem, ProblemBody, ProfileInfo, Requests, Switched
@@ -53,6 +54,8 @@ def test_ps(gateway: FakeGateway, run: Run) -> None:
     assert row[warm:].startswith("no ")
     gateway.instances = [msgspec.structs.replace(INSTANCE, warm=True)]
     assert run("ps").stdout.splitlines()[1][warm:].startswith("yes ")
+    gateway.instances = [msgspec.structs.replace(INSTANCE, remote="api.example.com", pid=None)]
+    assert run("ps").stdout.splitlines()[1][warm:].startswith("- ")
     gateway.instances = []
     assert "Nothing is loaded" in run("ps").stdout
 
@@ -126,6 +129,12 @@ def test_switch_tells_who_left(gateway: FakeGateway, run: Run) -> None:
 def test_unload_now(gateway: FakeGateway, run: Run) -> None:
     assert run("unload", "smollm2", "--now").stdout == "smollm2 is unloaded.\n"
     assert gateway.bodies == [{"now": True}]
+
+
+def test_what_a_request_loads_again_meanwhile_is_told() -> None:
+    """It said "smollm2 is ready." to somebody who had just unloaded it."""
+    again = Switched(profile="smollm2", state="loading", unloaded=("smollm2",))
+    assert said(again) == "smollm2 was unloaded, and is loading again: a request came for it."
 
 
 def test_requests_and_cancel(gateway: FakeGateway, run: Run) -> None:

@@ -8,10 +8,13 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import msgspec
+import psutil
 import pytest
-from cli_run import Run
+from cli_run import HOSTLER, Run
 
+from hostler.cli.command import ExitCode
 from hostler.conformance.verdict import Verdict
 from hostler.testing.launch import Running
 
@@ -64,6 +67,20 @@ def test_its_own_gateway_has_its_own_profiles(run: Run) -> None:
     done = run("conformance", "--start", "coder")
     assert done.exit_code == 1
     assert "Leave out the profiles and --url." in done.output
+
+
+async def test_its_own_gateway_ends_with_it_when_it_is_terminated() -> None:
+    """It is in a session of its own: a job that was cancelled left it behind with its engines."""
+    words = ("conformance", "--start", "--only", "storm", "-n", "100000")
+    own = await asyncio.create_subprocess_exec(
+        HOSTLER, *words, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+    )
+    with anyio.fail_after(60):
+        while not (gateways := [p for p in psutil.Process(own.pid).children() if "up" in p.cmdline()]):
+            await anyio.sleep(0.02)
+        own.terminate()
+        assert await own.wait() == ExitCode.INTERRUPTED
+    assert not any(gateway.is_running() for gateway in gateways)
 
 
 async def test_disruption_needs_a_gateway_of_ours(hostler: Hostler, fake_engine) -> None:

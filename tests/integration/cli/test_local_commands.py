@@ -62,6 +62,19 @@ def test_config_check_warns_of_what_is_not_on_this_machine(run: Run, home: Path)
     assert len(json.loads(run("config", "check", "--json").stdout)["warnings"]) == 3
 
 
+def test_config_check_and_doctor_tell_what_cannot_be_meant(run: Run, home: Path) -> None:
+    (home / "hostler.toml").write_text(
+        '[profiles.mine]\nmodel = "x"\n[profiles.mine.engine]\nkind = "command"\nmemory = { gpu7 = "1 GiB" }\n'
+        'argv = ["sh", "${PORT}", "${PROT}"]\n'
+    )
+    place, memory = run("config", "check").stdout.splitlines()[1:]
+    assert place.startswith("Warning: profiles.mine.engine.argv: nothing is put in for ${PROT}")
+    assert memory.startswith("Warning: profiles.mine.engine.memory.gpu7: this machine has no such device")
+    found = {each["check"]: each for each in json.loads(run("doctor", "--json").stdout) if each["level"] != "ok"}
+    assert "${PROT}" in found["config"]["message"]
+    assert found["memory"]["level"] == "problem"
+
+
 def test_config_show_tells_value_and_source(run: Run, home: Path) -> None:
     (home / "hostler.toml").write_text("[gateway]\nport = 4999\n")
     shown = {v.key: v for v in msgspec.json.decode(run("config", "show", "--json").stdout, type=list[ShownValue])}

@@ -418,12 +418,23 @@ async def test_a_real_engine_goes_on_from_its_own_file(
         assert await place.kept() == 1
 
 
-async def test_what_does_not_fit_the_budget_is_not_written(place: Place) -> None:
+async def test_what_does_not_fit_the_budget_is_not_written_which_is_told_once(place: Place) -> None:
+    """On a disk too small for a single prompt nothing was ever saved, and nothing said so."""
     place.settings = KvSettings(budget=Bytes(1000))
-    first = await place.engine("p-1")
-    await first.ask("alice")
-    await first.leave()
+    for number in range(2):
+        engine = await place.engine(f"p-{number}")
+        await engine.ask("alice")
+        await engine.leave()
     assert place.told("saved") == []
+    [problem] = place.problems("unavailable")
+    assert "and 1000 B may be kept in all" in problem.reason
+    assert (await place.keeper.status()).problem == problem.reason
+    place.settings = KvSettings()
+    last = await place.engine("last")
+    await last.ask("alice")
+    await last.leave()
+    assert len(place.told("saved")) == 1
+    assert (await place.keeper.status()).problem == ""
 
 
 async def test_switched_off_it_keeps_nothing(place: Place) -> None:

@@ -28,6 +28,7 @@ def wrong(text: str) -> tuple[str, ...]:
             "hostler.toml:7: auto.x.profiles: it is empty; an `auto` name needs the profiles that it may mean",
         ),
         ('[auto.a]\nprofiles = ["b"]', 'hostler.toml:7: auto.a.profiles: "a" is the name of a profile already'),
+        ('[auto.a]\nprofiles = ["a"]', 'hostler.toml:7: auto.a.profiles: "a" is the name of a profile already'),
         (
             '[auto.alpha]\nprofiles = ["b"]',
             'hostler.toml:7: auto.alpha.profiles: "alpha" is an alias of profile "a" already',

@@ -1,7 +1,8 @@
 """100 engines killed at random moments, loads among them: what became of every request, and how soon it goes on.
 
 Clients ask all the time. In turns an engine is killed, and a profile is unloaded; after each the next request is timed
-to its first token. What a load takes without a kill is measured so under the same load.
+to its first token. What a load takes without a kill is measured so under the same load: of one that nobody uses, from
+the moment in which it takes no request any more; later others who ask for it have begun its load already.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from hostler.conformance.own import own_gateway
 from hostler.conformance.report import Violation, fates_of, judged, percentile, refusals_of
 from hostler.conformance.watching import watched
 from hostler.conformance.witness import Witness
+from hostler.wire.management import Instance
 
 CLIENTS: Final = 3
 #: Of each profile: enough for all clients and the one that is timed, so that nobody waits for a slot.
@@ -40,6 +42,7 @@ PAUSE_S: Final = 0.4
 #: A load beside which another one is measured: after so many kills a profile is unloaded.
 EVERY: Final = 2
 PATIENCE_S: Final = 60.0
+LOOK_S: Final = 0.005
 
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,9 +145,20 @@ class _Series:
         return True
 
     async def _unload_one(self) -> None:
-        subject = self._random.choice(self._weather.subjects)
-        await self._client.unload(subject.name)
-        self._normal.append(await self._next_token(subject.name, "unloaded", time.perf_counter()))
+        instance = await self._idle()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._client.unload(instance.profile))
+            while any(each.id == instance.id for each in await self._ready()):
+                continue
+            self._normal.append(await self._next_token(instance.profile, "unloaded", time.perf_counter()))
+
+    async def _idle(self) -> Instance:
+        while not (idle := [each for each in await self._ready() if not each.leases]):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(LOOK_S)
+        return self._random.choice(idle)
+
+    async def _ready(self) -> list[Instance]:
+        return [each for each in await self._client.instances() if each.state == "ready"]
 
     async def _next_token(self, profile: str, state: str, began: float) -> Recovered:
         subject = next(each for each in self._weather.subjects if each.name == profile)

@@ -5,13 +5,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hostler.cli.doctor import compatibility, configuration, drivers, engines, folders, library, machine, pins, port
+from hostler.cli.doctor import (
+    compatibility,
+    configuration,
+    declared,
+    drivers,
+    engines,
+    folders,
+    library,
+    machine,
+    pins,
+    port,
+)
 from hostler.cli.doctor.findings import Finding, Ground
 from hostler.config import paths
 
 CHECKS = (
     machine.check, drivers.check, compatibility.check, engines.check, folders.check, port.check, library.check,
-    pins.check,
+    declared.check, pins.check,
 )  # fmt: skip
 
 

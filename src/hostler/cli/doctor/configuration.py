@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hostler.cli.doctor.findings import Finding, ok, problem, warn
 from hostler.cli.whereabouts import load_config
+from hostler.config.doubtful import doubtful
 from hostler.config.remotes import missing_keys
 from hostler.config.settings import Config
 from hostler.errors import ConfigError
@@ -24,6 +25,6 @@ def check(asked: Path | None) -> tuple[Config, list[Finding]]:
     if loaded.text is None:
         return loaded.config, [ok(CHECK, f"No {loaded.file} yet; the defaults are in force.")]
     count = len(loaded.config.profiles)
-    missing = [warn(CHECK, f"{line}.", "") for line in missing_keys(loaded.config, os.environ)]
+    lines = (*missing_keys(loaded.config, os.environ), *doubtful(loaded.config, os.environ))
     valid = ok(CHECK, f"{loaded.file} is valid, with {count} profile{'' if count == 1 else 's'}.")
-    return loaded.config, [valid, *missing]
+    return loaded.config, [valid, *(warn(CHECK, f"{line}.", "") for line in lines)]

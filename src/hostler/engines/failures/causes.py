@@ -305,7 +305,8 @@ CAUSES: Final = (
         error=LoadTimeout,
         seen="no token was generated within `load_s`; the message has the stage",
         does="Ends the engine; refuses requests as after any failed load.",
-        do="Raise `load_s` in `[limits]` if the disk is slow; `hostler logs {profile}` shows the stage.",
+        do="`hostler logs {profile}` shows the stage. Raise `[limits] load_s` if the disk is slow, or correct `health` "
+        "of a `command`.",
     ),
     Cause(
         id="not_working",

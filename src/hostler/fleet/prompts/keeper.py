@@ -13,6 +13,7 @@ import msgspec
 
 from hostler import log
 from hostler.clock import Clock
+from hostler.config.quantities import format_bytes
 from hostler.config.settings import KvSettings
 from hostler.engines.protocol import LoadSpec
 from hostler.events import Bus, PromptCacheProblem
@@ -27,8 +28,8 @@ from hostler.wire.caching import CacheCleared, CacheSettings, CacheStatus, Saved
 T = TypeVar("T")
 Job = Callable[[], Coroutine[object, object, None]]
 
-#: What can fail: our folder, the file of figures, an engine that writes its slots.
-Part = Literal["folder", "figures", "engine"]
+#: What can fail: our folder, the file of figures, an engine that writes its slots, the room for what it writes.
+Part = Literal["folder", "figures", "engine", "budget"]
 
 FOLDER = "prompts"
 SLOTS = "slots"  # where engines write, a folder for each instance; see hostler.engines.llamacpp
@@ -60,6 +61,7 @@ class Keeper:
         self._opened = False
         self._ready: dict[str, Job] = {}
         self._problems: dict[Part, str] = {}
+        self._misfit = 0
         #: Which conversation is in a file, as long as the gateway runs.
         self.conversations: dict[str, Conversation] = {}
         self.tenancy = tenancy
@@ -145,6 +147,20 @@ class Keeper:
     async def budget(self) -> int:
         """Bytes that may be kept; 0 when the folder cannot be used."""
         return await self.on_disk(self._budget) or 0
+
+    async def takes(self, size: int) -> bool:
+        """Whether a prompt of so many bytes may be kept, if need be alone; told when it is the first that may not."""
+        budget = await self.budget()
+        if size <= budget:
+            if self._misfit <= budget:
+                self.available("budget")
+            return True
+        self._misfit = size
+        if budget:  # with nothing, somebody wants it so, or the folder fails
+            share = "" if self._settings().budget else ", a quarter of what is free"
+            most = f"{format_bytes(budget)} may be kept in all{share}"
+            self.unavailable("budget", f"a prompt takes about {format_bytes(size)}, and {most}")
+        return False
 
     def _budget(self, shelf: Shelf) -> int:
         wanted = self._settings().budget

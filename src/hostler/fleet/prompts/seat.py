@@ -154,7 +154,7 @@ class Seat:
     async def _write(self, endpoint: Endpoint, slot: SlotState, left_s: float) -> Draft | None:
         keeper, figures, tenant = self._keeper, self._keeper.figures, self._slots.owner(slot.id)
         size = figures.size(self._key, slot.n_prompt_tokens, GUESS)
-        if tenant is None or saving_s(size, figures.rates) > left_s or size > await keeper.budget():
+        if tenant is None or saving_s(size, figures.rates) > left_s or not await keeper.takes(size):
             return None
         began, name = keeper.clock.monotonic(), f"{slot.id}.save"
         written = await slotfiles.save(endpoint, slot.id, name)

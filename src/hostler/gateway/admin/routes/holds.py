@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from litestar import Controller, delete, post
 from litestar.params import Body, PathParameter
 
-from hostler.config.quantities import Seconds
+from hostler.config.quantities import Seconds, exact_seconds
 from hostler.errors import InvalidRequest
 from hostler.gateway.admin import views
 from hostler.gateway.admin.problems import fails
 from hostler.gateway.admin.wanted import Wanted
 from hostler.wire.management import HoldInfo, HoldOptions
+
+#: Who holds for longer has forgotten to let go; a pin says that it is meant.
+MOST: Final = Seconds(7 * 86400)
 
 HoldId = Annotated[str, PathParameter(description="The hold, as `POST /api/load` named it.")]
 Options = Annotated[HoldOptions, Body(description="The profile, and for how long.")]
@@ -29,7 +32,8 @@ class HoldRoutes(Controller):
     )
     async def load(self, services: Wanted, data: Options) -> HoldInfo:
         """Answers when the profile is ready. While it is held it neither makes room nor leaves when idle; what was
-        loaded for the hold is unloaded with it. Without `hold` it is loaded and no more."""
+        loaded for the hold is unloaded with it. The longest hold is seven days. Without `hold` it is loaded and no
+        more."""
         profile = await views.resolved(services.catalogue, data.profile)
         if data.hold is None:
             await services.fleet.load(profile)
@@ -52,4 +56,9 @@ def _duration(told: str | float) -> float:
         raise InvalidRequest(f"`hold` is {told!r}.", hint='Send seconds, or text such as "30m".') from error
     if seconds <= 0:
         raise InvalidRequest("`hold` must be above 0.")
+    if seconds > MOST:
+        raise InvalidRequest(
+            f"`hold` is {told!r}; {exact_seconds(MOST)} is the longest.",
+            hint="Prolong it with its `id` before it is over, or pin the profile.",
+        )
     return seconds
