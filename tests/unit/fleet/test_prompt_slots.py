@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostler.fleet.prompts.slots import ENGINES_CHOICE, Slots
+from hostler.fleet.prompts.slots import ENGINES_CHOICE, WORTH_KEEPING, Slots
 from hostler.fleet.protocol import Conversation, Place
 
 
@@ -182,3 +182,86 @@ def test_nobody_goes_on_from_another_one_s_words(count: int, told: list[tuple[st
         for n in range(count):
             assert slots.owner(n) in (None, *written[n])
             assert slots.owner(n) is None or written[n] == {slots.owner(n)}
+
+
+class Plain:
+    """The rules as they are told, looking through all slots for each: words ``of`` which tenants they hold, the
+    conversation ``said`` last, and when they were put down (``at``)."""
+
+    def __init__(self, count: int) -> None:
+        self.of: list[set[str]] = [set() for _ in range(count)]
+        self.said = [Conversation()] * count
+        self.at = list(range(count))
+        self.busy: set[int] = set()
+        self.moves = count
+
+    def enter(self, tenant: str, asked: Conversation) -> Place:
+        free = [n for n in range(len(self.of)) if n not in self.busy]
+        if not free:
+            crossed = any(of - {tenant} for of in self.of)
+            for of in self.of:
+                of.add(tenant)
+            return Place(ENGINES_CHOICE, crossed)
+        number = self._chosen(tenant, asked, free)
+        fresh = bool(self.of[number] - {tenant})
+        self.of[number].add(tenant)
+        self.said[number] = asked
+        self.busy.add(number)
+        return Place(number, fresh)
+
+    def _chosen(self, tenant: str, asked: Conversation, free: list[int]) -> int:
+        own = [n for n in free if self.of[n] == {tenant}]
+        begun = [n for n in own if self.said[n].marks and asked.marks[: len(self.said[n].marks)] == self.said[n].marks]
+        begun = [n for n in begun if not (asked.key and self.said[n].key) or asked.key == self.said[n].key]
+        if begun:
+            return max(begun, key=lambda n: (len(self.said[n].marks), self.at[n]))
+        named = [n for n in own if asked.key == self.said[n].key and asked.size >= self.said[n].size]
+        if asked.key and named:
+            return max(named, key=lambda n: (self._alike(asked, n), self.at[n]))
+        if empty := [n for n in free if not self.of[n]]:
+            return empty[0]
+        held = {each: self.of.count({each}) for each in {tenant}.union(*self.of)}
+        others = [n for n in free if n not in own]
+        if own and (not others or held[tenant] >= max(1, len(self.of) // len(held))):
+            return min(own, key=self._last)
+        return min(others, key=lambda n: (-max(held[each] for each in self.of[n]), *self._last(n)))
+
+    def _alike(self, asked: Conversation, number: int) -> int:
+        pairs = zip(asked.marks, self.said[number].marks, strict=False)
+        return next((n for n, (one, other) in enumerate(pairs) if one != other), len(self.said[number].marks))
+
+    def _last(self, number: int) -> tuple[bool, int]:
+        return self.said[number].size >= WORTH_KEEPING, self.at[number]
+
+    def leave(self, place: Place) -> None:
+        if place.slot in self.busy:
+            self.busy.remove(place.slot)
+            self.at[place.slot] = self.moves = self.moves + 1
+
+
+turns = st.tuples(
+    st.sampled_from("aab"),
+    st.text("xyz", max_size=3),
+    st.sampled_from(["", "", "s1", "s2"]),
+    st.sampled_from([1, 2000]),
+    st.sampled_from(["go", "go", "go", "hang", "end"]),
+)
+
+
+@settings(max_examples=300)
+@given(st.integers(2, 5), st.lists(turns, max_size=40))
+def test_they_are_chosen_as_if_all_were_looked_through(count: int, told: list[tuple[str, str, str, int, str]]) -> None:
+    slots, plain, open_ = Slots(count), Plain(count), list[Place]()
+    for tenant, text, key, size, how in told:
+        marks = tuple(hash(text[: n + 1]) for n in range(len(text)))
+        asked = Conversation(key, marks, size * len(text))
+        place = plain.enter(tenant, asked)
+        assert slots.enter(tenant, asked) == place
+        if how == "go" and place.slot >= 0:
+            slots.finished(tenant, place)
+            plain.of[place.slot] = {tenant}
+        open_.append(place)
+        for left in [] if how == "hang" else open_ if how == "end" else open_[-1:]:
+            slots.leave(left)
+            plain.leave(left)
+        open_ = open_ if how == "hang" else [] if how == "end" else open_[:-1]
