@@ -2,7 +2,7 @@
 
 Direct, through the gateway, direct again: one round. A round whose two direct figures differ by more than
 15% says more of the machine than of the gateway and is repeated. The figures are medians over at least
-seven rounds, with their range; every answer is checked.
+seven rounds, with their range; every answer is checked. At the end, how soon single requests are refused.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import msgspec
 
 from hostler.bench.load import Shape, Target, measure
 from hostler.bench.report import Figure, Report, Spread, write
+from hostler.bench.single import SINGLES, fill, quick
 from hostler.bench.subjects import MODEL, Gateway, direct, gateway, usage_of
 
 SHAPES: Final = (
@@ -91,6 +92,8 @@ async def run(rounds: int, scale: float, command: str) -> Report:
                 msgspec.structs.replace(shape, requests=max(1, round(shape.requests * scale))) for shape in SHAPES
             ]
             figures = [await figure(engine, ours, shape, rounds) for shape in shapes]
+            rss_after = usage_of(ours.pid).resident
+            await fill(ours.target)
             return Report(
                 at=time.time(),
                 machine=machine(),
@@ -98,8 +101,9 @@ async def run(rounds: int, scale: float, command: str) -> Report:
                 command=command,
                 accepted_s=ours.accepted_s,
                 rss_before_mib=rss_before / 2**20,
-                rss_after_mib=usage_of(ours.pid).resident / 2**20,
+                rss_after_mib=rss_after / 2**20,
                 figures=tuple(figures),
+                singles=tuple([await quick(ours.target, single) for single in SINGLES]),
             )
 
 

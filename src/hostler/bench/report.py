@@ -53,6 +53,15 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     repeated: int
 
 
+class Quick(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests that came one by one: milliseconds that half of them took at the most, and 95 of 100."""
+
+    name: str
+    goal_ms: float
+    median_ms: float
+    p95_ms: float
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The whole measurement; ``at`` in seconds since the Unix epoch, memory in MiB."""
 
@@ -64,6 +73,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     rss_before_mib: float
     rss_after_mib: float
     figures: tuple[Figure, ...]
+    singles: tuple[Quick, ...]
 
 
 def write(report: Report, data: Path | None, page: Path | None) -> None:
@@ -80,10 +90,14 @@ def render(report: Report) -> str:
     """The page, in Markdown."""
     day = time.strftime("%Y-%m-%d", time.gmtime(report.at))
     rows = "\n".join(_row(figure) for figure in report.figures)
+    singles = "\n".join(
+        f"| {one.name} | **{one.median_ms:.1f} ms** | {one.p95_ms:.1f} ms | <= {one.goal_ms:g} ms |"
+        for one in report.singles
+    )
     return f"""# What the gateway costs
 
 The same fast fake engine is asked directly, through the gateway, and directly again; that is one round. The
-gateway is a real `hostler up` with everything on: fleet, leases, ledger, events, management. Every answer is
+gateway is a real `hostler up` with everything on: a key, fleet, leases, ledger, events, management. Every answer is
 checked. A round whose two direct figures differ by more than 15% is repeated. Shown are medians, with the
 range over all rounds in parentheses; CPU is that of the gateway process (user and system).
 
@@ -94,6 +108,10 @@ range over all rounds in parentheses; CPU is that of the gateway process (user a
 | load | direct/s | gateway/s | ratio to direct | goal | CPU per request or chunk | goal | llama-swap |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 {rows}
+
+| one request at a time, on a new connection each | median | 95 of 100 | goal |
+| --- | --- | --- | --- |
+{singles}
 
 - Memory of the gateway after the run: **{report.rss_after_mib:.0f} MiB** (before: {report.rss_before_mib:.0f};
   goal: at most {GOAL_RSS_MIB}; llama-swap: 200).

@@ -9,6 +9,7 @@ import re
 import secrets
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -28,6 +29,7 @@ SLOTS: Final = 128
 BUILD: Final = {"tokens": 1_000_000, "idle_ms": 0, "requests_per_connection": 0}
 #: Seconds that anything here may take to listen.
 WITHIN_S: Final = 60.0
+HOSTLER: Final = str(Path(sys.executable).with_name("hostler"))
 LISTENING: Final = re.compile(rb"listening on http://[^:]+:(\d+)")
 
 CONFIG: Final = """\
@@ -47,6 +49,14 @@ pin = true
 
 [profiles.bench.engine]
 build = {build}
+"""
+#: Profiles that are never loaded, so that much is counted apart.
+FILLERS: Final = tuple(f"filler-{number}" for number in range(13))
+FILLER: Final = """\
+[profiles.{name}]
+model = {model}
+task = "rerank"
+engine.build = {build}
 """
 
 
@@ -113,31 +123,40 @@ async def gateway(folder: Path) -> AsyncIterator[Gateway]:
     home.mkdir()
     build = write_build(folder, "gateway-server", **BUILD)
     model = write_tiny_gguf(folder / "bench.gguf")
-    text = CONFIG.format(model=_quoted(model), build=_quoted(build), slots=SLOTS)
-    (home / "hostler.toml").write_text(text)
-    port = free_port()
+    where = {"model": _quoted(model), "build": _quoted(build)}
+    profiles = [CONFIG.format(**where, slots=SLOTS), *(FILLER.format(**where, name=name) for name in FILLERS)]
+    (home / "hostler.toml").write_text("".join(profiles))
+    env = {"HOSTLER_HOME": str(home)}
+    target = Target("127.0.0.1", free_port(), await _key(env))
     log = folder / "gateway.log"
-    argv = [str(Path(sys.executable).with_name("hostler")), "up", "--port", str(port)]
+    argv = [HOSTLER, "up", "--port", str(target.port)]
     began = time.perf_counter()
-    async with child(argv, {"HOSTLER_HOME": str(home)}, log) as process:
-        accepted_s = await _accepted(port, began, process, log)
-        target = Target("127.0.0.1", port, "")
+    async with child(argv, env, log) as process:
+        accepted_s = await _accepted(target, began, process, log)
         await _answers(target, process, log)
         await _settled(process.pid)
         yield Gateway(target, process.pid, accepted_s, log)
 
 
-async def _accepted(port: int, began: float, process: asyncio.subprocess.Process, log: Path) -> float:
+async def _key(env: dict[str, str]) -> str:
+    """A new key of that home."""
+    argv = (HOSTLER, "key", "new", "bench", "--scope", "admin")
+    process = await asyncio.create_subprocess_exec(*argv, env=os.environ | env, stdout=subprocess.PIPE)
+    said, _ = await process.communicate()
+    return said.decode().strip()
+
+
+async def _accepted(target: Target, began: float, process: asyncio.subprocess.Process, log: Path) -> float:
     """Seconds until a request to `/v1/models` is answered."""
     while time.perf_counter() - began < 30:
         if process.returncode is not None:
             raise RuntimeError(_tail(log))
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await asyncio.open_connection(target.host, target.port)
         except OSError:
             await asyncio.sleep(0.005)
             continue
-        writer.write(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"GET /v1/models HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\n\r\n" % target.key.encode())
         line = await reader.readline()
         writer.close()
         if b" 200 " not in line:
