@@ -33,7 +33,10 @@ TOLD: Final = 64
 
 class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds on clients: head and body in bytes, the head's whole time, silence in a body, bytes a second that a longer
-    one must bring, a last read; and how many connections there may be."""
+    one must bring, a last read, and a connection between two requests; and how many connections there may be.
+
+    ``idle_s`` is longer than the pools of usual clients keep connections, so that the client closes first.
+    """
 
     head: int = HEAD_LIMIT
     body: int = 64 * 2**20
@@ -41,6 +44,7 @@ class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
     body_idle_s: float = 60.0
     body_rate: float = 1024.0
     linger_s: float = 2.0
+    idle_s: float = 75.0
     connections: int = 2048
 
 
@@ -89,6 +93,8 @@ class ClientConnection(PlainHttp):
         self._head_size = 0
         self._body_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._idle_since = 0.0
+        self._idle_timer: asyncio.TimerHandle | None = None
 
     # The socket.
 
@@ -114,9 +120,10 @@ class ClientConnection(PlainHttp):
             self._timer = self.loop.call_later(self._patience(call), self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._idle_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._idle_timer = None
         self._deaf = True
         self._turned_away.discard(self)
         super().connection_lost(exc)
@@ -218,7 +225,14 @@ class ClientConnection(PlainHttp):
             if not call.more_body:
                 self.transport.close()
             return
-        self.on_response_complete()
+        self.server_state.total_requests += 1
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:  # uvicorn's own would be made, and taken back, for each request
+            self._idle_timer = self.loop.call_later(self._limits.idle_s, self._look_idle)
+
+    def on_response_complete(self) -> None:
+        self._idle_since = self.loop.time()
+        super().on_response_complete()
 
     @property
     def address(self) -> str:
@@ -226,6 +240,17 @@ class ClientConnection(PlainHttp):
         return "" if self.client is None else str(self.client[0])
 
     # Inside.
+
+    def _look_idle(self) -> None:
+        """Close what is idle for too long; the timer is moved only when it fires."""
+        now, cycle = self.loop.time(), self.cycle
+        busy = self._in_head or (cycle is not None and not cycle.response_complete)
+        due = (now if busy else self._idle_since) + self._limits.idle_s
+        if due > now:
+            self._idle_timer = self.loop.call_at(due, self._look_idle)
+        else:
+            self._idle_timer = None
+            self.timeout_keep_alive_handler()
 
     def _turn_away(self) -> None:
         """This one is too many. It does not count, or those who come again and again would keep others out."""

@@ -28,16 +28,14 @@ def _prefix(target: bytes, endpoint: Endpoint) -> bytes:
     )
 
 
-def engine_lines(target: bytes, endpoint: Endpoint, request: str, body: bytes, kind: bytes = JSON) -> bytes:
-    """A whole request to an engine; ``kind`` is the Content-Type of ``body``.
+def engine_lines(target: bytes, endpoint: Endpoint, request: str, length: int, kind: bytes = JSON) -> bytes:
+    """The head of a request to an engine, whose body has ``length`` bytes and the Content-Type ``kind``.
 
     The engine gets the body and nothing that would tell it who asks: of the client's own head (keys,
     cookies, user agent) no line is handed on.
     """
     prefix = _prefix(target, endpoint)
-    return b"%b%b\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n%b" % (
-        prefix, request.encode(), kind, len(body), body,
-    )  # fmt: skip
+    return b"%b%b\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n" % (prefix, request.encode(), kind, length)
 
 
 def lines_of(head: Head) -> bytes:

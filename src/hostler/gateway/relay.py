@@ -198,14 +198,15 @@ class Exchange:
         if self._full:
             connection.pause()
         if self._remote is not None:
-            connection.send(self._remote.lines, self._remote)
+            connection.send((self._remote.lines,), self._remote)
             return
         kind, target = self._route.kind(self._call.headers), self._route.target
-        body = self._wanted.body if lease.place is None else placed(self._wanted.body, lease.place)
         listener = self._listener()
-        body, sink = asked_of(target, lease, self._wanted.stream, body, listener)
+        body, sink = asked_of(target, lease, self._wanted.stream, self._wanted.body, listener)
         self._telling = sink is not listener
-        connection.send(engine_lines(target, lease.endpoint, self.request, body, kind), sink)
+        pieces = (body,) if lease.place is None else placed(body, lease.place)
+        head = engine_lines(target, lease.endpoint, self.request, sum(map(len, pieces)), kind)
+        connection.send((head, *pieces), sink)
 
     def _listener(self) -> Receiver:
         """Who hears the engine's answer first."""

@@ -17,8 +17,6 @@ from hostler.errors import ConfigError, HomeError, PortInUse
 from hostler.gateway.downstream import ClientConnection, ClientLimits, Desk
 from hostler.gateway.front import ASGIApp
 
-#: Idle client connections live longer than the pools of usual clients keep them, so that the client closes first.
-KEEP_ALIVE_S: Final = 75
 BACKLOG: Final = 2048
 
 
@@ -129,7 +127,7 @@ class Server:
                 proxy_headers=False,
                 server_header=False,
                 headers=[("server", "hostler")],
-                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_keep_alive=round(limits.idle_s),
                 timeout_graceful_shutdown=shutdown_s,
             )
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol, cast
 
 import msgspec
@@ -89,17 +89,16 @@ class Connection(asyncio.Protocol):
 
     # What the pool's user calls.
 
-    def send(self, request: bytes, sink: Sink, *, bodiless: bool = False) -> None:
-        """Send a whole request; its answer goes to ``sink``.
+    def send(self, request: Sequence[bytes | memoryview], sink: Sink, *, bodiless: bool = False) -> None:
+        """Send a whole request, in the pieces that it is in; its answer goes to ``sink``.
 
-        The request is already bounded and in memory, so there is nothing to drain: the transport keeps a
-        reference, not a copy.
+        It is already bounded and in memory, so there is nothing to drain: the transport keeps references, no copy.
         """
         self._sink = sink
         self._heard = False
         self._last = self._loop.time()
         self._parser.begin(bodiless=bodiless)
-        self._transport.write(request)
+        self._transport.writelines(request)
         if self._timer is None and self._pool.tick_s is not None:
             self._timer = self._loop.call_later(self._pool.tick_s, self._check)
 

@@ -37,7 +37,7 @@ class Talks:
         assert place is not None
         headers = http.bearer(self._engine.key)
         answer = await http.request(
-            self._engine.address, "POST", "/v1/chat/completions", json.loads(placed(body, place)), headers
+            self._engine.address, "POST", "/v1/chat/completions", json.loads(b"".join(placed(body, place))), headers
         )
         told = msgspec.json.decode(answer.body)
         self.slots.finished(tenant, place)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import anyio
 import pytest
-from gateway_fakes import Answer, Client, Gateway, gateway_with
+from gateway_fakes import Answer, Client, EngineSide, Gateway, Heard, gateway_with
 
 from hostler.accounts.keys import Keyring
 from hostler.gateway.downstream import ClientLimits
@@ -20,7 +20,7 @@ HEAD = b"POST /v1/messages HTTP/1.1\r\nHost: x\r\n"
 @pytest.fixture
 async def gateway(keys: Keyring) -> AsyncIterator[Gateway]:
     """A gateway without patience."""
-    bounds = ClientLimits(head_s=0.3, body_idle_s=0.3, body_rate=1e6, linger_s=0.2)
+    bounds = ClientLimits(head_s=0.3, body_idle_s=0.3, body_rate=1e6, linger_s=0.2, idle_s=0.3)
     async with gateway_with(keys, clients=bounds) as one:
         yield one
 
@@ -63,3 +63,23 @@ async def test_what_dribbles_in_is_given_up_and_others_go_on(gateway: Gateway, s
     assert {answer.json()["type"] for answer in answers} == {"error"}
     assert len(gateway.engine.heard) == 1
     assert (await gateway.ask(CHAT)).status == 200
+
+
+async def test_a_connection_that_nobody_uses_is_closed_but_none_that_is_answered(gateway: Gateway) -> None:
+    closed = anyio.Event()
+
+    async def thinks(_: Heard, side: EngineSide) -> None:
+        await closed.wait()
+        await side.json({"choices": []})
+
+    idle, busy = await gateway.client(), await gateway.client()
+    assert (await idle.ask(CHAT)).status == 200
+    assert (await busy.ask(CHAT)).status == 200
+    gateway.engine.script = thinks
+    busy.send("POST", "/v1/chat/completions", b'{"model": "tiny", "messages": []}')
+    with anyio.fail_after(5):
+        assert await idle.reader.read() == b""
+    closed.set()
+    assert (await busy.answer()).status == 200
+    with anyio.fail_after(5):
+        assert await busy.reader.read() == b""

@@ -68,8 +68,9 @@ objects = st.dictionaries(
 def test_the_slot_stands_last_so_that_it_counts(told: dict[str, object], slot: int, fresh: bool, space: str) -> None:
     text = json.dumps(told).encode()
     text = b"%b%b%b}%b" % (space.encode(), text[:-1], space.encode(), space.encode())
-    read = json.loads(placed(text, Place(slot, fresh)))
+    whole = b"".join(placed(text, Place(slot, fresh)))
+    read = json.loads(whole)
     expected = {**told, "id_slot": slot, **({"cache_prompt": False} if fresh else {})}
     assert read == expected
-    pairs = json.loads(placed(text, Place(slot, fresh)), object_pairs_hook=list)
+    pairs = json.loads(whole, object_pairs_hook=list)
     assert [name for name, _ in pairs][-1] == ("cache_prompt" if fresh else "id_slot")

@@ -9,7 +9,7 @@ text of an answer.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -24,6 +24,7 @@ _NUMBER = re.compile(
 )
 
 
+_WHOLE = re.compile(rb'"prompt_tokens"\s*:\s*(\d{1,12})')
 _DECIMAL = re.compile(rb'"(predicted_per_second|prompt_ms|predicted_ms)"\s*:\s*(\d{1,12}(?:\.\d{1,18})?)(?=[\s,}])')
 
 
@@ -49,6 +50,21 @@ class Tokens(msgspec.Struct, frozen=True):
 
 
 NO_TOKENS: Final = Tokens()
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=10**12)]
+
+
+class _Timings(msgspec.Struct, gc=False):
+    prompt_n: _Count
+    prompt_ms: float
+    predicted_n: _Count
+    predicted_ms: float
+    predicted_per_second: float
+    cache_n: _Count = 0
+
+
+_timings = msgspec.json.Decoder(_Timings).decode
 
 
 class Tail:
@@ -79,6 +95,8 @@ class Tail:
 
 def read_tokens(head: bytes, tail: bytes) -> Tokens:
     """The token counts of an answer that begins and ends so: in its last `usage` and `timings`, else its first."""
+    if (timed := _timed(tail)) is not None:
+        return timed
     said, times = _numbers(tail)
     if "prompt_n" not in said:
         said = _numbers(head)[0] | said
@@ -89,6 +107,22 @@ def read_tokens(head: bytes, tail: bytes) -> Tokens:
     return Tokens(
         _prompt(said, cached or 0), cached, generated, times.get("predicted_per_second"), _timing(said, times)
     )
+
+
+def _timed(tail: bytes) -> Tokens | None:
+    """What llama.cpp's `timings` say, if all of it is there, as nearly always; in half the time."""
+    place = tail.rfind(b'"timings"')
+    begin = tail.find(b"{", place) if place >= 0 else -1
+    if begin < 0:
+        return None
+    try:
+        said = _timings(tail[begin : tail.find(b"}", begin) + 1])
+    except msgspec.DecodeError:
+        return None
+    usage = _WHOLE.search(tail, max(0, tail.rfind(b'"usage"')))
+    timing = Timing(said.cache_n, said.prompt_n, said.prompt_ms, said.predicted_n, said.predicted_ms)
+    whole = said.prompt_n + said.cache_n if usage is None else int(usage[1])
+    return Tokens(whole, said.cache_n, said.predicted_n, said.predicted_per_second, timing)
 
 
 def _numbers(text: bytes) -> tuple[dict[str, int], dict[str, float]]:

@@ -54,8 +54,14 @@ def _plain(error: msgspec.DecodeError) -> str:
     return str(error).removeprefix("JSON is malformed: ")
 
 
-def placed(body: bytes, place: Place) -> bytes:
-    """``body`` with the slot it goes to, behind everything that the client says: of two the engine takes the last."""
-    head = body[: body.rindex(b"}")].rstrip()
-    comma = b"" if head.endswith(b"{") else b","
-    return b'%b%b"id_slot":%d%b}' % (head, comma, place.slot, b',"cache_prompt":false' if place.fresh else b"")
+def placed(body: bytes, place: Place) -> tuple[memoryview, bytes]:
+    """``body`` with the slot it goes to, behind everything that the client says: of two the engine takes the last.
+
+    In two pieces, because a conversation of an agent is long and would have to be copied.
+    """
+    end = body.rindex(b"}")
+    while body[end - 1] in b" \t\r\n":
+        end -= 1
+    comma = b"" if body[end - 1 : end] == b"{" else b","
+    fresh = b',"cache_prompt":false' if place.fresh else b""
+    return memoryview(body)[:end], b'%b"id_slot":%d%b}' % (comma, place.slot, fresh)
