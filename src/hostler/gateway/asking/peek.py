@@ -27,6 +27,12 @@ class Peek(msgspec.Struct, gc=False):
     seed: Absent = UNSET
     max_completion_tokens: Absent = UNSET
     n_predict: Absent = UNSET
+    reasoning_effort: Absent = UNSET
+    reasoning: Absent = UNSET
+    thinking: Absent = UNSET
+    output_config: Absent = UNSET
+    id_slot: Absent = UNSET
+    lora: Absent = UNSET
 
 
 _decoder = msgspec.json.Decoder(Peek)
