@@ -180,25 +180,3 @@ class QueuedTicket:
             self._outcome.set_exception(error)
             # A caller that left between the refusal and its turn must not cause a warning.
             self._outcome.exception()
-
-
-class ImmediateTicket(QueuedTicket):
-    """A ticket that is granted within the call that made it; spares the future of a queued one."""
-
-    def __init__(self, fleet: FleetOwner, number: int, asked: Asked) -> None:
-        self._lease: HeldLease | None = None
-        self._fleet = fleet
-        self.number = number
-        self.asked = asked
-
-    def grant(self, lease: HeldLease) -> None:
-        self._lease = lease
-
-    def refuse(self, error: HostlerError) -> None:
-        self._lease = None
-
-    def take(self) -> HeldLease | None:
-        """The lease; None when it was not granted at once after all (it has then left the line)."""
-        if self._lease is None:
-            self._fleet.leave(self)
-        return self._lease

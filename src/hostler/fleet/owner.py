@@ -1,8 +1,9 @@
 """The owner of all instances: takes messages, lets the scheduler decide, carries the effects out.
 
-All state of the fleet is changed in :meth:`FleetOwner._tell` and nowhere else, always on the event loop's
-thread and never across an await, so a message is atomic. Whatever takes time (preparing, running, watching)
-lives in a task of the fleet's task group and tells its result by a message.
+All state of the fleet is changed in :meth:`FleetOwner._tell`, and for leases that nothing else follows from
+where they are granted and end; always on the event loop's thread and never across an await, so a message is
+atomic. Whatever takes time (preparing, running, watching) lives in a task of the fleet's task group and tells
+its result by a message.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from hostler.events import Bus, InstanceChanged, InstanceState, LeaseEnded, Leas
 from hostler.fleet import views
 from hostler.fleet.learning.experience import Experience
 from hostler.fleet.learning.watch import Eyes, Watch
-from hostler.fleet.leases import Asked, HeldLease, ImmediateTicket, QueuedTicket
+from hostler.fleet.leases import Asked, HeldLease, QueuedTicket
 from hostler.fleet.memory import Budget
 from hostler.fleet.operated import Operated
 from hostler.fleet.parked import Parking
@@ -32,8 +33,8 @@ from hostler.fleet.recovery.retries import Around
 from hostler.fleet.runs import Runs, Yard
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.rules import Rules
-from hostler.fleet.scheduling.scheduler import live, next_wake, step
-from hostler.fleet.scheduling.turn import is_open
+from hostler.fleet.scheduling.scheduler import next_wake, step
+from hostler.fleet.scheduling.swift import granted, released
 
 TEND_S = 5.0  # between measurements of residents and readings of the budget
 
@@ -265,21 +266,14 @@ class FleetOwner(Operated):
     def lease_now(
         self, profile: str, request: str, principal: str, api: str, *, conversation: Conversation | None = None
     ) -> HeldLease | None:
-        state = self._state
-        if state.draining:
+        now = self._clock.monotonic()
+        grant = None if self._telling else granted(self._state, profile, now)
+        if grant is None:
             return None
-        instance = live(state, profile)
-        if instance is None or instance.leases >= instance.slots or not is_open(instance, residency=0):
-            return None
-        if state.waiting and any(w.profile == profile for w in state.waiting):
-            return None
-        asked = Asked(profile, request, principal, api, self._clock.monotonic())
+        self._state, instance = grant
+        asked = Asked(profile, request, principal, api, now)
         asked.conversation = conversation
-        self._last_ticket = number = self._last_ticket + 1
-        granted = ImmediateTicket(self, number, asked)
-        self._tickets[number] = granted
-        self._tell(m.Ask(waiter=m.Waiter(ticket=number, profile=profile, since=asked.since)))
-        return granted.take()
+        return self._lease(asked, instance)
 
     def ask(
         self,
@@ -349,7 +343,12 @@ class FleetOwner(Operated):
         else:
             lease.leave_slot()
             held_s = now - lease.granted if status < 400 else None
-            self._tell(m.Release(lease.instance, healthy=status < 500, redo_s=lease.redo_s, held_s=held_s))
+            message = m.Release(lease.instance, healthy=status < 500, redo_s=lease.redo_s, held_s=held_s)
+            state = None if self._telling or self._watchers else released(self._state, message, now)
+            if state is None:
+                self._tell(message)
+            else:
+                self._state = state
 
     async def _release_when_free(self, lease: HeldLease, abandoned: Abandoned) -> None:
         instance = lease.instance

@@ -12,6 +12,7 @@ from hostler.errors import EngineLost, LoadFailed
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.rules import Rules, Terms
 from hostler.fleet.scheduling.scheduler import next_wake, step
+from hostler.fleet.scheduling.swift import granted, released
 
 NEEDS = {"a": 3, "b": 4, "c": 6, "d": 9, "e": 1, "huge": 11}
 BUDGET = 10
@@ -42,10 +43,25 @@ class FleetMachine(RuleBasedStateMachine):
         before = self.state
         at = m.Situation(now=self.now, budget={"host": BUDGET}, rules=RULES)
         self.state, effects = step(self.state, message, at)
+        self.as_swiftly(before, message, effects)
         for effect in effects:
             self.carry_out(effect, before, message)
         while self.brought:
             self.tell(self.brought.pop(0))
+
+    def as_swiftly(self, before: m.State, message: m.Message, effects: list[m.Effect]) -> None:
+        """A lease that is granted, or ended, without a step comes to the same."""
+        match message:
+            case m.Ask(waiter=waiter) if (
+                waiter.lease and (grant := granted(before, waiter.profile, self.now)) is not None
+            ):
+                swift, done = grant[0], [m.Grant(waiter.ticket, grant[1])]
+                assert done[0] in effects
+            case m.Release() if (ended := released(before, message, self.now)) is not None:
+                swift, done = ended, []
+            case _:
+                return
+        assert effects != done or swift == self.state
 
     def carry_out(self, effect: m.Effect, before: m.State, message: m.Message) -> None:
         match effect:

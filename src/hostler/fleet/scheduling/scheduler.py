@@ -38,6 +38,7 @@ from hostler.fleet.scheduling.decisions import Decisions
 from hostler.fleet.scheduling.forecast import for_newcomer
 from hostler.fleet.scheduling.line import joining, starvation
 from hostler.fleet.scheduling.rules import Rules
+from hostler.fleet.scheduling.swift import lasted
 from hostler.fleet.scheduling.turn import again, expiry, is_open, live, spared, without
 
 __all__ = ["live", "next_wake", "step"]
@@ -118,9 +119,7 @@ class _Turn(Decisions):
         redo_s = instance.redo_s if message.redo_s is None else message.redo_s
         self._put(replace(instance, leases=instance.leases - 1, served=served, last_used=self.at.now, redo_s=redo_s))
         if message.held_s is not None:
-            before = self.state.lease_s.get(instance.profile, message.held_s)
-            lease_s = {**self.state.lease_s, instance.profile: 0.8 * before + 0.2 * message.held_s}
-            self.state = replace(self.state, lease_s=lease_s)
+            self.state = replace(self.state, lease_s=lasted(self.state, instance.profile, message.held_s))
         if message.healthy and instance.profile in self.state.failures:
             self.state = replace(self.state, failures=without(self.state.failures, instance.profile))
 
