@@ -103,7 +103,7 @@ class Gateway:
             world=self._world(),
             resident=lambda profile: self.fleet.context(profile),
         )
-        drivers = Drivers(self.runner, Program(settings, self.devices.held_by), Remotes(os.environ))
+        drivers = Drivers(self.runner, Program(settings, self.devices.held_by, self.runner.spares), Remotes(os.environ))
         self.fleet = FleetOwner(
             runner=drivers,
             preparer=Preparer(

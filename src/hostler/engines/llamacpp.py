@@ -20,7 +20,7 @@ from hostler.engines.failures import not_started
 from hostler.engines.logs import path_for
 from hostler.engines.orphans import Record, Records
 from hostler.engines.progress import progress
-from hostler.engines.protocol import Endpoint, LoadSpec, Progress, Ready, Report, RunnerSettings
+from hostler.engines.protocol import Endpoint, LoadSpec, Progress, Report, RunnerSettings
 from hostler.engines.readiness import SPEED_TOKENS, StillLoading, answered, busy_slots, work
 from hostler.engines.spares import Spares
 from hostler.errors import EngineLost, ModelError
@@ -62,7 +62,7 @@ class LlamaCpp:
             for tries_left in reversed(range(PORT_TRIES)):
                 try:
                     launch = self._launch(spec, build, folder)
-                    await process.run(launch, self._records, self._seen(launch, report))
+                    await process.run(launch, self._records, self.spares.seen(launch.argv, report))
                 except process.PortTaken:
                     if not tries_left:
                         raise
@@ -105,16 +105,6 @@ class LlamaCpp:
         ended = await self._records.end_orphans()
         shutil.rmtree(self._settings.state / "slots", ignore_errors=True)
         return ended
-
-    def _seen(self, launch: process.Launch, report: Callable[[Report], None]) -> Callable[[Report], None]:
-        """``report``, after which the next launcher is made ready."""
-
-        def seen(told: Report) -> None:
-            report(told)
-            if isinstance(told, Ready):
-                self.spares.want(launch.argv)
-
-        return seen
 
     def _launch(self, spec: LoadSpec, build: Build, folder: Path) -> process.Launch:
         # The embedded build reports the port that the kernel gave it; a binary is given a free one.

@@ -39,7 +39,9 @@ LAST_LINES_S = 0.5
 REST_READS = 16
 # After an engine that failed to answer: how long its death may take to show.
 DEATH_S = 1.0
-LOADING_POLL_S = 0.1
+#: Between questions whether it is ready: a part of what it has taken so far, within these bounds.
+LOADING_POLLS_S = (0.01, 0.1)
+LOADING_PART = 0.05
 KEPT_LINES = 300
 
 _CHUNK = 65536
@@ -199,11 +201,13 @@ class _Watch:
         return None
 
     async def _first_work(self, endpoint: Endpoint) -> float | None:
+        began, (least_s, most_s) = anyio.current_time(), LOADING_POLLS_S
         while True:
             try:
                 return await self._launch.prove(endpoint, self._launch.spec.task)
             except StillLoading:
-                await anyio.sleep(LOADING_POLL_S)
+                taken_s = anyio.current_time() - began
+                await anyio.sleep(min(most_s, max(least_s, LOADING_PART * taken_s)))
 
     def _endpoint(self) -> Endpoint:
         assert self._address is not None

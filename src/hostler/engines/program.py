@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from hostler.engines.logs import path_for
 from hostler.engines.orphans import Records
 from hostler.engines.protocol import Endpoint, LoadSpec, Progress, Report, RunnerSettings
 from hostler.engines.readiness import PROOF_TOKENS, SPEED_TOKENS, StillLoading, answered, work
+from hostler.engines.spares import GUARD, Spares
 from hostler.errors import BuildUnusable, EngineLost, LoadFailed
 from hostler.hardware.process import process_start_time, resident
 
@@ -46,12 +46,19 @@ def filled(words: Iterable[str], values: Mapping[str, str]) -> tuple[str, ...]:
 class Program:
     """A :class:`hostler.engines.protocol.Runner` for ``engine.kind = "command"``.
 
-    ``on_gpus`` tells the bytes that a process holds, by device, as far as the drivers do.
+    ``on_gpus`` tells the bytes that a process holds, by device, as far as the drivers do. ``spares`` has a shim that
+    waits to become the program.
     """
 
-    def __init__(self, settings: RunnerSettings, on_gpus: Callable[[int], dict[str, int]] = lambda _: {}) -> None:
+    def __init__(
+        self,
+        settings: RunnerSettings,
+        on_gpus: Callable[[int], dict[str, int]] = lambda _: {},
+        spares: Spares | None = None,
+    ) -> None:
         self._settings = settings
         self._on_gpus = on_gpus
+        self._spares = spares or Spares(settings.limits)
         self._records = Records(settings.state)
         self._health: dict[Endpoint, LoadSpec] = {}
 
@@ -67,7 +74,7 @@ class Program:
             endpoint = Endpoint(launch.address.host, launch.address.port, launch.key)
             self._health[endpoint] = spec
             try:
-                await process.run(launch, self._records, report)
+                await process.run(launch, self._records, self._spares.seen(launch.argv, report))
             except process.PortTaken:
                 if not tries_left:
                     raise
@@ -123,7 +130,7 @@ class Program:
         return process.Launch(
             spec=spec,
             # -P: the working directory must not be able to replace a module.
-            argv=(sys.executable, "-P", "-m", "hostler.engines.guard", *argv),
+            argv=(*GUARD, *argv),
             env={**dict(zip(engine.env, filled(engine.env.values(), values), strict=True)), MARK: mark},
             build=f"`{Path(engine.argv[0]).name}`",
             key=key,
@@ -131,6 +138,7 @@ class Program:
             log=log,
             log_max_bytes=self._settings.log_max_bytes,
             log_keep=self._settings.log_keep,
+            spares=self._spares,
             address=Listening(HOST, port),
             prove=lambda endpoint, _: prove(spec, endpoint),
             proving=_proving(spec, port),

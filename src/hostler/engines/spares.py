@@ -1,15 +1,15 @@
 """Launchers that wait: Python is up, and for the embedded build the wheel imported, before a load needs them.
 
 One of each kind at most, made when an engine that it started has become ready. That of the embedded build holds
-17 MiB of its own, the shim that becomes a binary 5 MiB. They end with the gateway, whatever way that ends, like every
-engine.
+17 MiB of its own, the shim that becomes a binary or a program 5 MiB. They end with the gateway, whatever way that ends,
+like every engine.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import anyio
@@ -18,6 +18,7 @@ import msgspec
 from hostler.config.settings import LimitSettings
 from hostler.engines.group import end
 from hostler.engines.parent import WAIT
+from hostler.engines.protocol import Ready, Report
 from hostler.engines.spawned import Spawned, spawned
 from hostler.errors import EngineError
 
@@ -58,6 +59,16 @@ class Spares:
         if (program := _program(argv)) is not None:
             self._wanted.add(program)
             self._nudge.set()
+
+    def seen(self, argv: Sequence[str], report: Callable[[Report], None]) -> Callable[[Report], None]:
+        """``report``, after which the next launcher is made ready when what ``argv`` started is."""
+
+        def seen(told: Report) -> None:
+            report(told)
+            if isinstance(told, Ready):
+                self.want(argv)
+
+        return seen
 
     @property
     def pids(self) -> dict[Program, int]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import msgspec
 import pytest
 
@@ -16,6 +17,7 @@ from hostler.engines.logs import path_for
 from hostler.engines.orphans import Records
 from hostler.engines.program import Program, filled
 from hostler.engines.protocol import Complaint, LoadSpec, Ready, RunnerSettings
+from hostler.engines.spares import Spares
 from hostler.errors import BuildUnusable, EngineLost, LoadFailed, LoadTimeout, OutOfMemory
 from hostler.fleet.profiles.programs import spec_of
 from hostler.hardware.process import process_start_time
@@ -79,6 +81,24 @@ async def test_a_program_is_ready_when_it_has_generated(program, command, run, t
     assert not runner.runs(endpoint)
     assert _group_is_gone(pid)
     assert Records(tmp_path / "state").all() == []
+
+
+async def test_the_shim_that_waits_becomes_the_next_program(command, run, tmp_path: Path) -> None:
+    spares = Spares(LimitSettings())
+    folders = {name: tmp_path / name for name in ("logs", "state", "cache")}
+    runner, spec = Program(RunnerSettings(limits=LimitSettings(), **folders), spares=spares), command()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(spares.run)
+        async with run(runner, spec):
+            with anyio.fail_after(60):
+                while not spares.pids:
+                    await anyio.sleep(0.01)
+            (waiting,) = spares.pids.values()
+        async with run(runner, spec) as second:
+            assert second.failure is None
+            assert second.started.pid == waiting
+        tasks.cancel_scope.cancel()
+    assert _group_is_gone(waiting)
 
 
 async def test_without_a_task_its_health_is_enough(program, command, run) -> None:

@@ -1,8 +1,9 @@
 """100 engines killed at random moments, loads among them: what became of every request, and how soon it goes on.
 
-Clients ask all the time. In turns an engine is killed, and a profile is unloaded; after each the next request is timed
-to its first token. What a load takes without a kill is measured so under the same load: of one that nobody uses, from
-the moment in which it takes no request any more; later others who ask for it have begun its load already.
+Clients ask all the time. In turns an engine is killed, and then its profile unloaded while nobody uses it; after each
+the next request is timed to its first token. What a load takes without a kill is so measured under the same load, from
+the moment in which the instance takes no request any more: later others who ask for it have begun its load already. A
+recovery is compared with the normal loads that are nearest in time, since a machine is not always as quick.
 """
 
 from __future__ import annotations
@@ -39,24 +40,26 @@ SLOTS: Final = CLIENTS + 1
 TOKENS: Final = 20
 WORDS: Final = 8
 PAUSE_S: Final = 0.4
-#: A load beside which another one is measured: after so many kills a profile is unloaded.
-EVERY: Final = 2
+#: So many normal loads of its profile are what a recovery is compared with.
+NEAR: Final = 5
 PATIENCE_S: Final = 60.0
 LOOK_S: Final = 0.005
 
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds from a kill, or from an unload, to the first token of the next request to that profile."""
+    """Seconds from a kill, or from an unload, to the first token of the next request to that profile; ``at`` seconds
+    since the first."""
 
     profile: str
     state: str
     seconds: float
     answered: bool
+    at: float = 0.0
 
 
 class Kills(msgspec.Struct, frozen=True, kw_only=True):
-    """All kills. ``ratio_p95`` compares recoveries with the median normal load of their profile, ``normal_p95`` other
-    normal loads."""
+    """All kills. ``ratio_p95`` compares recoveries with the median of the normal loads near them, ``normal_p95`` each
+    normal load with the others. ``normal_s`` are medians of all."""
 
     kills: int
     requests: int
@@ -116,6 +119,7 @@ class _Series:
         self._normal: list[Recovered] = []
         self._killed: list[Recovered] = []
         self._over = False
+        self._began = time.perf_counter()
 
     async def run(self, gateway: int, kills: int, step: Callable[[], None]) -> None:
         async with asyncio.TaskGroup() as group:
@@ -124,8 +128,7 @@ class _Series:
                 await asyncio.sleep(self._random.uniform(0.0, PAUSE_S))
                 if await self._kill_one(gateway):
                     step()
-                    if len(self._killed) % EVERY == 0:
-                        await self._unload_one()
+                    await self._unload_one(self._killed[-1].profile)
             self._over = True
             await asyncio.gather(*clients)
 
@@ -144,33 +147,37 @@ class _Series:
         self._killed.append(await self._next_token(victim.profile, victim.state, began))
         return True
 
-    async def _unload_one(self) -> None:
-        instance = await self._idle()
+    async def _unload_one(self, profile: str) -> None:
+        instance = await self._idle(profile)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._client.unload(instance.profile))
-            while any(each.id == instance.id for each in await self._ready()):
+            group.create_task(self._client.unload(profile))
+            while instance in {each.id for each in await self._ready(profile)}:
                 continue
-            self._normal.append(await self._next_token(instance.profile, "unloaded", time.perf_counter()))
+            self._normal.append(await self._next_token(profile, "unloaded", time.perf_counter()))
 
-    async def _idle(self) -> Instance:
-        while not (idle := [each for each in await self._ready() if not each.leases]):  # noqa: ASYNC110 - no event
-            await asyncio.sleep(LOOK_S)
-        return self._random.choice(idle)
+    async def _idle(self, profile: str) -> str:
+        """The instance of it, as soon as nobody uses it. Raises TimeoutError."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not (idle := [each.id for each in await self._ready(profile) if not each.leases]):  # noqa: ASYNC110
+                await asyncio.sleep(LOOK_S)
+        return idle[0]
 
-    async def _ready(self) -> list[Instance]:
-        return [each for each in await self._client.instances() if each.state == "ready"]
+    async def _ready(self, profile: str) -> list[Instance]:
+        return [i for i in await self._client.instances() if i.profile == profile and i.state == "ready"]
 
     async def _next_token(self, profile: str, state: str, began: float) -> Recovered:
         subject = next(each for each in self._weather.subjects if each.name == profile)
         entry = await self._asking.entry(_one_token(next(self._numbers), subject, self._weather.seed))
         self._entries.append(entry)
         answered = isinstance(entry.fate, Answered)
-        return Recovered(profile=profile, state=state, seconds=time.perf_counter() - began, answered=answered)
+        return Recovered(
+            profile=profile, state=state, seconds=time.perf_counter() - began, answered=answered, at=began - self._began
+        )
 
     def kills(self, seconds: float, left: tuple[str, ...]) -> Kills:
         normal = {name: statistics.median(taken) for name, taken in _by_profile(self._normal).items()}
-        ratios = [each.seconds / normal[each.profile] for each in self._killed if each.profile in normal]
-        alone = [each.seconds / normal[each.profile] for each in self._normal]
+        ratios = ratios_of(self._killed, self._normal)
+        alone = ratios_of(self._normal, self._normal)
         return Kills(
             kills=len(self._killed),
             requests=len(self._entries),
@@ -186,6 +193,19 @@ class _Series:
             left=left,
             recoveries=tuple(self._killed),
         )
+
+
+def ratios_of(taken: Sequence[Recovered], normal: Sequence[Recovered]) -> list[float]:
+    """Each against the median of the :data:`NEAR` normal loads of its profile that are nearest in time, but for itself.
+
+    None for one whose profile was never loaded otherwise.
+    """
+    found = []
+    for one in taken:
+        others = [each for each in normal if each.profile == one.profile and each is not one]
+        near = sorted(others, key=lambda each: abs(each.at - one.at))[:NEAR]
+        found += [one.seconds / statistics.median(each.seconds for each in near)] if near else []
+    return found
 
 
 def _one_token(number: int, subject: Subject, seed: int) -> Ask:
