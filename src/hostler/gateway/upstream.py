@@ -89,8 +89,8 @@ class Connection(asyncio.Protocol):
 
     # What the pool's user calls.
 
-    def send(self, request: Sequence[bytes | memoryview], sink: Sink, *, bodiless: bool = False) -> None:
-        """Send a whole request, in the pieces that it is in; its answer goes to ``sink``.
+    def send(self, request: bytes | Sequence[bytes | memoryview], sink: Sink, *, bodiless: bool = False) -> None:
+        """Send a whole request, or the pieces that it is in; its answer goes to ``sink``.
 
         It is already bounded and in memory, so there is nothing to drain: the transport keeps references, no copy.
         """
@@ -98,7 +98,10 @@ class Connection(asyncio.Protocol):
         self._heard = False
         self._last = self._loop.time()
         self._parser.begin(bodiless=bodiless)
-        self._transport.writelines(request)
+        if isinstance(request, bytes):
+            self._transport.write(request)
+        else:
+            self._transport.writelines(request)
         if self._timer is None and self._pool.tick_s is not None:
             self._timer = self._loop.call_later(self._pool.tick_s, self._check)
 
