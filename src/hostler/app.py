@@ -56,6 +56,10 @@ from hostler.gateway.front import ASGIApp, Front, FrontParts, LateApp
 from hostler.gateway.guard import Door
 from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.metrics.counting import Counting
+from hostler.gateway.ollama.api import OllamaModels
+from hostler.gateway.ollama.listener import beside
+from hostler.gateway.ollama.removal import Removal
+from hostler.gateway.ollama.staying import obey
 from hostler.gateway.openai import Models
 from hostler.gateway.server import Server, check_exposure, is_loopback, listen, url_of
 from hostler.gateway.web.page import page
@@ -145,6 +149,7 @@ class Gateway:
                 limits=config.limits,
                 draining=lambda: self.draining,
                 captures=self.captures,
+                stay=self._stay,
             )
         )
         self._management = LateApp()
@@ -152,6 +157,13 @@ class Gateway:
             FrontParts(
                 door=door,
                 models=Models(self.catalogue, self.fleet),
+                ollama=OllamaModels(
+                    self.catalogue,
+                    self.fleet,
+                    clock,
+                    Removal(folders.models, self.catalogue, self.fleet, self.audit.write, clock),
+                ),
+                ollama_port=config.gateway.ollama_port,
                 management=self._management,
                 web=page,
                 ready=self.reports.ready,
@@ -159,7 +171,13 @@ class Gateway:
                 extras=self.inference.extras(self.fleet.endpoint),
             )
         )
-        self._server = Server(front, self.inference, self._listener, self.inference.client_limits)
+        self._server = Server(
+            front,
+            self.inference,
+            self._listener,
+            self.inference.client_limits,
+            beside=beside(config.gateway.host, config.gateway.ollama_port),
+        )
         self.running_config.apply = self._configure
 
     def _configure(self, config: Config) -> None:
@@ -171,6 +189,9 @@ class Gateway:
         if config.log != self._log:
             self._log = config.log
             log.configure(config.log, self.folders.logs)
+
+    def _stay(self, profile: str, seconds: float) -> None:
+        obey(self.fleet, self.running_config.config.gateway.keep_alive, profile, seconds)
 
     def _disk_speed(self) -> float | None:
         disk = self.devices.machine().disk

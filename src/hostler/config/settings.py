@@ -33,6 +33,8 @@ Rule = Literal["ability", "context", "loaded"]
 Rung = Literal["ubatch", "kv", "host", "context", "evict"]
 LoadMode = Literal["mmap", "read", "direct"]
 Priority = Literal["interactive", "batch"]
+KeepAlive = Literal["shorten", "pin", "ignore"]
+Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
 class GatewaySettings(Settings, frozen=True, kw_only=True):
@@ -55,6 +57,16 @@ class GatewaySettings(Settings, frozen=True, kw_only=True):
         bool,
         Meta(description="Chat streams that wait hear where they stand in their reasoning field, for people to read."),
     ] = False
+    ollama_port: Annotated[
+        Port | None, Meta(description="Also listen here for Ollama's clients, which expect 11434; default: not.")
+    ] = None
+    keep_alive: Annotated[
+        KeepAlive,
+        Meta(
+            description="What `keep_alive` of Ollama's clients may do: have a model leave sooner than its `ttl` "
+            "(`shorten`), also pin it when it is negative (`pin`), nothing (`ignore`)."
+        ),
+    ] = "shorten"
 
 
 class MemorySettings(Settings, frozen=True, kw_only=True):

@@ -60,6 +60,11 @@ class Operated(Shown):
     def pin(self, profile: str, pin: bool) -> None:
         self._tell(m.Pin(profile, pin))
 
+    def stay(self, profile: str, seconds: float | None) -> None:
+        """Have the instance of ``profile`` leave after so many idle seconds, if its TTL does not end sooner; None: with
+        that alone. Nothing happens where none is loaded, and the next one starts without."""
+        self._tell(m.Stay(profile, seconds))
+
     async def unload(self, profile: str, *, now: bool = False) -> bool:
         targets = {i.id for i in self._state.instances.values() if i.profile == profile}
         for lease in [each for each in self._held.values() if now and each.profile == profile]:

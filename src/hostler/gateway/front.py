@@ -16,11 +16,15 @@ import msgspec
 
 from hostler.accounts.keys import LOCAL, Principal, Scope
 from hostler.errors import Forbidden, HostlerError, MethodNotAllowed, NotFound
+from hostler.gateway.asgi import ClientGone
+from hostler.gateway.asgi import body_of as read_body
 from hostler.gateway.errors import Family, body_of, headers_of, status_of
 from hostler.gateway.extras.desk import Extras
 from hostler.gateway.extras.passing import PREFIX
 from hostler.gateway.guard import Door
 from hostler.gateway.metrics.families import CONTENT_TYPE
+from hostler.gateway.ollama.api import OllamaModels
+from hostler.gateway.ollama.paths import OLLAMA, OLLAMA_FOLDERS
 from hostler.gateway.openai import Models
 from hostler.gateway.routes import INFERENCE
 from hostler.gateway.web.page import Page, wants_page
@@ -32,11 +36,13 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Message, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-Owner = Literal["home", "health", "ready", "metrics", "models", "inference", "management", "extras"]
+Owner = Literal["home", "health", "ready", "metrics", "models", "inference", "ollama", "management", "extras"]
 
 _JSON: Final = (b"content-type", b"application/json")
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 _OLLAMA: Final = b"Ollama is running"
+#: A body on our own paths is a few fields.
+LARGEST_BODY: Final = 2**20
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -60,8 +66,12 @@ ROUTES: Final[dict[str, Place]] = {
     "/v1/models": Place("models", ("GET", "HEAD"), "inference", "openai"),
     "/models": Place("models", ("GET", "HEAD"), "inference", "openai"),
     **{path.decode(): Place("inference", ("POST",), "inference", route.family) for path, route in INFERENCE.items()},
+    **{path: Place("ollama", one.methods, one.scope, "ollama") for path, one in OLLAMA.items()},
 }
+_FOLDERS: Final = {path: Place("ollama", one.methods, one.scope, "ollama") for path, one in OLLAMA_FOLDERS.items()}
 _ONE_MODEL: Final = Place("models", ("GET", "HEAD"), "inference", "openai")
+#: What is there on a port for Ollama's clients.
+_FOR_CLIENTS: Final = ("home", "health", "ready", "models", "inference", "ollama")
 _MANAGEMENT: Final = Place("management", (), "admin")
 _UPSTREAM: Final = Place("extras", (), "admin", "openai")
 _DESCRIPTION: Final = Place("management", (), None)
@@ -99,15 +109,18 @@ class LateApp:
 
 
 class FrontParts(msgspec.Struct, frozen=True, kw_only=True):
-    """What :class:`Front` is built with. ``web`` gives the page; ``ready`` and ``metrics`` must not block."""
+    """What :class:`Front` is built with. ``web`` gives the page; ``ready`` and ``metrics`` must not block.
+    ``ollama_port`` is a port that is there for Ollama's clients: management is not reached through it."""
 
     door: Door
     models: Models
+    ollama: OllamaModels
     management: LateApp
     web: Callable[[], Page]
     ready: Callable[[], ReadyReport]
     metrics: Callable[[], bytes]
     extras: Extras
+    ollama_port: int | None = None
 
 
 class Front:
@@ -119,6 +132,8 @@ class Front:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         path = str(scope["path"])
         place = _place(path)
+        if place is not None and place.owner not in _FOR_CLIENTS and _port(scope) == self._parts.ollama_port:
+            place = None
         origins = self._parts.door.origins
         if origins and scope["type"] == "http":
             named = place is None or place.owner == "management"
@@ -141,7 +156,9 @@ class Front:
             if place.owner == "extras" and (not place.methods or scope["method"] in place.methods):
                 await self._parts.extras.answer(principal, scope, receive, send)
                 return
-            await self._own(place, principal, scope, send)
+            await self._own(place, principal, scope, receive, send)
+        except ClientGone:
+            return
         except HostlerError as error:
             await _refuse(scope, receive, send, error, "openai" if place is None and "/v1" in path else _family(place))
 
@@ -158,13 +175,18 @@ class Front:
             state["principal"] = principal
         return principal
 
-    async def _own(self, place: Place, principal: Principal, scope: Message, send: Send) -> None:
+    async def _own(self, place: Place, principal: Principal, scope: Message, receive: Receive, send: Send) -> None:
         method, path = str(scope["method"]), str(scope["path"])
         if method == "OPTIONS":
             await _send(send, 204, [_allow(place)], b"")
             return
         if method not in place.methods:
             raise MethodNotAllowed(f"{path} takes {' and '.join(place.methods)}, not {method}.")
+        if place.owner == "ollama":
+            body = await read_body(receive, LARGEST_BODY)
+            answer = await self._parts.ollama.seen_by(principal).answer(path, principal, body)
+            await _send(send, 200, [(b"content-type", answer.kind)], answer.body)
+            return
         status, headers, body = await self._answer(place, principal, scope)
         await _send(send, status, headers, body)
 
@@ -185,7 +207,8 @@ class Front:
         return 200, [_JSON], msgspec.json.encode(await models.one(name) if name else await models.listed())
 
     def _home(self, scope: Message) -> tuple[int, Headers, bytes]:
-        if wants_page(dict(_headers(scope)).get(b"accept", b"")):
+        ours = _port(scope) != self._parts.ollama_port
+        if ours and wants_page(dict(_headers(scope)).get(b"accept", b"")):
             page = self._parts.web()
             return 200, list(page.headers), page.body
         return 200, [_TEXT, (b"vary", b"accept")], _OLLAMA
@@ -197,6 +220,8 @@ def _place(path: str) -> Place | None:
         return place
     if path.startswith(("/api/docs", "/api/schema")):
         return _DESCRIPTION
+    if (folder := next((folder for folder in _FOLDERS if path.startswith(folder)), None)) is not None:
+        return _FOLDERS[folder]
     if path.startswith("/api/") or path == "/api":
         return _MANAGEMENT
     if path.startswith(("/v1/models/", "/models/")):
@@ -220,6 +245,12 @@ def _headers(scope: Message) -> Headers:
     headers = scope["headers"]
     assert isinstance(headers, list)
     return headers
+
+
+def _port(scope: Message) -> int:
+    """The port that the request came in by."""
+    server = scope.get("server")
+    return int(server[1]) if isinstance(server, tuple) and server[1] is not None else 0
 
 
 def _address(scope: Message) -> str:

@@ -25,6 +25,8 @@ from hostler.gateway.extras.desk import Extras
 from hostler.gateway.extras.parts import ExtrasParts
 from hostler.gateway.guard import Door
 from hostler.gateway.heads import own_lines
+from hostler.gateway.ollama.loading import Loading
+from hostler.gateway.ollama.opening import opened
 from hostler.gateway.queueing import priority_of
 from hostler.gateway.reach import seen_by
 from hostler.gateway.refusing import refuse
@@ -50,6 +52,7 @@ class InferenceParts(msgspec.Struct, frozen=True, kw_only=True):
     limits: LimitSettings
     draining: Callable[[], bool]
     captures: Captures | None = None
+    stay: Callable[[str, float], None] = lambda _profile, _seconds: None
 
 
 class Inference:
@@ -57,7 +60,7 @@ class Inference:
 
     def __init__(self, parts: InferenceParts) -> None:
         self._parts = parts
-        self._live: dict[str, Exchange] = {}
+        self._live: dict[str, Exchange | Loading] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._prefix = f"req-{secrets.token_hex(4)}-"
         self._numbers = count(1)
@@ -74,6 +77,7 @@ class Inference:
             closed=self._close,
             preparing=Preparing(),
             captures=parts.captures,
+            stay=parts.stay,
         )
 
     def configure(self, limits: LimitSettings) -> None:
@@ -144,7 +148,9 @@ class Inference:
             self._refuse(call, error)  # the key was removed, or the first one made, while the body came
             return
         request = self._name(call.headers.get(b"x-request-id"))
-        exchange = Exchange(self._relay_of(principal), call, INFERENCE[call.path], principal.name, request)
+        route = INFERENCE[call.path]
+        make = opened if route.family == "ollama" else Exchange
+        exchange = make(self._relay_of(principal), call, route, principal.name, request)
         self._live[request] = exchange
         exchange.begin()
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from hostler.errors import Draining, HostlerError, RequestCancelled
-from hostler.gateway.call import Call
+from hostler.gateway.call import Asker
 from hostler.gateway.errors import Family, body_of, event_of, headers_of, status_of
 
 _JSON_LINE: Final = b"content-type: application/json\r\n"
 
 
-def refuse(call: Call, error: HostlerError, family: Family, own: bytes = b"") -> None:
+def refuse(call: Asker, error: HostlerError, family: Family, own: bytes = b"") -> None:
     """Answer with ``error``; ``own`` are further header lines."""
     lines = b"".join(b"%b: %b\r\n" % header for header in headers_of(error))
     call.answer(status_of(error), _JSON_LINE + lines + own, body_of(error, family))
 
 
-def break_off(call: Call, error: HostlerError, family: Family, *, events: bool, begun: bool) -> None:
+def break_off(call: Asker, error: HostlerError, family: Family, *, events: bool, begun: bool) -> None:
     """The answer has begun: an event where the client reads ``events``, else a connection cut short.
 
     ``begun``: something of the engine's was sent.

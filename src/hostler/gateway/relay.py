@@ -33,7 +33,7 @@ from hostler.gateway.answering.sse import STREAM_LINES, STREAMS, as_event, comme
 from hostler.gateway.answering.tail import NO_TOKENS, Tail
 from hostler.gateway.answering.translating import Translating
 from hostler.gateway.asking.peek import placed
-from hostler.gateway.call import Call
+from hostler.gateway.call import Asker
 from hostler.gateway.errors import status_of
 from hostler.gateway.heads import engine_lines, lines_of, own_lines
 from hostler.gateway.http1 import Head
@@ -59,7 +59,7 @@ class Exchange:
         "_task", "_telling", "_ticket", "_translating", "_tries", "_wanted", "request",
     )  # fmt: skip
 
-    def __init__(self, relay: Relay, call: Call, route: Route, principal: str, request: str) -> None:
+    def __init__(self, relay: Relay, call: Asker, route: Route, principal: str, request: str) -> None:
         self.request = request
         self._relay = relay
         self._call = call
@@ -113,7 +113,7 @@ class Exchange:
         wanted = self._wanted
         wanted.settle()
         lease = self._relay.fleet.lease_now(
-            wanted.profile, self.request, self._principal, self._route.api, conversation=wanted.conversation
+            wanted.profile, self.request, self._principal, self._route.name, conversation=wanted.conversation
         )
         if lease is None:
             self._wait()
@@ -123,7 +123,7 @@ class Exchange:
     def _wait(self) -> None:
         """Join the line; raises QueueFull or Draining."""
         ticket = self._relay.fleet.ask(
-            self._wanted.profile, self.request, self._principal, self._route.api,
+            self._wanted.profile, self.request, self._principal, self._route.name,
             priority=priority_of(self._call.headers), conversation=self._wanted.conversation,
         )  # fmt: skip
         self._ticket = ticket
@@ -370,7 +370,7 @@ class Exchange:
             lease.end(status, abandoned=heard if left else None)
         self._relay.closed(self.request)
         account = Account(
-            request=self.request, principal=self._principal, profile=self._wanted.profile, api=self._route.api,
+            request=self.request, principal=self._principal, profile=self._wanted.profile, api=self._route.name,
             status=status, lease=lease, tokens=tokens, started=self._started, first=self._first, streamed=self._sse,
             cancelled=cancelled,
         )  # fmt: skip

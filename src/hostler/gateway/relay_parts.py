@@ -46,6 +46,8 @@ class Relay(msgspec.Struct, frozen=True, kw_only=True):
     closed: Callable[[str], None]
     preparing: Preparing
     captures: Captures | None = None
+    #: Has a profile stay for so many idle seconds, as far as the operator allows.
+    stay: Callable[[str, float], None] = lambda _profile, _seconds: None
 
 
 def tell_tokens(lease: Lease, tokens: Tokens) -> None:

@@ -23,7 +23,8 @@ class Route(msgspec.Struct, frozen=True):
     ``api`` is its name in the ledger, ``target`` the path on the engine, ``tasks`` the profiles that can
     serve it (None: all of them), ``sampled`` whether sampling defaults apply, ``form`` whether its body is a form
     and not JSON, ``slotted`` whether the engine takes `id_slot` in it. ``translation`` makes that of one request, at
-    so many seconds since the Unix epoch, where the engine is asked in another API than the client speaks.
+    so many seconds since the Unix epoch, where the engine is asked in another API than the client speaks. ``named`` is
+    what the ledger calls it where that is not ``api``.
     """
 
     api: str
@@ -34,6 +35,12 @@ class Route(msgspec.Struct, frozen=True):
     form: bool = False
     slotted: bool = False
     translation: Callable[[float], Translation] | None = None
+    named: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its name in the ledger."""
+        return self.named or self.api
 
     def peek(self, body: bytes, headers: Mapping[bytes, bytes]) -> Peek:
         """What the gateway must know of ``body``; raises InvalidRequest."""
@@ -127,6 +134,15 @@ _CHAT: Final = frozenset[Task]({"chat"})
 _TEXT: Final = frozenset[Task]({"chat", "completion"})
 _HEARING: Final = frozenset[Task]({"transcription"})
 
+#: Their requests are read by `gateway/ollama/opening.py`, which says what the engine is asked.
+_OLLAMA: Final = {
+    b"/api/chat": Route("chat", b"/v1/chat/completions", _CHAT, "ollama", named="ollama_chat"),
+    b"/api/generate": Route("completions", b"/v1/completions", _TEXT, "ollama", named="ollama_generate"),
+    b"/api/embed": Route("embeddings", b"/v1/embeddings", frozenset({"embedding"}), "ollama", named="ollama_embed"),
+    b"/api/embeddings": Route(
+        "embeddings", b"/v1/embeddings", frozenset({"embedding"}), "ollama", named="ollama_embeddings"
+    ),
+}
 _ROUTES: Final = {
     b"/v1/chat/completions": Route("chat", b"/v1/chat/completions", _CHAT, sampled=True, slotted=True),
     b"/v1/completions": Route("completions", b"/v1/completions", _TEXT, sampled=True, slotted=True),
@@ -146,6 +162,7 @@ _ROUTES: Final = {
     b"/apply-template": Route("apply_template", b"/apply-template", _CHAT),
     b"/infill": Route("infill", b"/infill", _TEXT, sampled=True, slotted=True),
     b"/completion": Route("completion", b"/completion", _TEXT, sampled=True, slotted=True),
+    **_OLLAMA,
 }
 
 #: Exact paths only. Clients whose base address lacks `/v1` reach the same endpoints.

@@ -102,16 +102,24 @@ class _Uvicorn(uvicorn.Server):
 
 
 class Server:
-    """Serves a front and a desk on one socket until :meth:`stop`.
+    """Serves a front and a desk on a socket, and on those ``beside`` it, until :meth:`stop`.
 
     ``shutdown_s`` bounds the time from ``stop`` to the end of :meth:`serve`.
     """
 
     def __init__(
-        self, front: ASGIApp, desk: Desk, listener: socket.socket, limits: ClientLimits, *, shutdown_s: int = 5
+        self,
+        front: ASGIApp,
+        desk: Desk,
+        listener: socket.socket,
+        limits: ClientLimits,
+        *,
+        shutdown_s: int = 5,
+        beside: tuple[socket.socket, ...] = (),
     ) -> None:
         allow_files(limits.connections)
         self._listener = listener
+        self._beside = beside
         self._shutdown_s = shutdown_s
         self._turned_away: set[ClientConnection] = set()
         self._desk = desk
@@ -148,11 +156,12 @@ class Server:
         """Serve until :meth:`stop`; ``on_started`` gets the URL. Cancelling cuts every connection."""
         self._server.on_started = lambda: on_started(self.url)
         try:
-            await self._server.serve(sockets=[self._listener])
+            await self._server.serve(sockets=[self._listener, *self._beside])
         finally:
             for connection in (*self._server.server_state.connections, *self._turned_away):
                 connection.transport.abort()
-            self._listener.close()
+            for listener in (self._listener, *self._beside):
+                listener.close()
 
     def stop(self) -> None:
         """Close the listener and idle connections; running answers have ``shutdown_s``."""

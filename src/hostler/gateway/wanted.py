@@ -8,7 +8,7 @@ from hostler.gateway.answering.sse import Notes
 from hostler.gateway.answering.taps import Outlet, Tap, tapped
 from hostler.gateway.asking.needs import chosen
 from hostler.gateway.asking.prepared import Asking
-from hostler.gateway.call import Call
+from hostler.gateway.call import Asker
 from hostler.gateway.fallback import Fallback
 from hostler.gateway.relay_parts import Relay
 from hostler.gateway.routes import Route
@@ -27,7 +27,7 @@ class Wanted:
         "route", "stream", "tap", "translation",
     )  # fmt: skip
 
-    def __init__(self, relay: Relay, call: Call, route: Route, request: str) -> None:
+    def __init__(self, relay: Relay, call: Asker, route: Route, request: str) -> None:
         self.request = request
         self.route = route
         self._relay = relay

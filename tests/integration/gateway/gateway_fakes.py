@@ -33,6 +33,7 @@ from hostler.gateway.downstream import ClientLimits
 from hostler.gateway.front import Front, FrontParts, LateApp
 from hostler.gateway.guard import Door
 from hostler.gateway.inference import Inference, InferenceParts
+from hostler.gateway.ollama.api import OllamaModels
 from hostler.gateway.openai import Models
 from hostler.gateway.server import Server, listen
 from hostler.gateway.web.page import Page
@@ -414,12 +415,13 @@ class Gateway:
         self.recorder = Rows()
         self.management = LateApp()
         self.draining = False
+        self.stays: list[tuple[str, float]] = []
         pace = Pace(Rates(key=limits.key_rate, address=limits.address_rate))
         door = Door(keys, pace, SystemClock(), Origins(cors))
         self.inference = Inference(
             InferenceParts(
                 fleet=self.fleet, catalogue=self.catalogue, door=door, recorder=self.recorder, clock=SystemClock(),
-                limits=limits, draining=lambda: self.draining,
+                limits=limits, draining=lambda: self.draining, stay=lambda *stay: self.stays.append(stay),
             )
         )  # fmt: skip
         self.front = Front(
@@ -427,6 +429,7 @@ class Gateway:
                 door=door, models=Models(self.catalogue, self.fleet), management=self.management,
                 extras=self.inference.extras(self.fleet.listens),
                 web=lambda: PAGE, ready=self._ready, metrics=lambda: b"hostler_info 1\n",
+                ollama=OllamaModels(self.catalogue, self.fleet, SystemClock()),
             )
         )  # fmt: skip
         self.listener = listen("127.0.0.1", 0)

@@ -142,8 +142,8 @@ class Given(msgspec.Struct):
 class Said(msgspec.Struct):
     """The message of an answer, or a piece of it."""
 
+    role: str
     content: str
-    role: str = "assistant"
     thinking: str | UnsetType = UNSET
     tool_calls: list[Given] | UnsetType = UNSET
 

@@ -71,6 +71,8 @@ def read(kind: Kind, body: bytes) -> AnyRequest:
     if not body.strip():
         raise InvalidRequest("missing request body", hint="")
     try:
+        if not body.isascii():
+            body.decode()  # what is kept as it came is not looked at by the decoder
         return _DECODERS[kind].decode(body)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"The body is not what this endpoint takes: {error}.") from None
@@ -82,16 +84,15 @@ def read(kind: Kind, body: bytes) -> AnyRequest:
 
 def wishes_of(request: AnyRequest) -> Wishes:
     """What is asked of the gateway. Raises InvalidRequest."""
-    generated = isinstance(request, o.Generated)
-    think = request.think if generated else None
+    text = request if isinstance(request, o.ChatRequest | o.GenerateRequest) else None
     return Wishes(
         model=request.model or None,
-        stream=generated and request.stream is not False,
+        stream=text is not None and text.stream is not False,
         empty=_is_empty(request),
         stay_s=stay_of(request.keep_alive),
         context=context_wanted(request.options),
         loading=left_out(request.options),
-        thinks=think not in (None, False, ""),
+        thinks=text is not None and text.think not in (None, False, ""),
     )
 
 

@@ -7,7 +7,7 @@ import re
 from typing import Final
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
 from hostler.errors import InvalidRequest
 from hostler.gateway.translate import ollama as o
@@ -25,6 +25,7 @@ _COUNTS: Final = {"top_k": "top_k", "repeat_last_n": "repeat_last_n", "mirostat"
 _SECONDS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION: Final = re.compile(r"[+-]?(?:\d{1,12}(?:\.\d{1,9})?(?:ns|us|µs|μs|ms|s|m|h))+")
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|μs|ms|s|m|h)")
+_duration = msgspec.json.Decoder(float | str)
 _ANY_OBJECT: Final = Raw(b'{"type":"object"}')
 
 Fields = dict[str, object]
@@ -103,10 +104,11 @@ def stay_of(keep_alive: o.Absent) -> float | None:
     A number is seconds, text a duration as Go writes it (`5m`, `1h30m`); less than nothing is for ever. Raises
     InvalidRequest.
     """
-    if keep_alive is UNSET or isinstance(keep_alive, Raw) and bytes(keep_alive) in (b"null", b'""'):
+    text = bytes(keep_alive) if isinstance(keep_alive, Raw) else b""
+    if text in (b"", b"null", b'""'):
         return None
     try:
-        said = msgspec.json.decode(bytes(keep_alive), type=float | str)
+        said = _duration.decode(text)
     except msgspec.MsgspecError:
         raise _no_duration(keep_alive) from None
     seconds = _seconds(said) if isinstance(said, str) else said

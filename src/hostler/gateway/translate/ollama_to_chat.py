@@ -48,7 +48,9 @@ def content_of(text: str, images: Iterable[str] | None) -> str | list[Fields]:
     if not images:
         return text
     parts: list[Fields] = [{"type": "text", "text": text}] if text else []
-    return [*parts, *({"type": "image_url", "image_url": {"url": _inline(image)}} for image in images)]
+    for image in images:
+        parts.append({"type": "image_url", "image_url": {"url": _inline(image)}})
+    return parts
 
 
 def _inline(image: str) -> str:

@@ -1,0 +1,1 @@
+"""Ollama's API: its requests are asked in OpenAI's words, its lists are read from the profiles."""

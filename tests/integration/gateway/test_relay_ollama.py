@@ -1,0 +1,301 @@
+"""Ollama's API through the relay: what the engine is asked, and what the client hears."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from itertools import product
+
+import anyio
+import msgspec
+import pytest
+from gateway_fakes import EngineSide, Gateway, Heard, Script
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hostler.errors import LoadFailed
+from hostler.models.reasoning import Thinking
+
+pytestmark = pytest.mark.anyio
+
+CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "The sea?"}]}
+WHOLE = {**CHAT, "stream": False}
+TIMINGS = {"cache_n": 2, "prompt_n": 10, "prompt_ms": 50.0, "predicted_n": 2, "predicted_ms": 20.0}
+ANSWER = {
+    "choices": [{"message": {"role": "assistant", "content": "The sea."}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 12, "completion_tokens": 2},
+    "timings": TIMINGS,
+}
+METRICS = {
+    "total_duration", "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration",
+}  # fmt: skip
+
+
+def chunk(text: str, finish: str | None = None, **more: object) -> bytes:
+    return json.dumps({"choices": [{"delta": {"content": text}, "finish_reason": finish}], **more}).encode()
+
+
+async def speak(heard: Heard, side: EngineSide) -> None:
+    """A chat, a text, an infill or vectors, as it is asked."""
+    asked = json.loads(heard.body)
+    if b"/v1/embeddings" in heard.line:
+        await side.json({"data": [{"embedding": [0.6, 0.8]}], "usage": {"prompt_tokens": 3}})
+    elif not asked.get("stream"):
+        await side.json(ANSWER)
+    else:
+        await side.stream_head()
+        await side.event(chunk("The "))
+        await side.event(chunk("sea."))
+        await side.event(chunk("", "stop", timings=TIMINGS))
+        await side.stream_end()
+
+
+@pytest.fixture(autouse=True)
+def speaking(gateway: Gateway) -> None:
+    gateway.engine.script = speak
+
+
+def lines(body: bytes) -> list[dict]:  # type: ignore[type-arg]
+    return [json.loads(line) for line in body.splitlines()]
+
+
+async def test_a_chat_streams_lines(gateway: Gateway) -> None:
+    answer = await gateway.ask(CHAT, "/api/chat")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/x-ndjson")
+    *pieces, last = lines(answer.body)
+    assert [one["message"]["content"] for one in pieces] == ["The ", "sea."]
+    assert {one["model"] for one in (*pieces, last)} == {"tiny"}
+    assert (last["done"], last["done_reason"], last["prompt_eval_count"], last["eval_count"]) == (True, "stop", 12, 2)
+    assert last.keys() >= METRICS
+    assert gateway.engine.heard[0].line == b"POST /v1/chat/completions HTTP/1.1"
+    assert json.loads(gateway.engine.heard[0].body)["temperature"] == 0.2  # the profile's default
+
+
+async def test_a_line_comes_as_soon_as_its_event(gateway: Gateway) -> None:
+    more = asyncio.Event()
+
+    async def slowly(heard: Heard, side: EngineSide) -> None:
+        await side.stream_head()
+        await side.event(chunk("The "))
+        await more.wait()
+        await side.event(chunk("sea.", "stop"))
+        await side.stream_end()
+
+    gateway.engine.script = slowly
+    client = await gateway.client()
+    client.send("POST", "/api/chat", json.dumps(CHAT).encode())
+    await client.head()
+    assert json.loads(await client.chunk())["message"]["content"] == "The "
+    more.set()
+    rest = b""
+    while piece := await client.chunk():
+        rest += piece
+    assert lines(rest)[-1]["done"]
+
+
+async def test_a_whole_chat_and_its_row(gateway: Gateway) -> None:
+    answer = await gateway.ask(WHOLE, "/api/chat", "X-Request-Id: mine-1\r\n")
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    assert answer.headers["x-request-id"] == "mine-1"
+    assert "server-timing" in answer.headers
+    assert answer.json()["message"] == {"role": "assistant", "content": "The sea."}
+    assert answer.json().keys() >= METRICS
+    row = gateway.row
+    assert (row.api, row.profile, row.tokens_in, row.tokens_cached, row.tokens_out) == ("ollama_chat", "tiny", 12, 2, 2)
+
+
+async def test_prompts(gateway: Gateway) -> None:
+    answer = await gateway.ask({"model": "tiny", "prompt": "The sea?"}, "/api/generate")
+    *pieces, last = lines(answer.body)
+    assert "".join(one["response"] for one in pieces) == "The sea."
+    again = {"model": "tiny", "prompt": "And?", "context": last["context"]}
+    await gateway.ask(again, "/api/generate")
+    said = json.loads(gateway.engine.heard[-1].body)["messages"]
+    assert [one["content"] for one in said] == ["The sea?", "The sea.", "And?"]
+    await gateway.ask({"model": "base", "prompt": "Once"}, "/api/generate")
+    assert gateway.engine.heard[-1].line == b"POST /v1/completions HTTP/1.1"
+    await gateway.ask({"model": "base", "prompt": "a", "suffix": "b"}, "/api/generate")
+    assert gateway.engine.heard[-1].line == b"POST /infill HTTP/1.1"
+    assert [row.api for row in gateway.recorder.rows] == ["ollama_generate"] * 4
+
+
+async def test_vectors(gateway: Gateway) -> None:
+    answer = await gateway.ask({"model": "vec", "input": ["a"]}, "/api/embed")
+    assert answer.json()["embeddings"] == [[0.6, 0.8]]
+    assert answer.json()["prompt_eval_count"] == 3
+    older = await gateway.ask({"model": "vec", "prompt": "a"}, "/api/embeddings")
+    assert older.json() == {"embedding": [0.6, 0.8]}
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
+async def test_without_a_prompt_a_model_is_only_loaded(gateway: Gateway, path: str) -> None:
+    answer = await gateway.ask({"model": "tiny", "keep_alive": "5m"}, path)
+    assert (answer.json()["done"], answer.json()["done_reason"]) == (True, "load")
+    assert gateway.engine.heard == []
+    assert gateway.fleet.leases[0].ends == [(200, False)]
+    assert gateway.stays == [("tiny", 300.0)]
+    assert gateway.row.status == 200
+    left = await gateway.ask({"model": "tiny", "keep_alive": 0}, path)
+    assert left.json()["done_reason"] == "unload"
+    assert gateway.stays[-1] == ("tiny", 0.0)
+    assert len(gateway.fleet.leases) == 1
+
+
+async def test_a_load_waits_in_line_and_leaves_it_with_its_client(gateway: Gateway) -> None:
+    gateway.fleet.ready = False
+    client = await gateway.client()
+    client.send("POST", "/api/generate", b'{"model":"tiny"}')
+    await gateway.fleet.asked.wait()
+    client.leave()
+    with anyio.fail_after(5):
+        await gateway.fleet.left.wait()
+    assert gateway.row.cancelled
+
+
+@pytest.mark.parametrize(("keep_alive", "seconds"), [(0, 0.0), ("10m", 600.0), (-1, math.inf)])
+async def test_how_long_a_model_stays_is_told_with_its_answer(
+    gateway: Gateway, keep_alive: object, seconds: float
+) -> None:
+    await gateway.ask({**CHAT, "keep_alive": keep_alive}, "/api/chat")
+    assert gateway.stays == [("tiny", seconds)]
+
+
+async def test_what_would_load_it_anew_is_not_done_and_said(gateway: Gateway) -> None:
+    answer = await gateway.ask({**WHOLE, "options": {"num_ctx": 4096}}, "/api/chat")
+    assert "x-hostler-changed" not in answer.headers
+    more = await gateway.ask({**WHOLE, "options": {"num_ctx": 32768, "num_gpu": 99}}, "/api/chat")
+    assert more.headers["x-hostler-changed"] == "options.num_gpu=ignored, options.num_ctx=4096"
+
+
+async def test_errors_have_ollamas_form(gateway: Gateway) -> None:
+    unknown = await gateway.ask({**CHAT, "model": "gone"}, "/api/chat")
+    assert (unknown.status, unknown.json()["error"]) == (404, "model 'gone' not found")
+    wrong = await gateway.ask({"model": "vec", "messages": CHAT["messages"]}, "/api/chat")
+    assert (wrong.status, type(wrong.json()["error"])) == (400, str)
+    broken = await gateway.ask(b"{", "/api/chat")
+    assert (broken.status, broken.json()["source"]) == (400, "gateway")
+    loading = await gateway.ask({"model": "gone"}, "/api/generate")
+    assert (loading.status, loading.json()["error"]) == (404, "model 'gone' not found")
+    assert [row.status for row in gateway.recorder.rows] == [404, 400, 400, 404]
+
+
+async def test_thinking_is_refused_where_a_model_cannot(gateway: Gateway) -> None:
+    one = gateway.catalogue.served["tiny"]
+    gateway.catalogue.served["tiny"] = msgspec.structs.replace(one, thinking=Thinking())
+    answer = await gateway.ask({**CHAT, "think": True}, "/api/chat")
+    assert (answer.status, answer.json()["error"]) == (400, '"tiny" does not support thinking')
+    assert (await gateway.ask({**CHAT, "think": False}, "/api/chat")).status == 200
+    gateway.catalogue.served["tiny"] = msgspec.structs.replace(one, thinking=Thinking(switch="enable_thinking"))
+    assert (await gateway.ask({**CHAT, "think": True}, "/api/chat")).status == 200
+
+
+async def test_what_the_engine_refuses_keeps_its_status(gateway: Gateway) -> None:
+    async def refusing(heard: Heard, side: EngineSide) -> None:
+        await side.json({"error": {"code": 400, "message": "Too long.", "type": "x"}}, "400 Bad Request")
+
+    gateway.engine.script = refusing
+    answer = await gateway.ask(CHAT, "/api/chat")
+    assert (answer.status, answer.json()["error"]) == (400, "Too long.")
+    assert answer.headers["x-hostler-source"] == "engine"
+
+
+def breaking(after: int) -> Script:
+    async def script(heard: Heard, side: EngineSide) -> None:
+        await side.stream_head()
+        for _ in range(after):
+            await side.event(chunk("The "))
+        side.kill()
+
+    return script
+
+
+async def test_an_engine_lost_in_the_middle_is_the_last_line(gateway: Gateway) -> None:
+    gateway.engine.script = breaking(1)
+    answer = await gateway.ask(CHAT, "/api/chat")
+    first, last = lines(answer.body)
+    assert (answer.status, first["message"]["content"]) == (200, "The ")
+    assert last["error"]
+    assert answer.complete
+
+
+async def test_a_stream_is_silent_while_its_model_loads_and_keeps_its_status(gateway: Gateway) -> None:
+    gateway.fleet.ready = False
+    client = await gateway.client()
+    client.send("POST", "/api/chat", json.dumps(CHAT).encode())
+    await gateway.fleet.asked.wait()
+    gateway.fleet.tickets[0].refuse(LoadFailed("The coal is wet."))
+    answer = await client.answer()
+    assert answer.status >= 500
+    assert "The coal is wet." in answer.json()["error"]
+
+
+async def test_a_client_that_leaves_frees_the_engine(gateway: Gateway) -> None:
+    gone = asyncio.Event()
+
+    async def for_ever(heard: Heard, side: EngineSide) -> None:
+        await side.stream_head()
+        await side.event(chunk("The "))
+        await side.gone()
+        gone.set()
+
+    gateway.engine.script = for_ever
+    client = await gateway.client()
+    client.send("POST", "/api/chat", json.dumps(CHAT).encode())
+    await client.head()
+    client.leave()
+    with anyio.fail_after(5):
+        await gone.wait()
+        await gateway.fleet.ended.wait()
+    assert gateway.row.cancelled
+
+
+async def test_lists_and_refusals(gateway: Gateway) -> None:
+    client = await gateway.client()
+    names = [one["name"] for one in (await client.get("/api/tags")).json()["models"]]
+    assert set(names) == {"tiny:latest", "base:latest"}
+    assert (await client.get("/api/version")).json()["version"].count(".") == 2
+    assert (await client.get("/api/tags", method="HEAD")).status == 200
+    assert (await client.get("/api/ps")).json() == {"models": []}
+    shown = await client.ask({"model": "tiny"}, "/api/show")
+    assert shown.json()["capabilities"] == ["completion"]
+    stages = lines((await client.ask({"model": "tiny"}, "/api/pull")).body)
+    assert (stages[0]["status"], stages[-1]) == ("pulling manifest", {"status": "success"})
+    assert (await client.ask({"model": "tiny", "stream": False}, "/api/pull")).json() == {"status": "success"}
+    for path, status in (("/api/pull", 404), ("/api/show", 404), ("/api/create", 400), ("/api/blobs/sha256:0", 400)):
+        refused = await client.ask({"model": "gone"}, path)
+        assert (refused.status, type(refused.json()["error"])) == (status, str), path
+    assert (await client.get("/api/chat")).status == 405
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=10,
+)
+FIELDS = ("messages", "prompt", "stream", "options", "format", "think", "tools", "keep_alive", "input", "images", "raw")
+BODIES = st.dictionaries(st.sampled_from(FIELDS), VALUES) | st.binary(max_size=50)
+PATHS = ("/api/chat", "/api/generate", "/api/embed", "/api/embeddings", "/api/show", "/api/pull")
+
+
+async def test_no_body_is_a_500(gateway: Gateway) -> None:
+    client = await gateway.client()
+    for path, body in product(PATHS, _examples()):
+        raw = body if isinstance(body, bytes) else json.dumps({"model": "tiny", **body}).encode()
+        answer = await client.ask(raw, path)
+        assert answer.status < 500, (path, raw, answer.body)
+        if answer.status >= 400:
+            assert isinstance(answer.json()["error"], str), (path, raw)
+
+
+def _examples() -> list[dict[str, object] | bytes]:
+    """Forty bodies of any kind, others each time."""
+    found: list[dict[str, object] | bytes] = []
+
+    @settings(max_examples=40, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(BODIES)
+    def collect(body: dict[str, object] | bytes) -> None:
+        found.append(body)
+
+    collect()
+    return found
