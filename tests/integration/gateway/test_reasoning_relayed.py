@@ -1,4 +1,4 @@
-"""Reasoning through the relay: engines hear the knob in their own words, clients read thoughts in the place for them."""
+"""Reasoning through the relay: engines hear the knob in their words, clients read thoughts in the place for them."""
 
 from __future__ import annotations
 
