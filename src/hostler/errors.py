@@ -83,6 +83,7 @@ class HostlerError(Exception):
     source: ClassVar[Source] = "gateway"
     cause: str = ""
     evidence: str = ""
+    param: str | None = None  # the path of the field that is wrong
 
     def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)

@@ -119,7 +119,7 @@ def _openai(error: HostlerError) -> object:
         "error": {
             "message": str(error),
             "type": kind,
-            "param": "model" if isinstance(error, errors.UnknownProfile) else None,
+            "param": "model" if isinstance(error, errors.UnknownProfile) else error.param,
             "code": error.code,
             "hint": error.hint,
             "source": error.source,
@@ -131,10 +131,8 @@ def _openai(error: HostlerError) -> object:
 def _anthropic(error: HostlerError) -> object:
     status = status_of(error)
     kind = _ANTHROPIC_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
-    return {
-        "type": "error",
-        "error": {"type": kind, "message": str(error), "code": error.code, "source": error.source, **_class(error)},
-    }
+    told = {"type": kind, "message": str(error), "code": error.code, "source": error.source, **_class(error)}
+    return {"type": "error", "error": told if error.param is None else told | {"param": error.param}}
 
 
 def _ollama(error: HostlerError) -> object:

@@ -10,8 +10,9 @@ import msgspec
 from hostler.config.settings import Speaks, Task
 from hostler.errors import NotFound, WrongTask
 from hostler.fleet.protocol import Served
+from hostler.gateway.asking.checks.reading import read
 from hostler.gateway.asking.forms import peek_form
-from hostler.gateway.asking.peek import Peek, peek
+from hostler.gateway.asking.peek import Peek
 from hostler.gateway.errors import Family
 from hostler.gateway.heads import JSON
 from hostler.gateway.translate.protocol import Translation
@@ -44,7 +45,7 @@ class Route(msgspec.Struct, frozen=True):
 
     def peek(self, body: bytes, headers: Mapping[bytes, bytes]) -> Peek:
         """What the gateway must know of ``body``; raises InvalidRequest."""
-        return peek_form(body, self.kind(headers)) if self.form else peek(body)
+        return peek_form(body, self.kind(headers)) if self.form else read(self.api, body)
 
     def kind(self, headers: Mapping[bytes, bytes]) -> bytes:
         """The Content-Type that the engine is told: a form's says where its parts end."""

@@ -42,7 +42,7 @@ async def until(event: anyio.Event) -> None:
 
 async def test_the_chosen_profile_is_told_and_its_defaults_apply(gateway: Gateway) -> None:
     asked = offer(gateway, BIG, SPARE)
-    answer = await gateway.ask(CHAT | {"tools": [{"type": "function"}], "max_tokens": 100})
+    answer = await gateway.ask(CHAT | {"tools": [{"type": "function", "function": {"name": "f"}}], "max_tokens": 100})
     assert (answer.status, answer.headers["x-hostler-profile"]) == (200, "big")
     assert asked[0].abilities == {"tools"}
     assert asked[0].tokens > 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -11,8 +12,6 @@ from msgspec import UNSET, Raw
 from hostler.gateway.asking.peek import Peek
 
 _read = msgspec.json.Decoder(dict[str, Raw]).decode
-#: Known without another look; of these two `null` is the same as none.
-_PEEKED: Final = frozenset(Peek.__struct_fields__) - {"model", "stream"}
 _SPACE: Final = b" \t\r\n"
 
 
@@ -23,11 +22,11 @@ class Fields:
     the object written anew, from the same texts.
     """
 
-    __slots__ = ("_added", "_asked", "_body", "_fields", "notes")
+    __slots__ = ("_added", "_body", "_fields", "asked", "notes")
 
     def __init__(self, body: bytes, asked: Peek) -> None:
         self._body = body
-        self._asked = asked
+        self.asked = asked
         self._added: dict[str, bytes] = {}
         self._fields: dict[str, Raw] | None = None  # once the whole object has been read
         self.notes: list[str] = []
@@ -35,8 +34,8 @@ class Fields:
     def __contains__(self, name: str) -> bool:
         if name in self._added:
             return True
-        if self._fields is None and name in _PEEKED:
-            return getattr(self._asked, name) is not UNSET
+        if self._fields is None and name in _peeked(self.asked.__class__):
+            return getattr(self.asked, name) is not UNSET
         return name in self._all()
 
     def get(self, name: str) -> bytes | None:
@@ -84,6 +83,12 @@ class Fields:
 
 #: What one concern does to the body of every request to one profile on one route.
 Edit = Callable[[Fields], None]
+
+
+@cache
+def _peeked(kind: type[Peek]) -> frozenset[str]:
+    """What is known without another look; of these two `null` is the same as none."""
+    return frozenset(kind.__struct_fields__) - {"model", "stream"}
 
 
 def _spliced(body: bytes, added: dict[str, bytes]) -> bytes:

@@ -2,54 +2,47 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import Raw, UnsetType
 
 from hostler.errors import InvalidRequest
 from hostler.fleet.protocol import Place
+from hostler.gateway.asking.checks.telling import told
 
 Absent = Raw | UnsetType
 
 
 class Peek(msgspec.Struct, gc=False):
-    """The fields that the gateway looks at; the rest only has to be JSON."""
+    """The fields that the gateway looks at in every body; `asking/checks/` adds those of each API."""
 
     model: str | None = None
     stream: bool | None = None
-    temperature: Absent = UNSET
-    top_p: Absent = UNSET
-    top_k: Absent = UNSET
-    min_p: Absent = UNSET
-    repeat_penalty: Absent = UNSET
-    presence_penalty: Absent = UNSET
-    frequency_penalty: Absent = UNSET
-    max_tokens: Absent = UNSET
-    seed: Absent = UNSET
-    max_completion_tokens: Absent = UNSET
-    n_predict: Absent = UNSET
-    reasoning_effort: Absent = UNSET
-    reasoning: Absent = UNSET
-    thinking: Absent = UNSET
-    output_config: Absent = UNSET
-    id_slot: Absent = UNSET
-    lora: Absent = UNSET
 
+
+Body = TypeVar("Body", bound=Peek)
 
 _decoder = msgspec.json.Decoder(Peek)
 
 
 def peek(body: bytes) -> Peek:
-    """Read ``body``; raises InvalidRequest that says what is wrong and at which byte."""
+    """Read ``body``; raises InvalidRequest that says what is wrong, in which field or at which byte."""
+    return peeked(body, _decoder)
+
+
+def peeked(body: bytes, decoder: msgspec.json.Decoder[Body]) -> Body:
+    """The same, of a body of which more is declared."""
     if not body:
         raise InvalidRequest("The body is empty.", hint='Send a JSON object, such as {"model": "NAME", ...}.')
     try:
         if not body.isascii():
             body.decode()
-        return _decoder.decode(body)
+        return decoder.decode(body)
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"The body is not UTF-8: {error.reason} at byte {error.start}.") from None
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"The body is not what this endpoint takes: {error}.") from None
+        raise told(error) from None
     except msgspec.DecodeError as error:
         raise InvalidRequest(f"The body is not JSON: {_plain(error)}.") from None
     except RecursionError:

@@ -13,6 +13,7 @@ import msgspec
 
 from hostler.fleet.protocol import Conversation, Served
 from hostler.gateway.asking import ownership, reasoning, rewrites, sampling
+from hostler.gateway.asking.checks.fitting import check_for
 from hostler.gateway.asking.conversations import conversation_for
 from hostler.gateway.asking.fields import Edit, Fields
 from hostler.gateway.asking.forms import renamed_form
@@ -64,9 +65,10 @@ class Preparing:
         self._known: dict[tuple[str, str, str], tuple[Served, tuple[Edit, ...]]] = {}
 
     def prepared(self, asking: Asking, served: Served) -> Prepared:
-        """``asking`` for ``served``. Raises WrongTask and what an edit raises."""
+        """``asking`` for ``served``. Raises WrongTask, InvalidRequest and what an edit raises."""
         route = asking.route
         route.check(served)
+        check_for(served, asking.peek)
         conversation = conversation_for(served, route, asking.headers, asking.body)
         if route.form:
             return Prepared(_form_for(served, asking), conversation)

@@ -8,7 +8,8 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from hostler.gateway.asking.checks.kinds import Any, Flag, Picture, Sampled, Text, Thing, TopCount, invalid
+from hostler.gateway.asking.checks.kinds import Any, Flag, Picture, Sampled, Text, Thing, TopCount, invalid, missing
+from hostler.gateway.asking.peek import Absent
 
 _CHOICES: Final = frozenset({"auto", "none", "required", "any"})
 
@@ -20,24 +21,24 @@ class Address(msgspec.Struct, gc=False):
 class Part(msgspec.Struct, gc=False):
     type: str
     text: Text = UNSET
-    image_url: Address | None | UnsetType = UNSET
+    image_url: Address | UnsetType | None = UNSET
 
 
 class Call(msgspec.Struct, gc=False):
-    function: Called | None | UnsetType = UNSET
+    function: Called | UnsetType | None = UNSET
     id: Text = UNSET
     type: Text = UNSET
 
 
 class Called(msgspec.Struct, gc=False):
     name: str
-    arguments: str | Thing | None | UnsetType = UNSET
+    arguments: str | Thing | UnsetType | None = UNSET
 
 
 class Message(msgspec.Struct, gc=False):
     role: str
-    content: str | list[Part] | None | UnsetType = UNSET
-    tool_calls: list[Call] | None | UnsetType = UNSET
+    content: str | list[Part] | UnsetType | None = UNSET
+    tool_calls: list[Call] | UnsetType | None = UNSET
     tool_call_id: Text = UNSET
     name: Text = UNSET
     reasoning_content: Text = UNSET
@@ -51,7 +52,7 @@ class Function(msgspec.Struct, gc=False):
 
 class Tool(msgspec.Struct, gc=False):
     type: Text = UNSET
-    function: Function | None | UnsetType = UNSET
+    function: Function | UnsetType | None = UNSET
 
 
 class Schema(msgspec.Struct, gc=False):
@@ -62,21 +63,25 @@ class Schema(msgspec.Struct, gc=False):
 
 class Format(msgspec.Struct, gc=False):
     type: str
-    json_schema: Schema | None | UnsetType = UNSET
+    json_schema: Schema | UnsetType | None = UNSET
 
 
 class Chat(Sampled, kw_only=True, gc=False):
-    messages: list[Message]
-    tools: list[Tool] | None | UnsetType = UNSET
-    tool_choice: str | Thing | None | UnsetType = UNSET
+    messages: list[Message] | UnsetType = UNSET
+    tools: list[Tool] | UnsetType | None = UNSET
+    tool_choice: str | Thing | UnsetType | None = UNSET
     parallel_tool_calls: Flag = UNSET
-    response_format: Format | None | UnsetType = UNSET
+    response_format: Format | UnsetType | None = UNSET
     logprobs: Flag = UNSET
     top_logprobs: TopCount = UNSET
     chat_template_kwargs: Any = UNSET
     reasoning_effort: Text = UNSET
+    reasoning: Absent = UNSET
+    thinking: Absent = UNSET
 
     def check(self) -> None:
+        if self.messages is UNSET:
+            raise missing("messages")
         for number, message in enumerate(self.messages):
             _check_message(message, f"messages[{number}]")
         if self.tools:
@@ -87,15 +92,15 @@ class Chat(Sampled, kw_only=True, gc=False):
             raise invalid("top_logprobs", "`top_logprobs` needs `logprobs` to be true.")
 
     def pictures(self) -> Iterable[Picture]:
-        for number, message in enumerate(self.messages):
+        for number, message in enumerate(self.messages or ()):
             if message.content.__class__ is list:
-                yield from _seen(message.content, f"messages[{number}].content")  # type: ignore[arg-type]
+                yield from _seen(message.content, f"messages[{number}].content")
 
 
 def _check_message(message: Message, path: str) -> None:
     content = message.content
     if content.__class__ is list:
-        for at, part in enumerate(content):  # type: ignore[arg-type]
+        for at, part in enumerate(content):
             if part.type == "text" and part.text.__class__ is not str:
                 raise invalid(f"{path}.content[{at}].text", f"`{path}.content[{at}].text` has to be a string.")
     elif content.__class__ is not str and not message.tool_calls and (message.role != "assistant" or content is UNSET):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from hostler.gateway.asking.checks.kinds import Checked, Thing, Token, invalid
+from hostler.gateway.asking.checks.kinds import Checked, Thing, Token, invalid, missing
 
 Inputs = str | list[str | Token | list[str | Token] | Thing] | Thing
 
@@ -14,14 +14,15 @@ Inputs = str | list[str | Token | list[str | Token] | Thing] | Thing
 class Embedding(Checked, kw_only=True, gc=False):
     input: Inputs | UnsetType = UNSET
     content: Inputs | UnsetType = UNSET
-    encoding_format: Literal["float", "base64"] | None | UnsetType = UNSET
-    dimensions: Annotated[int, Meta(ge=1, le=65536)] | None | UnsetType = UNSET
+    encoding_format: Literal["float", "base64"] | UnsetType | None = UNSET
+    dimensions: Annotated[int, Meta(ge=1, le=65536)] | UnsetType | None = UNSET
 
     def check(self) -> None:
         said = self.content if self.input is UNSET else self.input
         if said is UNSET:
-            raise invalid("input", "`input` is missing.")
+            raise missing("input")
         if said in ("", []):
             raise invalid("input", "`input` is empty.")
-        if isinstance(said, list) and (at := next((at for at, one in enumerate(said) if one in ("", [])), None)):
-            raise invalid(f"input[{at}]", f"`input[{at}]` is empty.")
+        for at, one in enumerate(said if isinstance(said, list) else ()):
+            if one in ("", []):
+                raise invalid(f"input[{at}]", f"`input[{at}]` is empty.")

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from hostler.errors import InvalidRequest
-from hostler.gateway.asking.peek import Peek
+from hostler.gateway.asking.peek import Absent, Peek
 
 #: Engines count in 32 bits.
 MOST = 2**31 - 1
@@ -46,10 +46,14 @@ class Picture(msgspec.Struct, frozen=True, gc=False):
 
 
 class Checked(Peek, gc=False):
-    """A body whose fields have the types that its API declares."""
+    """A body whose fields have the types that its API declares; and what edits look for in every request."""
+
+    output_config: Absent = UNSET
+    id_slot: Absent = UNSET
+    lora: Absent = UNSET
 
     def check(self) -> None:
-        """What types cannot say; raises InvalidRequest."""
+        """What types cannot say, missing fields included; raises InvalidRequest."""
 
     def pictures(self) -> Iterable[Picture]:
         """Every picture in it."""
@@ -72,13 +76,18 @@ class Sampled(Checked, gc=False):
     n_predict: Limit = UNSET
     stop: Stop = UNSET
     n: Count = UNSET
-    logit_bias: Thing | list[Raw] | None | UnsetType = UNSET
-    stream_options: Options | None | UnsetType = UNSET
+    logit_bias: Thing | list[Raw] | UnsetType | None = UNSET
+    stream_options: Options | UnsetType | None = UNSET
     grammar: Text = UNSET
 
 
 class Options(msgspec.Struct, gc=False):
     include_usage: Flag = UNSET
+
+
+def missing(path: str) -> InvalidRequest:
+    """The refusal of a body without that field."""
+    return invalid(path, f"`{path}` is missing.")
 
 
 def invalid(path: str, message: str, hint: str = "") -> InvalidRequest:

@@ -16,9 +16,12 @@ from hostler.gateway.asking.checks.kinds import (
     Picture,
     Share,
     Text,
+    Thing,
     Whole,
     invalid,
+    missing,
 )
+from hostler.gateway.asking.peek import Absent
 
 
 class Source(msgspec.Struct, gc=False):
@@ -29,8 +32,8 @@ class Source(msgspec.Struct, gc=False):
 class Block(msgspec.Struct, gc=False):
     type: str
     text: Text = UNSET
-    source: Source | None | UnsetType = UNSET
-    content: str | list[Block] | None | UnsetType = UNSET
+    source: Source | UnsetType | None = UNSET
+    content: str | list[Block] | Thing | UnsetType | None = UNSET
     input: Any = UNSET
     name: Text = UNSET
     id: Text = UNSET
@@ -44,7 +47,7 @@ class Turn(msgspec.Struct, gc=False):
 
 
 class Tool(msgspec.Struct, gc=False):
-    name: str
+    name: Text = UNSET
     type: Text = UNSET
     description: Text = UNSET
     input_schema: Any = UNSET
@@ -57,33 +60,40 @@ class Choice(msgspec.Struct, gc=False):
 
 class Thinking(msgspec.Struct, gc=False):
     type: str
-    budget_tokens: Annotated[int, Meta(ge=1, le=MOST)] | None | UnsetType = UNSET
+    budget_tokens: Annotated[int, Meta(ge=1, le=MOST)] | UnsetType | None = UNSET
 
 
 class Messages(Checked, kw_only=True, gc=False):
-    messages: list[Turn]
-    system: str | list[Block] | None | UnsetType = UNSET
-    max_tokens: Annotated[int, Meta(ge=1, le=MOST)] | None | UnsetType = UNSET
+    messages: list[Turn] | UnsetType = UNSET
+    system: str | list[Block] | UnsetType | None = UNSET
+    max_tokens: Annotated[int, Meta(ge=1, le=MOST)] | UnsetType | None = UNSET
     temperature: Amount = UNSET
     top_p: Share = UNSET
     top_k: Whole = UNSET
-    stop_sequences: list[str] | None | UnsetType = UNSET
-    tools: list[Tool] | None | UnsetType = UNSET
-    tool_choice: Choice | None | UnsetType = UNSET
-    thinking: Thinking | None | UnsetType = UNSET
+    stop_sequences: list[str] | UnsetType | None = UNSET
+    tools: list[Tool] | UnsetType | None = UNSET
+    tool_choice: Choice | UnsetType | None = UNSET
+    thinking: Thinking | UnsetType | None = UNSET
+    reasoning_effort: Absent = UNSET
+    reasoning: Absent = UNSET
     metadata: Any = UNSET
 
     def check(self) -> None:
+        if self.messages is UNSET:
+            raise missing("messages")
+        for number, tool in enumerate(self.tools or ()):
+            if not tool.name and tool.type in (UNSET, None, "custom"):
+                raise invalid(f"tools[{number}].name", f"`tools[{number}].name` is missing.")
         choice = self.tool_choice
         if isinstance(choice, Choice) and choice.type == "tool" and not choice.name:
             raise invalid("tool_choice.name", "`tool_choice.name` is missing.")
 
     def pictures(self) -> Iterable[Picture]:
-        for number, turn in enumerate(self.messages):
+        for number, turn in enumerate(self.messages or ()):
             yield from _seen(turn.content, f"messages[{number}].content")
 
 
-def _seen(content: str | list[Block] | None | UnsetType, path: str) -> Iterator[Picture]:
+def _seen(content: object, path: str) -> Iterator[Picture]:
     if not isinstance(content, list):
         return
     for at, block in enumerate(content):

@@ -12,7 +12,7 @@ from hostler.gateway.asking.checks.embeddings import Embedding
 from hostler.gateway.asking.checks.kinds import Checked
 from hostler.gateway.asking.checks.messages import Messages
 from hostler.gateway.asking.checks.responses import Response
-from hostler.gateway.asking.peek import Peek, peek
+from hostler.gateway.asking.peek import Peek, peek, peeked
 
 _BODIES: Final[dict[str, type[Checked]]] = {
     "chat": Chat,
@@ -32,6 +32,4 @@ def read(api: str, body: bytes) -> Peek:
     decoder = _DECODERS.get(api)
     if decoder is None:
         return peek(body)
-    asked = peek(body, decoder)
-    asked.check()
-    return asked
+    return peeked(body, decoder)

@@ -19,7 +19,9 @@ from hostler.gateway.asking.checks.kinds import (
     Thing,
     TopCount,
     invalid,
+    missing,
 )
+from hostler.gateway.asking.peek import Absent
 
 
 class Part(msgspec.Struct, gc=False):
@@ -31,8 +33,7 @@ class Part(msgspec.Struct, gc=False):
 class Item(msgspec.Struct, gc=False):
     type: Text = UNSET
     role: Text = UNSET
-    content: str | list[Part] | None | UnsetType = UNSET
-    output: str | list[Part] | None | UnsetType = UNSET
+    content: str | list[Part] | UnsetType | None = UNSET
     name: Text = UNSET
     call_id: Text = UNSET
     arguments: Text = UNSET
@@ -52,7 +53,7 @@ class Format(msgspec.Struct, gc=False):
 
 
 class Texts(msgspec.Struct, gc=False):
-    format: Format | None | UnsetType = UNSET
+    format: Format | UnsetType | None = UNSET
 
 
 class Reasoning(msgspec.Struct, gc=False):
@@ -61,23 +62,27 @@ class Reasoning(msgspec.Struct, gc=False):
 
 
 class Response(Checked, kw_only=True, gc=False):
-    input: str | list[Item]
+    input: str | list[Item] | UnsetType = UNSET
     instructions: Text = UNSET
-    tools: list[Tool] | None | UnsetType = UNSET
-    tool_choice: str | Thing | None | UnsetType = UNSET
+    tools: list[Tool] | UnsetType | None = UNSET
+    tool_choice: str | Thing | UnsetType | None = UNSET
     parallel_tool_calls: Flag = UNSET
-    text: Texts | None | UnsetType = UNSET
-    reasoning: Reasoning | None | UnsetType = UNSET
+    text: Texts | UnsetType | None = UNSET
+    reasoning: Reasoning | UnsetType | None = UNSET
+    reasoning_effort: Absent = UNSET
+    thinking: Absent = UNSET
     max_output_tokens: Limit = UNSET
     max_tokens: Limit = UNSET
     temperature: Amount = UNSET
     top_p: Share = UNSET
     top_logprobs: TopCount = UNSET
     previous_response_id: Text = UNSET
-    conversation: str | Thing | None | UnsetType = UNSET
+    conversation: str | Thing | UnsetType | None = UNSET
     background: Flag = UNSET
 
     def check(self) -> None:
+        if self.input is UNSET:
+            raise missing("input")
         for name in ("previous_response_id", "conversation", "background"):
             if getattr(self, name):
                 raise invalid(
@@ -92,7 +97,7 @@ class Response(Checked, kw_only=True, gc=False):
             _check_format(self.text.format)
 
     def pictures(self) -> Iterable[Picture]:
-        for number, item in enumerate(self.input):
+        for number, item in enumerate(self.input or ()):
             content = item.content if isinstance(item, Item) else ()
             if isinstance(content, list):
                 for at, part in enumerate(content):

@@ -1,4 +1,4 @@
-"""Pictures that the profile's model cannot see, or that its engine would have to fetch."""
+"""What a body asks of its profile that it cannot have: a check once that profile is known."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from hostler.gateway.asking.peek import Peek
 _ELSEWHERE: Final = (b'"http:', b'"https:', b'"file:', b'"ftp:')
 
 
-def check_pictures(asked: Peek, served: Served) -> None:
-    """Raise InvalidRequest for the first picture that an engine here cannot use. Programs and remotes say so themselves.
+def check_for(served: Served, asked: Peek) -> None:
+    """Raise InvalidRequest for what is missing, or wrong in itself, and for a picture that llama.cpp cannot use here.
 
-    llama.cpp fetches whatever address it is given, private ones included; so addresses end here.
+    It fetches whatever address it is given, private ones included; so addresses end here. Programs and remotes say
+    themselves what they take.
     """
-    if not served.counts or not isinstance(asked, Checked):
+    if not isinstance(asked, Checked) or not served.counts or served.speaks is not None:
         return
+    asked.check()
     for picture in asked.pictures():
         if "images" not in served.abilities:
             raise invalid(
