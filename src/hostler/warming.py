@@ -129,6 +129,8 @@ class Warming:
             await self.warm(profile)
         except HostlerError as error:
             log.warning("warm_up.failed", profile=profile, code=error.code, reason=error.message)
+        except Exception as bug:  # noqa: BLE001 - nobody waits for it, and it must not end the gateway
+            log.bug("warm_up.bug", bug, profile=profile)
 
     def _keep(self, told: WarmUp) -> WarmUp:
         self._known.pop(told.profile, None)

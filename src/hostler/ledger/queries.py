@@ -24,17 +24,19 @@ class Queries:
         self._writer = writer
         self._recorder = recorder
 
-    async def recent(self, limit: int = 50, profile: str | None = None) -> tuple[RequestRecord, ...]:
-        """The newest ``limit`` finished requests (of ``profile``), newest first.
+    async def recent(
+        self, limit: int = 50, profile: str | None = None, until: float | None = None
+    ) -> tuple[RequestRecord, ...]:
+        """The newest ``limit`` finished requests (of ``profile``, that came before ``until``), newest first.
 
         Without a database: those that still wait to be written.
         """
         try:
             await self._recorder.flush()
-            return await self._writer.run(lambda connection: _recent(connection, limit, profile))
+            return await self._writer.run(lambda connection: _recent(connection, limit, profile, until))
         except StoreUnavailable:
             rows = [row for row in reversed(self._recorder.waiting()) if profile in (None, row.profile)]
-            return tuple(rows[:limit])
+            return tuple(row for row in rows if until is None or row.at < until)[:limit]
 
     async def usage(self, by: By, since: float | None = None, until: float | None = None) -> Usage:
         """What was used, added up ``by`` profile, key, day or API. Raises StoreUnavailable."""
@@ -69,7 +71,7 @@ def _page(
     return page(connection, after, since, until)
 
 
-def _recent(connection: Connection, limit: int, profile: str | None) -> tuple[RequestRecord, ...]:
+def _recent(connection: Connection, limit: int, profile: str | None, until: float | None) -> tuple[RequestRecord, ...]:
     from sqlalchemy import select
 
     from hostler.store.schema import requests
@@ -78,4 +80,6 @@ def _recent(connection: Connection, limit: int, profile: str | None) -> tuple[Re
     query = select(*columns).order_by(requests.c.at.desc(), requests.c.row.desc()).limit(limit)
     if profile is not None:
         query = query.where(requests.c.profile == profile)
+    if until is not None:
+        query = query.where(requests.c.at < until)
     return tuple(RequestRecord(**row) for row in connection.execute(query).mappings())

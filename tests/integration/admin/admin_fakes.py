@@ -168,10 +168,12 @@ def _entry(name: str) -> Entry:
 class FakeHistory:
     """One finished request per profile."""
 
-    async def recent(self, limit: int = 50, profile: str | None = None) -> tuple[RequestRecord, ...]:
+    async def recent(
+        self, limit: int = 50, profile: str | None = None, until: float | None = None
+    ) -> tuple[RequestRecord, ...]:
         example = msgspec.to_builtins(EXAMPLES["get", "/api/requests"])["recent"][0]
         rows = [msgspec.convert(example | {"profile": name}, RequestRecord) for name in NAMES]
-        return tuple(row for row in rows if profile in (None, row.profile))[:limit]
+        return tuple(row for row in rows if profile in (None, row.profile) and row.at < (until or row.at + 1))[:limit]
 
     async def usage(self, by: By, since: float | None = None, until: float | None = None) -> Usage:
         example = msgspec.convert(msgspec.to_builtins(EXAMPLES["get", "/api/usage"]), Usage)

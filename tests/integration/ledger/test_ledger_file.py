@@ -52,6 +52,7 @@ async def test_what_is_recorded_is_read_back(ledger: Ledger) -> None:
         ledger.recorder.record(each)
     assert await ledger.queries.recent() == tuple(reversed(rows))
     assert await ledger.queries.recent(limit=2) == (rows[4], rows[3])
+    assert await ledger.queries.recent(limit=2, until=rows[3].at) == (rows[2], rows[1])
 
 
 async def test_recent_of_one_profile(ledger: Ledger) -> None:

@@ -159,6 +159,8 @@ class LoadTrials:
             await self._compared(profile)
         except HostlerError as error:
             log.warning("load_modes.failed", profile=profile, code=error.code, reason=error.message)
+        except Exception as bug:  # noqa: BLE001 - nobody waits for it, and it must not end the gateway
+            log.bug("load_modes.bug", bug, profile=profile)
 
     def _keep(self, told: LoadComparison) -> LoadComparison:
         self._known.pop(told.profile, None)

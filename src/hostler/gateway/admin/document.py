@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
 import msgspec
@@ -30,6 +31,9 @@ class Document(JsonRenderPlugin):
         event, components = _event_schemas()
         _at(openapi_schema, "components", "schemas").update(components)
         _publish_events(openapi_schema, event)
+        _publish_csv(openapi_schema)
+        for operation in _operations(openapi_schema):
+            _correct(openapi_schema, operation)
         _publish_examples(openapi_schema)
         return msgspec.json.encode(openapi_schema)
 
@@ -56,6 +60,32 @@ def _publish_events(made: Object, event: Object) -> None:
             "contentSchema": {"$ref": REFERENCE.format(name="Event")},
         }
     }
+
+
+def _publish_csv(made: Object) -> None:
+    answers = _at(made, "paths", "/api/usage/requests", "get", "responses", "200", "content")
+    answers["text/csv"] = {"schema": {"type": "string", "description": "With a head, if `format` is `csv`."}}
+
+
+def _operations(made: Object) -> Iterator[Object]:
+    for item in _at(made, "paths").values():
+        yield from cast(Object, item).values()  # type: ignore[misc]
+
+
+def _correct(made: Object, operation: Object) -> None:
+    """Say what Litestar does not of optional values: no parameter is null, and a body may be left out. No body may have
+    keys that are not named."""
+    for parameter in cast(list[Object], operation.get("parameters", ())):
+        schema = cast(Object, parameter["schema"])
+        one = [each for each in cast(list[Object], schema.pop("oneOf", [])) if each.get("type") != "null"]
+        schema.update(*one)
+    body = cast(Object, operation.get("requestBody", {}))
+    if body:
+        schema = _at(body, "content", "application/json", "schema")
+        kinds = cast(list[Object], schema.get("oneOf") or schema["allOf"])
+        body["required"] = {"type": "null"} not in kinds
+        for reference in (str(each["$ref"]) for each in kinds if "$ref" in each):
+            _at(made, "components", "schemas", reference.rpartition("/")[2])["additionalProperties"] = False
 
 
 def _publish_examples(made: Object) -> None:

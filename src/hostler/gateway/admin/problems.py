@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal, get_args, get_origin
+
 from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
@@ -14,12 +17,15 @@ from hostler.gateway.errors import body_of, headers_of, status_of
 from hostler.wire.management import ProblemBody
 
 AnyRequest = Request[None, None, State]
+Choices = Mapping[str, tuple[str, ...]]
 
-RESERVED = {
-    "chat generate embed embeddings tags ps show version pull push create copy delete blobs me signout status "
-    "experimental": "the Ollama API",
-    "v0 v1": "LM Studio's API",
-}
+BODY_LIMIT = 64 * 1024
+#: The end of the year 9999, in Unix seconds.
+LAST_MOMENT = 253_402_300_799
+#: Litestar tells no bound of 0 of what may be left out.
+FROM_ZERO = {"minimum": 0}
+#: How a client calls what a handler has to call otherwise.
+CALLED = {"behind": "async", "last_event_id": "Last-Event-ID", "data": "the body"}
 
 MEANINGS = {
     400: "The request is malformed; the message says where.",
@@ -57,7 +63,7 @@ def _told(_: AnyRequest, error: HostlerError) -> Response[bytes]:
 
 
 def _refused(request: AnyRequest, error: HTTPException) -> Response[bytes]:
-    return answer(translated(error, request.method, request.url.path))
+    return answer(translated(error, request.method, request.url.path, _choices(request)))
 
 
 def _bug(request: AnyRequest, error: Exception) -> Response[bytes]:
@@ -65,31 +71,43 @@ def _bug(request: AnyRequest, error: Exception) -> Response[bytes]:
     return answer(HostlerError("Hostler made a mistake here.", hint="Its log has the details; please report them."))
 
 
-def translated(error: HTTPException, method: str, path: str) -> HostlerError:
-    """The framework's refusal as one of ours."""
+def translated(error: HTTPException, method: str, path: str, choices: Choices) -> HostlerError:
+    """The framework's refusal as one of ours. ``choices`` are those of parameters that take no others."""
     if error.status_code == 404:
-        return NotFound(f"There is nothing at {path}.", hint=_hint(path))
+        return NotFound(f"There is nothing at {path}.", hint="/api/docs shows every path.")
     if error.status_code == 405:
         return MethodNotAllowed(f"{path} does not take {method}.", hint="/api/docs shows what each path takes.")
     if error.status_code == 413:
-        return BodyTooLarge("The body is larger than a management request may be.", hint="")
-    return InvalidRequest(_where(error), hint="/api/docs shows what each path takes.")
+        return BodyTooLarge(f"The body is over {BODY_LIMIT} bytes.", hint="No management request needs so much.")
+    return InvalidRequest(_where(error, choices), hint="/api/docs shows what each path takes.")
 
 
-def _where(error: HTTPException) -> str:
+def _where(error: HTTPException, choices: Choices) -> str:
     """The failure with the fields that it names; never the values that were sent."""
     extra = error.extra if isinstance(error.extra, list) else []
-    named = [f"`{item['key']}`: {item['message']}" for item in extra if "key" in item and "message" in item]
+    named = [_said(item["key"], item["message"], choices) for item in extra if "key" in item and "message" in item]
     detail = str(extra[0].get("message", "")) if extra and not named else ""
     return "; ".join(named) or detail or error.detail
 
 
-def _hint(path: str) -> str:
-    first = path.removeprefix("/api/").split("/")[0]
-    for names, owner in RESERVED.items():
-        if first in names.split():
-            return f"/api/{first} belongs to {owner}, which this version does not speak; use /v1/chat/completions."
-    return "/api/docs shows every path."
+def _said(key: str, message: str, choices: Choices) -> str:
+    if key == "data" and message == "'data'":
+        return "This request needs a body: a JSON object."
+    name = CALLED.get(key, f"`{key}`")
+    if message.startswith("Invalid enum value") and key in choices:
+        return f"{name}: there are {', '.join(choices[key])}"
+    return f"{name}: {message}"
+
+
+def _choices(request: AnyRequest) -> Choices:
+    """Of the parameters of the handler that was asked."""
+    handler = request.scope.get("route_handler")
+    parameters = handler.parsed_fn_signature.parameters if handler is not None else {}
+    return {
+        name: tuple(map(str, get_args(parameter.annotation)))
+        for name, parameter in parameters.items()
+        if get_origin(parameter.annotation) is Literal
+    }
 
 
 HANDLERS: ExceptionHandlersMap = {

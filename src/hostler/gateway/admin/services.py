@@ -26,8 +26,10 @@ from hostler.wire.warming import WarmBenchmark, WarmUp
 class History(Protocol):
     """Finished requests; :class:`hostler.ledger.queries.Queries` is one."""
 
-    async def recent(self, limit: int = 50, profile: str | None = None) -> tuple[RequestRecord, ...]:
-        """The newest ``limit`` ones (of ``profile``), newest first."""
+    async def recent(
+        self, limit: int = 50, profile: str | None = None, until: float | None = None
+    ) -> tuple[RequestRecord, ...]:
+        """The newest ``limit`` ones (of ``profile``, that came before ``until``), newest first."""
         ...
 
     async def usage(self, by: By, since: float | None = None, until: float | None = None) -> Usage:

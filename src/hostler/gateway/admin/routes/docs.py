@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from zlib import crc32
 
-from litestar import Controller, Response, get
+from litestar import Controller, Request, Response, get
+from litestar.datastructures import State
 from litestar.params import FromPath
 
 from hostler.errors import NotFound
@@ -29,19 +31,23 @@ class DocsRoutes(Controller):
         return Response(document.events(), media_type="application/schema+json")
 
     @get("/docs")
-    async def docs(self) -> Response[bytes]:
+    async def docs(self, request: Request[None, None, State]) -> Response[bytes]:
         """The page."""
-        return _asset("docs.html")
+        return _asset(request, "docs.html")
 
     @get("/docs/{name:str}")
-    async def asset(self, name: FromPath[str]) -> Response[bytes]:
+    async def asset(self, request: Request[None, None, State], name: FromPath[str]) -> Response[bytes]:
         """A file of the page."""
-        return _asset(name)
+        return _asset(request, name)
 
 
-def _asset(name: str) -> Response[bytes]:
+def _asset(request: Request[None, None, State], name: str) -> Response[bytes]:
+    """The file; nothing for a browser that has it already."""
     if name not in ASSETS:
-        raise NotFound(f"There is no file {name}.")
+        raise NotFound(f"There is no file {name}.", hint="The page is /api/docs.")
     body = (files("hostler.gateway.admin") / "assets" / name).read_bytes()
-    headers = {"content-security-policy": POLICY, "x-content-type-options": "nosniff"}
+    etag = f'"{crc32(body):08x}"'
+    headers = {"content-security-policy": POLICY, "cache-control": "no-cache", "etag": etag}
+    if request.headers.get("if-none-match") == etag:
+        return Response(b"", status_code=304, headers=headers)
     return Response(body, media_type=f"{ASSETS[name]}; charset=utf-8", headers=headers)

@@ -9,11 +9,17 @@ from litestar.params import PathParameter, QueryParameter
 
 from hostler.errors import NotFound
 from hostler.gateway.admin import views
-from hostler.gateway.admin.problems import fails
+from hostler.gateway.admin.problems import FROM_ZERO, LAST_MOMENT, fails
 from hostler.gateway.admin.wanted import Wanted
 from hostler.wire.management import Cancelled, Instance, Requests
 
 Limit = Annotated[int, QueryParameter(ge=0, le=1000, description="How many finished requests, at most.")]
+Until = Annotated[
+    float | None,
+    QueryParameter(
+        ge=0, le=LAST_MOMENT, schema_extra=FROM_ZERO, description="Only finished ones that came before; Unix seconds."
+    ),
+]
 OfProfile = Annotated[str | None, QueryParameter(description="Only requests of this profile.")]
 Id = Annotated[str, PathParameter(description="The id, as the lists show it.")]
 
@@ -42,10 +48,13 @@ class RequestRoutes(Controller):
     tags = ("Requests",)
 
     @get(summary="Requests in flight and finished", responses=fails(400))
-    async def requests(self, services: Wanted, limit: Limit = 50, profile: OfProfile = None) -> Requests:
-        """What waits or runs now, and the newest finished requests with tokens and times, newest first."""
+    async def requests(
+        self, services: Wanted, limit: Limit = 50, profile: OfProfile = None, until: Until = None
+    ) -> Requests:
+        """What waits or runs now, and the newest finished requests with tokens and times, newest first. `until`, the
+        `at` of the last one, has those that come after it."""
         running = [view for view in services.fleet.requests() if profile in (None, view.profile)]
-        recent = await services.history.recent(limit, profile) if limit else ()
+        recent = await services.history.recent(limit, profile, until) if limit else ()
         return Requests(in_flight=tuple(running), recent=recent)
 
     @post("/{request_id:str}/cancel", status_code=200, summary="Cancel a request", responses=fails(400, 404))

@@ -16,16 +16,19 @@ from litestar.response import Stream
 
 from hostler.errors import HostlerError
 from hostler.gateway.admin import streams, views
-from hostler.gateway.admin.problems import fails
+from hostler.gateway.admin.problems import FROM_ZERO, fails
 from hostler.gateway.admin.services import Services
 from hostler.gateway.admin.wanted import Wanted
 
 GOING_AWAY = 1001
 BAD_REQUEST = 4400
-PLAIN = "text/plain; charset=utf-8"
+PLAIN = "text/plain"
 
 After = Annotated[
-    int | None, QueryParameter(ge=0, description="Begin after the event of this id; default: only new ones.")
+    int | None,
+    QueryParameter(
+        ge=0, schema_extra=FROM_ZERO, description="Begin after the event of this id; default: only new ones."
+    ),
 ]
 Types = Annotated[str | None, QueryParameter(description="Only these types, separated by commas.")]
 LastEventId = Annotated[

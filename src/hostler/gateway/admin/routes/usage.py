@@ -13,13 +13,24 @@ from litestar import Controller, get
 from litestar.params import QueryParameter
 from litestar.response import Stream
 
-from hostler.gateway.admin.problems import fails
+from hostler.errors import InvalidRequest
+from hostler.gateway.admin.problems import FROM_ZERO, LAST_MOMENT, fails
 from hostler.gateway.admin.wanted import Wanted
 from hostler.wire.management import RequestRecord
 from hostler.wire.usage import By, Usage
 
-Since = Annotated[float | None, QueryParameter(ge=0, description="Requests that came then or later; Unix seconds.")]
-Until = Annotated[float | None, QueryParameter(ge=0, description="Requests that came before; Unix seconds.")]
+Since = Annotated[
+    float | None,
+    QueryParameter(
+        ge=0, le=LAST_MOMENT, schema_extra=FROM_ZERO, description="Requests that came then or later; Unix seconds."
+    ),
+]
+Until = Annotated[
+    float | None,
+    QueryParameter(
+        ge=0, le=LAST_MOMENT, schema_extra=FROM_ZERO, description="Requests that came before; Unix seconds."
+    ),
+]
 Per = Annotated[By, QueryParameter(description="What the rows are.")]
 Form = Annotated[Literal["jsonl", "csv"], QueryParameter(description="One JSON object a line, or CSV with a head.")]
 
@@ -36,6 +47,7 @@ class UsageRoutes(Controller):
     @get(summary="What was used", responses=fails(400, 500))
     async def usage(self, services: Wanted, by: Per = "profile", since: Since = None, until: Until = None) -> Usage:
         """Requests, tokens, waiting and speeds, added up by the database: by profile, key, day or API."""
+        _in_order(since, until)
         return await services.history.usage(by, since, until)
 
     @get("/requests", summary="Every finished request", media_type="application/jsonl", responses=fails(400, 500))
@@ -44,11 +56,17 @@ class UsageRoutes(Controller):
     ) -> Stream:
         """The rows of the ledger as a file, in the order in which they ended. There is no text of prompts or answers
         in them."""
+        _in_order(since, until)
         pages = services.history.export(since, until)
         first: list[RequestRecord] = await anext(pages, [])  # what fails does so before the answer begins
         # The decorator's media type would win over one that is given here; over a header it does not.
         headers = {"cache-control": "no-store", "content-type": _MEDIA[format]}
         return Stream(_file(first, pages, format), headers=headers)
+
+
+def _in_order(since: float | None, until: float | None) -> None:
+    if since is not None and until is not None and since > until:
+        raise InvalidRequest("`since` is later than `until`.", hint="Exchange them.")
 
 
 async def _file(
