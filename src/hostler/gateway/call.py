@@ -7,6 +7,8 @@ from typing import Final, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from hostler.accounts.keys import Principal
+
 
 class Answerer(Protocol):
     """Who is told what happens to a call after it was handed over."""
@@ -51,16 +53,13 @@ class Asker(Protocol):
 
 
 class Client(Protocol):
-    """The connection that a call came on."""
+    """The connection that a call came on. ``address`` is where the client is; "" when that is not known."""
+
+    address: str
 
     @property
     def transport(self) -> asyncio.Transport:
         """What the answer is written to."""
-        ...
-
-    @property
-    def address(self) -> str:
-        """Where the client is; "" when that is not known."""
         ...
 
     def default_lines(self) -> bytes:
@@ -92,16 +91,19 @@ class Call:
     """
 
     __slots__ = (
-        "_body", "_chunked", "_client", "_head", "answerer", "disconnected", "extra", "headers", "keep_alive",
-        "message_event", "modern", "more_body", "path", "response_complete",
+        "_body", "_chunked", "_client", "_head", "address", "answerer", "disconnected", "extra", "headers",
+        "keep_alive", "late", "message_event", "modern", "more_body", "path", "principal", "response_complete",
     )  # fmt: skip
 
     def __init__(self, client: Client, path: bytes, headers: dict[bytes, bytes], modern: bool) -> None:
         self._client = client
         self._chunked = False
         self._head = b""
+        self.address = client.address
         self.path = path
         self.headers = headers
+        self.principal: Principal | None = None  # once its head was let in
+        self.late = False  # its body came in a later turn of the loop than its head
         self.modern = modern
         self.keep_alive = modern
         self.extra = b""  # header lines of whatever is answered
@@ -111,11 +113,6 @@ class Call:
         self.disconnected = False
         self.response_complete = False
         self.message_event = _BELL
-
-    @property
-    def address(self) -> str:
-        """Where the client is; "" when that is not known."""
-        return self._client.address
 
     def take(self, piece: bytes) -> int:
         """Keep a piece of the body; how many bytes there are now."""

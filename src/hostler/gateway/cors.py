@@ -25,7 +25,7 @@ _EXPOSED: Final = (
 
 
 class Origins:
-    """The origins in `[gateway] cors`; without any it is false."""
+    """The origins in `[gateway] cors`; without ``some`` it is false."""
 
     def __init__(self, allowed: Sequence[str] = ()) -> None:
         self.configure(allowed)
@@ -35,8 +35,10 @@ class Origins:
         self._any = ANY in allowed
         self._named = tuple(pattern.lower() for pattern in allowed if pattern != ANY)
 
+        self.some = self._any or bool(self._named)
+
     def __bool__(self) -> bool:
-        return self._any or bool(self._named)
+        return self.some
 
     def allow(self, origin: bytes, *, named: bool = False) -> bool:
         """Whether a page of ``origin`` may ask; with ``named``, only if it is not `*` alone that lets it."""

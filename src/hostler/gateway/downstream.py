@@ -87,6 +87,7 @@ class ClientConnection(PlainHttp):
         self._desk = desk
         self._limits = limits
         self._turned_away = turned_away
+        self.address = ""
         self._call: Call | None = None  # the present request, when it is inference
         self._deaf = False
         self._in_head = False
@@ -100,6 +101,7 @@ class ClientConnection(PlainHttp):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
+        self.address = "" if self.client is None else str(self.client[0])
         if len(self.connections) > self._limits.connections:
             self._turn_away()
             return
@@ -117,6 +119,7 @@ class ClientConnection(PlainHttp):
             self._timer = None
         call = self._call
         if call is not None and call.more_body and not self._deaf:
+            call.late = True
             self._timer = self.loop.call_later(self._patience(call), self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -154,15 +157,18 @@ class ClientConnection(PlainHttp):
             return
         self._in_head = True
         self._head_size = 0
-        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_url(self, url: bytes) -> None:
         if not self._deaf:
-            super().on_url(url)
+            self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._deaf:
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if self._deaf:
@@ -173,6 +179,7 @@ class ClientConnection(PlainHttp):
         path = self._inference_path()
         if path is None:
             self._call = None
+            self._begin_asgi()
             super().on_headers_complete()
         elif self.cycle is not None and not self.cycle.response_complete:
             self.stop_listening()
@@ -234,12 +241,14 @@ class ClientConnection(PlainHttp):
         self._idle_since = self.loop.time()
         super().on_response_complete()
 
-    @property
-    def address(self) -> str:
-        """Where the client is; "" when that is not known."""
-        return "" if self.client is None else str(self.client[0])
-
     # Inside.
+
+    def _begin_asgi(self) -> None:
+        """What uvicorn keeps of a request, from its first line on; inference needs none of it."""
+        url, headers, expected = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expected
+        self.headers.extend(headers)
 
     def _look_idle(self) -> None:
         """Close what is idle for too long; the timer is moved only when it fires."""

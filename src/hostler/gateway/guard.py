@@ -93,15 +93,19 @@ def check_origin(headers: Headers, origins: Origins = NO_ORIGINS) -> None:
 
 def check_host(headers: Headers) -> None:
     """Raise Forbidden when the Host header is a name that anyone's DNS could point at this machine."""
-    host = _text(headers, b"host")
-    if host and not is_local_name(_without_port(host)):
+    host = headers.get(b"host", b"")
+    if host and not _is_local_host(host):
         raise Forbidden(
-            f"{host} is not a name of this machine.",
+            f"{_text(headers, b'host')} is not a name of this machine.",
             hint="Use its address, or create a key: with keys any name is taken.",
         )
 
 
 @lru_cache(maxsize=256)
+def _is_local_host(host: bytes) -> bool:
+    return is_local_name(_without_port(host.decode("latin-1").lower()))
+
+
 def is_local_name(host: str) -> bool:
     """True for IP addresses, single-label names, this machine's own name and what only local DNS serves."""
     host = host.lower().rstrip(".")

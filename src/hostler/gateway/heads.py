@@ -40,13 +40,14 @@ def engine_lines(target: bytes, endpoint: Endpoint, request: str, length: int, k
 
 def lines_of(head: Head) -> bytes:
     """The header lines of an engine's answer that go to the client; an error is marked as the engine's."""
-    kept = _lines(tuple(field for field in head.fields if field[0] not in _DROPPED))
-    return kept + b"x-hostler-source: engine\r\n" if head.status >= 400 else kept
+    if head.kept is None:
+        lines = [b"%b: %b\r\n" % field for field in head.fields if _is_kept(field[0])]
+        head.kept = b"".join(lines) + (b"x-hostler-source: engine\r\n" if head.status >= 400 else b"")
+    return head.kept
 
 
-@lru_cache(maxsize=256)
-def _lines(fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
-    return b"".join(b"%b: %b\r\n" % field for field in fields if not field[0].startswith(_CORS))
+def _is_kept(name: bytes) -> bool:
+    return name not in _DROPPED and not name.startswith(_CORS)
 
 
 def own_lines(request: str, profile: str, lease: Lease | None, engine_ms: float, total_ms: float) -> bytes:

@@ -23,6 +23,11 @@ _DIGITS = re.compile(rb"[0-9]{1,18}")
 #: Size lines of the frames that streams are made of; a look-up costs a third of a match.
 _COMMON = {b"%x" % size: size for size in range(1, 1024)} | {b"%X" % size: size for size in range(1, 1024)}
 
+#: An engine says the same again and again: heads by their bytes, with how the body is framed and what follows it.
+_KNOWN: dict[bytes, tuple[Head, int, bool]] = {}
+_KNOWN_HEADS: Final = 256
+_KNOWN_BYTES: Final = 1024
+
 _HEAD, _LENGTH, _SIZES, _CHUNK, _CRLF, _TRAILER, _UNTIL_CLOSE, _DONE = range(8)
 
 
@@ -36,17 +41,19 @@ END: Final = End()
 
 
 class Head:
-    """Status and fields of a response; names are lower case.
+    """Status and fields of a response; names are lower case. Shared by all that came in the same bytes.
 
-    ``length`` is the number of body bytes, None when only the end of the body tells.
+    ``length`` is the number of body bytes, None when only the end of the body tells. ``kept`` is for whoever makes
+    something of the fields that another answer with this head can use.
     """
 
-    __slots__ = ("fields", "length", "status")
+    __slots__ = ("fields", "kept", "length", "status")
 
     def __init__(self, status: int, fields: list[tuple[bytes, bytes]], length: int | None) -> None:
         self.status = status
         self.fields = fields
         self.length = length
+        self.kept: bytes | None = None
 
     def get(self, name: bytes) -> bytes:
         """The first field of that name, empty when there is none."""
@@ -127,10 +134,23 @@ class ResponseParser:
             if end < 0:
                 self._buffer = data[at:]
                 return None, len(data)
-            head = self._parse(data[at:end])
+            head = self._recall(data[at:end])
             at = end + 4
             if head is not None:
                 return head, at
+
+    def _recall(self, raw: bytes) -> Head | None:
+        """The head, parsed once for all answers that begin with it."""
+        if (known := _KNOWN.get(raw)) is not None and not self._bodiless:
+            head, self._state, self.reusable = known
+            self._left = head.length or 0
+            return head
+        parsed = self._parse(raw)
+        if parsed is not None and len(raw) <= _KNOWN_BYTES and not self._bodiless:
+            if len(_KNOWN) >= _KNOWN_HEADS:
+                _KNOWN.clear()
+            _KNOWN[raw] = parsed, self._state, self.reusable
+        return parsed
 
     def _parse(self, raw: bytes) -> Head | None:
         """The head, or None for an interim (1xx) one."""

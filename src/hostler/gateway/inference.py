@@ -120,16 +120,16 @@ class Inference:
     def open(self, call: Call) -> None:
         """Check what needs no body, so that nobody without a key makes us read one."""
         door = self._parts.door
-        if door.origins:
+        if door.origins.some:
             call.extra = door.origins.text(call.headers)
         try:
-            door.admit(call.headers, call.address)
+            call.principal = door.admit(call.headers, call.address)
             priority_of(call.headers)
             length = call.headers.get(b"content-length", b"")
             if length.isdigit() and int(length) > self._parts.limits.body:
                 raise self._too_large()
-            coding = call.headers.get(b"content-encoding", b"identity").lower()
-            if coding != b"identity":
+            coding = call.headers.get(b"content-encoding", b"identity")
+            if coding != b"identity" and coding.lower() != b"identity":
                 raise InvalidRequest(
                     f"The body is encoded with {coding.decode('latin-1')!r}.", hint="Send it without Content-Encoding."
                 )
@@ -142,11 +142,13 @@ class Inference:
         self._refuse(call, self._too_large())
 
     def start(self, call: Call) -> None:
-        try:
-            principal = self._parts.door.authenticate(call.headers)
-        except HostlerError as error:
-            self._refuse(call, error)  # the key was removed, or the first one made, while the body came
-            return
+        principal = call.principal
+        if principal is None or call.late:
+            try:
+                principal = self._parts.door.authenticate(call.headers)
+            except HostlerError as error:
+                self._refuse(call, error)  # the key was removed, or the first one made, while the body came
+                return
         request = self._name(call.headers.get(b"x-request-id"))
         route = INFERENCE[call.path]
         make = opened if route.family == "ollama" else Exchange

@@ -24,7 +24,8 @@ class PlainHttp(HttpToolsProtocol):
     _lines = b""
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
         while data:
             data = self._feed(data)
 
