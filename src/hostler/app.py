@@ -92,7 +92,7 @@ class Gateway:
         self.url = url_of(self._listener)
         self.devices = devices(folders.cache)
         self.builds = self._builds()
-        self.prompts = Keeper(folders.state, self._kv, Tenancy(self._tenant, self._only_tenant), self.bus, clock)
+        self.prompts = Keeper(folders.state, self._kv, Tenancy(self.keys.owner, self._only_tenant), self.bus, clock)
         self.experience = Experience(folders.state, self.prompts)
         self.load_modes = LoadModes(folders.state / "load_modes.json")
         self.facts = FactsCache()
@@ -199,10 +199,6 @@ class Gateway:
 
     def _kv(self) -> KvSettings:
         return self.running_config.config.kv
-
-    def _tenant(self, principal: str) -> str:
-        """Whose saved prompts these are: a key that is made anew with an old name is somebody else."""
-        return next((f"{key.name} {key.sha256[:16]}" for key in self.keys.stored if key.name == principal), principal)
 
     def _only_tenant(self) -> str | None:
         return LOCAL.name if self.keys.empty else None

@@ -100,6 +100,7 @@ class Keyring:
     def _hold(self, stored: tuple[StoredKey, ...]) -> None:
         self._stored = stored
         self._by_hash = _by_hash(stored)
+        self._owners = {key.name: f"{key.name} {key.sha256[:16]}" for key in stored}
 
     @property
     def empty(self) -> bool:
@@ -115,6 +116,10 @@ class Keyring:
     def names(self) -> tuple[str, ...]:
         """Every key's name, oldest first."""
         return tuple(key.name for key in self._stored)
+
+    def owner(self, name: str) -> str:
+        """Whose a principal's name is: a key that is made anew with an old name is somebody else."""
+        return self._owners.get(name, name)
 
     def authenticate(self, headers: Mapping[bytes, bytes]) -> Principal:
         """Who sent these headers (names in lower case); `Authorization: Bearer` or `x-api-key`.

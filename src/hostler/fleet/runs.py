@@ -321,8 +321,10 @@ class Runs:
     def note_timing(self, instance: str, timing: Timing) -> None:
         """An answer that was the only one in the fleet at its time; the first few are compared with the plan."""
         run = self._runs.get(instance)
+        if run is None or run.pace.known:
+            return
         loading = any(other.endpoint is None for other in self._runs.values())
-        if run is not None and not loading and run.pace.add(timing) and self.group is not None:
+        if not loading and run.pace.add(timing) and self.group is not None:
             self.group.start_soon(self._yard.watch.judge, run, lambda: self._resident(run) or {})
 
     async def measure(self) -> dict[str, dict[str, int]]:

@@ -66,9 +66,11 @@ class Seat:
         self._deepest = max(self._deepest, timing.cached + timing.prompt + timing.generated)
         if timing.prompt >= _ENOUGH and timing.prefill and self._key:
             self._keeper.figures.read(self._key, timing.prefill)
+        if not self._waiting:
+            return
         served = self._served(timing.cached)
         if served is None:
-            self._missed = self._missed or bool(self._waiting)
+            self._missed = True
             return
         del self._waiting[served.id]
         spared_s = self._spared(served, timing)

@@ -12,7 +12,7 @@ order in which they were put down, by whose words they hold, and are found by th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from hostler.fleet.prompts.entries import shared
 from hostler.fleet.protocol import Conversation, Place
@@ -27,12 +27,14 @@ _NOBODY: frozenset[str] = frozenset()
 
 
 class _Slot:
-    __slots__ = ("busy", "conversation", "held", "number", "put")
+    __slots__ = ("busy", "conversation", "held", "names", "number", "put", "shelf")
 
     def __init__(self, number: int, held: _Held) -> None:
         self.number = number
         self.held = held
+        self.shelf = held.short  # of its held ones, while it is free
         self.conversation = _UNKNOWN
+        self.names: Sequence[int | str] = ()  # by which its conversation is found
         self.busy = False
         self.put = 0  # when it was put down, in moves
 
@@ -93,7 +95,7 @@ class Slots:
         self._pick_up(slot)
         slot.busy = True
         self._restored.discard(slot.number)
-        self._fill(slot, before | {tenant}, conversation)
+        self._fill(slot, before if tenant in before else before | {tenant}, conversation)
         return Place(slot.number, fresh=not before <= {tenant})
 
     def leave(self, place: Place | None) -> None:
@@ -155,25 +157,21 @@ class Slots:
         return min(others, key=lambda slot: (-self._most(slot), slot.worth, slot.put), default=None)
 
     def _going_on(self, conversation: Conversation, own: _Held) -> _Slot | None:
-        """The slot whose conversation this is: its next turn by its beginning, else one of its name that is not longer.
+        """The slot whose conversation this is: its next turn by its beginning, else one of its name that is not longer;
+        of several the one with most of it, put down last.
 
         What an agent asks beside its work under the same name, such as a title, is short.
         """
-        for slot in self._begun(conversation.marks):
-            if slot.held is own and not _other(conversation, slot.conversation):
-                return slot
-        named = self._known.get(conversation.key, _NOTHING).values() if conversation.key else ()
-        later = [slot for slot in named if slot.held is own and conversation.size >= slot.conversation.size]
-        return max(
-            later, key=lambda slot: (shared(conversation.marks, slot.conversation.marks), slot.put), default=None
-        )
-
-    def _begun(self, marks: tuple[int, ...]) -> Iterator[_Slot]:
-        """Free slots with the beginning of a conversation: the longest first, of equals the one put down last."""
+        key, marks = conversation.key, conversation.marks
         for count in range(len(marks), 0, -1):
-            for slot in reversed(self._known.get(marks[count - 1], _NOTHING).values()):
-                if slot.conversation.marks == marks[:count]:
-                    yield slot
+            if begun := self._known.get(marks[count - 1]):
+                for slot in reversed(begun.values()):
+                    there = slot.conversation
+                    if slot.held is own and there.marks == marks[:count] and not _other(key, there.key):
+                        return slot
+        named = self._known.get(key, _NOTHING).values() if key else ()
+        later = [slot for slot in named if slot.held is own and conversation.size >= slot.conversation.size]
+        return max(later, key=lambda slot: (shared(marks, slot.conversation.marks), slot.put), default=None)
 
     def _restored_of(self, own: _Held) -> list[int]:
         slots = (self._slots[number] for number in sorted(self._restored))
@@ -215,22 +213,22 @@ class Slots:
                 held = self._held[tenants] = _Held(tenants)
             held.count += 1
             slot.held = held
-        slot.conversation = conversation or slot.conversation
+        if conversation is not None:
+            slot.conversation, slot.names = conversation, _names(conversation)
         if not slot.busy:
             self._put_down(slot)
 
     def _put_down(self, slot: _Slot) -> None:
         self._moves += 1
         slot.put = self._moves
-        held = slot.held
-        (held.long if slot.worth else held.short)[slot.number] = slot
-        for name in _names(slot.conversation):
+        slot.shelf = slot.held.long if slot.worth else slot.held.short
+        slot.shelf[slot.number] = slot
+        for name in slot.names:
             self._known.setdefault(name, {})[slot.number] = slot
 
     def _pick_up(self, slot: _Slot) -> None:
-        held = slot.held
-        del (held.long if slot.worth else held.short)[slot.number]
-        for name in _names(slot.conversation):
+        del slot.shelf[slot.number]
+        for name in slot.names:
             slots = self._known[name]
             del slots[slot.number]
             if not slots:
@@ -242,5 +240,5 @@ def _names(conversation: Conversation) -> Sequence[int | str]:
     return (*conversation.marks[-1:], conversation.key) if conversation.key else conversation.marks[-1:]
 
 
-def _other(one: Conversation, other: Conversation) -> bool:
-    return bool(one.key and other.key and one.key != other.key)
+def _other(key: str, another: str) -> bool:
+    return key != another and bool(key and another)

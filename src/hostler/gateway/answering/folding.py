@@ -8,6 +8,7 @@ asked for as a stream and folded, and of one that does, with a long prompt, the 
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
@@ -31,6 +32,7 @@ _UNFOLDED: Final = frozenset(
     }
 )  # fmt: skip
 _LIMITS: Final = ("max_tokens", "max_completion_tokens", "n_predict")
+_LIMIT: Final = re.compile(rb'"(?:max_tokens|max_completion_tokens|n_predict)"\s*:\s*(\d{1,9})\s*[,}]')
 _ADDED: Final = {
     "stream": Raw(b"true"),
     "return_progress": Raw(b"true"),
@@ -82,6 +84,8 @@ def asked_of(target: bytes, lease: Lease, stream: bool, body: bytes, sink: Sink)
         if len(body) <= SHORT_BODY or b'"return_progress"' in body:
             return body, sink
         return b'{"return_progress":true,' + body.lstrip()[1:], Quieted(sink)
+    if len(body) <= SHORT_BODY and (limit := _LIMIT.search(body)) is not None and int(limit[1]) <= SHORT_TOKENS:
+        return body, sink  # as _foldable would find, at the price of reading it
     asked = _read(body)
     if not _foldable(asked, len(body)):
         return body, sink

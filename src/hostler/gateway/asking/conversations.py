@@ -8,7 +8,6 @@ is known without a name.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 from typing import Final
 from zlib import crc32
 
@@ -24,23 +23,31 @@ AGENTS: Final = (b"x-session-affinity", b"x-session-id", b"x-claude-code-session
 LONGEST_KEY: Final = 200
 
 
-class _Named(msgspec.Struct, gc=False):
-    messages: Absent = UNSET
-    input: Absent = UNSET
-    prompt: Absent = UNSET
+class _Names(msgspec.Struct, gc=False):
     prompt_cache_key: Absent = UNSET
     user: Absent = UNSET
     metadata: Absent = UNSET
+
+
+class _Chat(_Names, kw_only=True, gc=False):
+    messages: list[Raw]
+
+
+class _Any(_Names, gc=False):
+    messages: Absent = UNSET
+    input: Absent = UNSET
+    prompt: Absent = UNSET
 
 
 class _Metadata(msgspec.Struct):
     user_id: Absent = UNSET
 
 
-_messages = msgspec.json.Decoder(list[Raw])
-_decoder = msgspec.json.Decoder(_Named)
-_metadata = msgspec.json.Decoder(_Metadata)
-
+_chat = msgspec.json.Decoder(_Chat).decode
+_any = msgspec.json.Decoder(_Any).decode
+_list = msgspec.json.Decoder(list[Raw]).decode
+_metadata = msgspec.json.Decoder(_Metadata).decode
+_AGENTS: Final = frozenset(AGENTS)
 
 _UNNAMED: Final = Conversation()
 
@@ -54,31 +61,38 @@ def conversation_for(served: Served, route: Route, headers: Mapping[bytes, bytes
 
 def conversation_of(headers: Mapping[bytes, bytes], body: bytes) -> Conversation:
     """What ``body``, which is a JSON object, and the head tell of its conversation."""
-    named = _decoder.decode(body)
-    said = next((field for field in (named.messages, named.input, named.prompt) if isinstance(field, Raw)), None)
-    if said is None:
-        return Conversation(_key(headers, named))
-    return Conversation(
-        _key(headers, named), tuple(accumulate(map(bytes, _parts(said)), _mark, initial=0))[1:], len(bytes(said))
-    )
+    named, said = _read(body)
+    mark = size = 0
+    marks = []
+    for message in said:
+        mark = crc32(message, mark)
+        size += len(memoryview(message))
+        marks.append(mark)
+    return Conversation(_key(headers, named), tuple(marks), size)
 
 
-def _parts(said: Raw) -> Sequence[Raw]:
-    """The messages; whatever is no list of them is one."""
+def _read(body: bytes) -> tuple[_Names, Sequence[Raw]]:
+    """What names it, and its messages; whatever is no list of them is one."""
     try:
-        return _messages.decode(said)
+        chat = _chat(body)
+        return chat, chat.messages
+    except msgspec.ValidationError:
+        other = _any(body)
+    said = next((field for field in (other.messages, other.input, other.prompt) if isinstance(field, Raw)), None)
+    if said is None:
+        return other, ()
+    try:
+        return other, _list(said)
     except msgspec.MsgspecError:
-        return (said,)
+        return other, (said,)
 
 
-def _mark(before: int, message: bytes) -> int:
-    return crc32(message, before)
-
-
-def _key(headers: Mapping[bytes, bytes], named: _Named) -> str:
+def _key(headers: Mapping[bytes, bytes], named: _Names) -> str:
     key = headers.get(OWN) or _said(named.prompt_cache_key)
-    key = key or next((headers[name] for name in AGENTS if headers.get(name)), b"")
-    return (key or _user_id(named.metadata) or _said(named.user))[:LONGEST_KEY].decode("latin-1")
+    if not key and not _AGENTS.isdisjoint(headers):
+        key = next((headers[name] for name in AGENTS if headers.get(name)), b"")
+    key = key or _user_id(named.metadata) or _said(named.user)
+    return key[:LONGEST_KEY].decode("latin-1") if key else ""
 
 
 def _said(field: Absent) -> bytes:
@@ -91,6 +105,6 @@ def _user_id(metadata: Absent) -> bytes:
     if not isinstance(metadata, Raw):
         return b""
     try:
-        return _said(_metadata.decode(metadata).user_id)
+        return _said(_metadata(metadata).user_id)
     except msgspec.MsgspecError:  # no object: the engine will tell
         return b""
