@@ -25,7 +25,7 @@ ALWAYS = """{%- for m in messages %}{%- if m.role == 'assistant' %}{%- set thoug
 {{- '<|im_start|>assistant\\n<think>\\n' + thought + '\\n</think>\\n\\n' + m.content + '<|im_end|>\\n' }}
 {%- else %}{{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{%- endif %}{%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n<think>\\n' }}{%- endif %}"""
-TALK = {"messages": [{"role": "user", "content": "Tell me of the sea."}]}
+TALK: dict[str, object] = {"messages": [{"role": "user", "content": "Tell me of the sea."}]}
 Engine = Callable[..., Awaitable[Running]]
 
 
