@@ -10,10 +10,13 @@ from itertools import product
 import anyio
 import msgspec
 import pytest
-from gateway_fakes import EngineSide, Gateway, Heard, Script
+from gateway_fakes import EngineSide, Gateway, Heard, Script, gateway_with
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hostler.accounts.keys import Bounds, Keyring
+from hostler.config.quantities import Seconds
+from hostler.config.settings import LimitSettings
 from hostler.errors import LoadFailed
 from hostler.models.reasoning import Thinking
 
@@ -228,6 +231,47 @@ async def test_a_stream_is_silent_while_its_model_loads_and_keeps_its_status(gat
     answer = await client.answer()
     assert answer.status >= 500
     assert "The coal is wet." in answer.json()["error"]
+
+
+async def test_where_it_stands_is_told_as_thinking_if_people_want_to_read_it(keys: Keyring) -> None:
+    limits = LimitSettings(load_grace_s=Seconds(0.01))
+    async with gateway_with(keys, limits) as gateway:
+        gateway.engine.script = speak
+        one = gateway.catalogue.served["tiny"]
+        gateway.catalogue.served["tiny"] = msgspec.structs.replace(one, notes=True)
+        gateway.fleet.ready = False
+        client = await gateway.client()
+        client.send("POST", "/api/chat", json.dumps(CHAT).encode())
+        await client.head()
+        note = json.loads(await client.chunk())
+        assert note["message"]["thinking"] == "Loading tiny: loading tensors, 40%.\n"
+        gateway.fleet.tickets[0].grant()
+        rest = b""
+        while piece := await client.chunk():
+            rest += piece
+        assert lines(rest)[-1]["done_reason"] == "stop"
+
+
+async def test_without_notes_a_stream_says_nothing_while_it_waits(keys: Keyring) -> None:
+    limits = LimitSettings(load_grace_s=Seconds(0.01), queue_timeout_s=Seconds(0.2))
+    async with gateway_with(keys, limits) as gateway:
+        gateway.fleet.ready = False
+        answer = await gateway.ask(CHAT, "/api/chat")
+        assert (answer.status, answer.json()["code"]) == (503, "queue_timeout")
+
+
+async def test_a_key_sees_and_uses_its_own_profiles(keys: Keyring, gateway: Gateway) -> None:
+    bearer = f"Authorization: Bearer {keys.add('guest', 'inference', Bounds(profiles=('ti*',)))}\r\n"
+    client = await gateway.client()
+    assert (await client.get("/api/tags")).status == 401
+    assert (await client.get("/api/version")).status == 200
+    assert [one["name"] for one in (await client.get("/api/tags", bearer)).json()["models"]] == ["tiny:latest"]
+    assert (await client.ask({"model": "base"}, "/api/show", bearer)).status == 404
+    assert (await client.ask({**WHOLE, "model": "base"}, "/api/chat", bearer)).status == 404
+    assert (await client.ask(WHOLE, "/api/chat", bearer)).status == 200
+    client.send("DELETE", "/api/delete", b'{"model":"tiny"}', bearer)
+    refused = await client.answer()
+    assert (refused.status, type(refused.json()["error"])) == (403, str)
 
 
 async def test_a_client_that_leaves_frees_the_engine(gateway: Gateway) -> None:

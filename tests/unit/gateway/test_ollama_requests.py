@@ -94,7 +94,10 @@ def test_a_conversation_with_tools_and_images() -> None:
 def test_tools_pass_as_they_are_and_none_is_none() -> None:
     tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "x": 1}}}
     assert told("chat", {**CHAT, "tools": [tool]})["tools"] == [tool]
+    assert told("chat", {**CHAT, "tools": [{"function": {"name": "f"}}]})["tools"][0]["type"] == "function"
     assert "tools" not in told("chat", {**CHAT, "tools": []})
+    with pytest.raises(InvalidRequest):
+        told("chat", {**CHAT, "tools": [{"name": "f"}]})
 
 
 def test_a_prompt_is_a_chat_where_the_model_is_for_chats() -> None:

@@ -8,12 +8,14 @@ becomes what Ollama would say. So nothing else of a request's path knows of this
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
 
 from hostler.errors import HostlerError, RemoteFailed
 from hostler.gateway.call import Answerer, Asker
+from hostler.gateway.errors import status_of
 from hostler.gateway.relay_parts import Relay
 from hostler.gateway.translate import ollama as o
 from hostler.gateway.translate.ollama_answers import Course, Voice, embedded, problem, whole
@@ -128,8 +130,7 @@ class Talk:
         try:
             return stream.feed(data)
         except RemoteFailed as error:
-            stream.complete = True
-            return msgspec.json.encode(o.Problem(str(error), error.code)) + b"\n"
+            return stream.fail(o.Problem(str(error), error.code))
 
     def _tell(self, text: bytes, stream: OllamaStream) -> None:
         held = self._held
@@ -137,8 +138,9 @@ class Talk:
             return
         if held is None:
             self._call.write(text)
-        elif stream.complete and text.startswith(b'{"error"'):
-            self._call.answer(500, self._lines(held.lines, JSON), text.rstrip())
+        elif stream.failed is not None:
+            problem, status = stream.failed
+            self._call.answer(status or status_named(problem.code), self._lines(held.lines, JSON), text.rstrip())
             self._stream = self._held = None
         else:
             self._held = None
@@ -166,6 +168,15 @@ class Talk:
         seconds, profile = self._spoken.wishes.stay_s, profile_in(lines)
         if seconds is not None and profile:
             self._relay.stay(profile, seconds)
+
+
+@lru_cache(maxsize=128)
+def status_named(code: str) -> int:
+    """The status of an error by its code: one that ended a stream of which nothing was told yet."""
+    kinds: list[type[HostlerError]] = [HostlerError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return next((status_of(kind("")) for kind in kinds if kind.code == code), 500)
 
 
 def profile_in(lines: bytes) -> str:

@@ -289,12 +289,14 @@ def problem(body: bytes, model: str) -> o.Problem:
         return o.Problem(body[:2000].decode("utf-8", "replace") or "no answer")
 
 
-def complaint(error: Raw, model: str) -> o.Problem:
-    """The same, for one inside a stream."""
+def complaint(error: Raw, model: str) -> tuple[o.Problem, int]:
+    """The same, for one inside a stream; and its status, 0 where it has none."""
     try:
-        return _told(_complaint.decode(error), model)
+        said = _complaint.decode(error)
     except (msgspec.MsgspecError, RecursionError):
-        return o.Problem(bytes(error)[:2000].decode("utf-8", "replace"))
+        return o.Problem(bytes(error)[:2000].decode("utf-8", "replace")), 0
+    status = said.code if isinstance(said, _Complaint) and isinstance(said.code, int) else 0
+    return _told(said, model), status if 400 <= status < 600 else 0
 
 
 def _told(said: _Complaint | str, model: str) -> o.Problem:

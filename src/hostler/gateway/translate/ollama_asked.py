@@ -21,7 +21,7 @@ from hostler.gateway.translate.ollama_options import (
     stay_of,
 )
 from hostler.gateway.translate.ollama_template import rendered
-from hostler.gateway.translate.ollama_to_chat import content_of, messages_of, reasoning
+from hostler.gateway.translate.ollama_to_chat import content_of, messages_of, reasoning, tools_of
 
 Kind = Literal["chat", "generate", "embed", "embeddings"]
 Target = Literal["chat", "completions", "infill", "embeddings"]
@@ -138,7 +138,7 @@ def _chat(request: o.Generated, messages: list[Fields], tools: list[dict[str, ms
     fields |= sampling(request.options, "max_tokens") | response_format(schema_of(request.format))
     fields |= reasoning(request.think or None if isinstance(request.think, str) else request.think)
     if tools:
-        fields["tools"] = tools
+        fields["tools"] = tools_of(tools)
     if request.logprobs:
         fields |= {"logprobs": True, "top_logprobs": request.top_logprobs or 0}
     return msgspec.json.encode(fields)

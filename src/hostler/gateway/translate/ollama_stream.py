@@ -28,18 +28,20 @@ from hostler.gateway.translate.ollama_answers import (
 )
 
 _DONE: Final = b"[DONE]"
-_BROKEN: Final = b'{"error":"The answer ended in the middle."}\n'
+_BROKEN: Final = o.Problem("The answer ended in the middle.", "engine_lost")
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class OllamaStream:
     """Reads events, cut anywhere, and gives lines. ``complete``: its last line was given, an error's too.
 
-    Comments, by which a stream says that it is still there, are no lines: these clients read nothing else.
+    ``failed`` is the error that it ended with, and its status, 0 where it has none. Comments, by which a stream says
+    that it is still there, are no lines: these clients read nothing else.
     """
 
     def __init__(self, voice: Voice, course: Course) -> None:
         self.complete = False
+        self.failed: tuple[o.Problem, int] | None = None
         self._voice = voice
         self._course = course
         self._events = Events()
@@ -68,13 +70,17 @@ class OllamaStream:
             return b""
         if self._reason is not None:
             return self._end()
+        return self.fail(_BROKEN)
+
+    def fail(self, problem: o.Problem, status: int = 0) -> bytes:
+        """End with an error."""
         self.complete = True
-        return _BROKEN
+        self.failed = problem, status
+        return _encode(problem) + b"\n"
 
     def _take(self, heard: Heard) -> bytes:
         if isinstance(heard.error, Raw):
-            self.complete = True
-            return _encode(complaint(heard.error, self._course.model)) + b"\n"
+            return self.fail(*complaint(heard.error, self._course.model))
         self._usage = heard.usage or self._usage
         self._timings = heard.timings or self._timings
         if heard.choices:

@@ -17,6 +17,7 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
 #: The first bytes of an image, in base64.
 _TYPES: Final = (("/9j/", "jpeg"), ("iVBOR", "png"), ("R0lGOD", "gif"), ("UklGR", "webp"), ("Qk", "bmp"))
 _EFFORTS: Final = ("minimal", "low", "medium", "high", "max")
+_FUNCTION: Final = Raw(b'"function"')
 _NO_ARGUMENTS: Final = Raw(b"{}")
 
 
@@ -88,6 +89,16 @@ def _answered(message: o.Message, open_calls: list[tuple[str, str]]) -> str:
         return "call_0"
     open_calls.remove(found)
     return found[0]
+
+
+def tools_of(tools: Iterable[dict[str, Raw]]) -> list[dict[str, Raw]]:
+    """Tools, which both APIs write alike; here their type may be left out. Raises InvalidRequest for what is none."""
+    found = []
+    for tool in tools:
+        if "function" not in tool:
+            raise InvalidRequest("A tool has no function.", hint='Send {"type": "function", "function": {...}}.')
+        found.append({"type": _FUNCTION, **tool})
+    return found
 
 
 def reasoning(think: bool | str | None) -> Fields:
