@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from hostler.engines.protocol import Endpoint
 from hostler.errors import HostlerError
-from hostler.fleet.protocol import Conversation, Served
+from hostler.fleet.protocol import Conversation, Needs, Served
+from hostler.gateway.answering.overflow import Overflow
 from hostler.gateway.answering.sse import Notes
 from hostler.gateway.answering.taps import Outlet, Tap, tapped
+from hostler.gateway.asking.exceeded import ContextExceeded
 from hostler.gateway.asking.needs import chosen
-from hostler.gateway.asking.prepared import Asking
+from hostler.gateway.asking.prepared import Asking, changed
+from hostler.gateway.asking.room import Room, bounded, counted, room_of, wider
 from hostler.gateway.call import Asker
 from hostler.gateway.fallback import Fallback
 from hostler.gateway.relay_parts import Relay
 from hostler.gateway.routes import Route
 from hostler.gateway.translate.protocol import Translation
+from hostler.gateway.upstream import Connection, Receiver
 
 
 class Wanted:
@@ -23,8 +30,8 @@ class Wanted:
     """
 
     __slots__ = (
-        "_asking", "_call", "_fallback", "_relay", "body", "conversation", "lines", "notes", "profile", "request",
-        "route", "stream", "tap", "translation",
+        "_asking", "_call", "_choose", "_fallback", "_relay", "_room", "_served", "body", "conversation", "lines",
+        "notes", "profile", "request", "route", "stream", "tap", "translation",
     )  # fmt: skip
 
     def __init__(self, relay: Relay, call: Asker, route: Route, request: str) -> None:
@@ -34,6 +41,9 @@ class Wanted:
         self._call = call
         self._asking: Asking | None = None
         self._fallback: Fallback | None = None
+        self._choose: Callable[[Needs], tuple[Served, ...]] | None = None
+        self._served: Served | None = None
+        self._room: Room | None = None
         self.translation: Translation | None = None
         self.stream = False
         self.profile = ""
@@ -56,23 +66,60 @@ class Wanted:
         """Choose the profile. Raises UnknownProfile, WrongTask, InvalidRequest."""
         asking = self._asking
         assert asking is not None
-        served, *others = chosen(self._relay.catalogue.resolve(asking.peek.model), self.route, asking.body)
+        resolved = self._relay.catalogue.resolve(asking.peek.model)
+        self._choose = resolved.choose
+        served, *others = chosen(resolved, self.route, asking.body)
         if others:
             self._fallback = Fallback(others)
         self._take(served, asking)
 
     def turns(self, error: HostlerError) -> bool:
         """Whether, after ``error``, it turns to another profile. Raises as :meth:`settle` does."""
-        served = None if self._fallback is None else self._fallback.next(error)
-        if served is None or self._asking is None:
+        asking = self._asking
+        if isinstance(error, ContextExceeded) and self._choose is not None and asking is not None:
+            assert self._served is not None
+            served = wider(self._choose, self.route, asking.body, max(error.needed or 0, self._served.context))
+        else:
+            served = None if self._fallback is None else self._fallback.next(error)
+        if served is None or asking is None:
             return False
-        self._take(served, self._asking)
+        self._take(served, asking)
         return True
 
+    @property
+    def uncounted(self) -> bool:
+        """Whether the engine counts before it is asked."""
+        return self._room is not None and self._room.counted
+
+    async def connection(self, endpoint: Endpoint) -> Connection:
+        """A connection to ask the engine on, once it has counted where that is needed.
+
+        Raises ContextExceeded, EngineLost. Cancelling hangs up.
+        """
+        pool, room = self._relay.pool, self._room
+        if room is None or not room.counted:
+            return await pool.connect(endpoint)
+        tokens = await counted(pool, endpoint, room, self.request, self.body)
+        if self._room is room:  # else it has turned to another profile
+            self._room = room.done()
+            self._bound(room, tokens)
+        return pool.take(endpoint) or await pool.connect(endpoint)
+
+    def _bound(self, room: Room, tokens: int | None) -> None:
+        self.body, notes = bounded(room, self.body, tokens)
+        self.lines += changed(notes)
+
+    def heard(self, receiver: Receiver) -> Receiver:
+        """Who hears the engine's answer first, where it may be its refusal of what does not fit."""
+        return receiver if self._room is None else Overflow(receiver)
+
     def _take(self, served: Served, asking: Asking) -> None:
-        self.profile = served.name
+        self.profile, self._served = served.name, served
         prepared = self._relay.preparing.prepared(asking, served)
         self.conversation, self.lines = prepared.conversation, prepared.lines
         self.notes = Notes.of_chat(served, self.route, self.request, self._relay.clock)
         out = Outlet(self.request, self._call.write, self._relay.captures)
         self.body, self.tap = tapped(served, self.route, asking.peek, prepared.body, out)
+        self._room = room_of(served, self.route, asking.peek, self.body)
+        if self._room is not None and not self._room.counted:
+            self._bound(self._room, None)
