@@ -131,7 +131,8 @@ async def follow_bus(bus: Bus) -> None:
 
 
 def _log_since(bus: Bus, logged: int) -> int:
-    for event in bus.since(logged):
+    # What is of single requests is logged in detail only.
+    for event in bus.since(logged) if _logger.isEnabledFor(logging.DEBUG) else bus.rare_since(logged):
         log_event(event)
     return bus.last_id
 

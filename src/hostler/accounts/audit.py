@@ -68,7 +68,7 @@ class Audit:
         seen = bus.last_id
         while True:
             await bus.changed(seen)
-            for event in bus.since(seen):
+            for event in bus.rare_since(seen):
                 if isinstance(event, ConfigReloaded):
                     await self.note(_changed(event))
             seen = bus.last_id

@@ -9,16 +9,21 @@ All methods are called on the event loop's thread.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator
+from itertools import takewhile
 
 import anyio
 import msgspec
 
 from hostler.clock import Clock, SystemClock
-from hostler.events.kinds import AnyEvent, Gap
+from hostler.events.kinds import AnyEvent, Gap, LeaseEnded, LeaseGranted, RequestQueued
 from hostler.events.ring import Ring
 
 RING = 10_000
+#: Of those that are not of single requests; kept once more for those who look for nothing else.
+RARE = 1_000
+OF_REQUESTS = (RequestQueued, LeaseGranted, LeaseEnded)
 
 
 class Bus:
@@ -27,6 +32,7 @@ class Bus:
     def __init__(self, clock: Clock | None = None, ring: int = RING) -> None:
         self._clock = clock or SystemClock()
         self._ring = Ring(ring)
+        self._rare: deque[AnyEvent] = deque(maxlen=min(ring, RARE))
         self._last_id = 0
         self._arrival = anyio.Event()
         self._waiting = 0
@@ -41,6 +47,8 @@ class Bus:
         self._last_id += 1
         stamped = msgspec.structs.replace(event, id=self._last_id, at=self._clock.wall())
         self._ring.append(stamped)
+        if not isinstance(stamped, OF_REQUESTS):
+            self._rare.append(stamped)
         if self._waiting:
             self._arrival.set()
             self._arrival = anyio.Event()
@@ -57,6 +65,15 @@ class Bus:
             gap = Gap(id=kept[0].id - 1, at=kept[0].at, first=after + 1, last=kept[0].id - 1)
             return [gap, *kept]
         return kept
+
+    def rare_since(self, after: int) -> list[AnyEvent]:
+        """Those with an id above ``after`` that are not of a single request, at most the last :data:`RARE`.
+
+        For readers who look seldom and want only such: thousands of requests cost them nothing.
+        """
+        found = list(takewhile(lambda event: event.id > after, reversed(self._rare)))
+        found.reverse()
+        return found
 
     async def changed(self, after: int) -> None:
         """Return once an event with an id above ``after`` was published; at once if that is so already."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from hostler.bench.proof.kills import Kills
+from hostler.bench.proof.kills import Kills, Recovered, ratios_of
 from hostler.bench.proof.page import Proof, Run, section
 from hostler.bench.proof.soak import Point, Soak
 from hostler.bench.proof.stop import Stopped
@@ -49,6 +49,16 @@ def test_what_was_missed_is_said() -> None:
     slow = msgspec.structs.replace(KILLS, ratio_p95=1.6)
     cut = msgspec.structs.replace(STOP, finished=19)
     assert section(Proof(storm=lost, soak=grown, kills=slow, stop=cut)).count("**missed**") == 5
+
+
+def test_a_recovery_is_compared_with_the_loads_of_its_profile_that_are_near() -> None:
+    def took(profile: str, at: float, seconds: float) -> Recovered:
+        return Recovered(profile=profile, state="ready", seconds=seconds, answered=True, at=at)
+
+    early, late = [took("a", at, 1.0) for at in range(9)], [took("a", 100.0 + at, 2.0) for at in range(9)]
+    normal = [*early, *late, took("b", 0.0, 9.0)]
+    assert ratios_of([took("a", 3.0, 1.5), took("a", 104.0, 1.5)], normal) == [1.5, 0.75]
+    assert ratios_of(normal, normal) == [1.0] * 18  # a single one of its profile is compared with nothing
 
 
 def test_parts_that_were_not_run_have_no_rows() -> None:

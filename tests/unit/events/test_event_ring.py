@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hostler.clock import ManualClock
 from hostler.events import AnyEvent, Bus, EngineMessage, Gap, LeaseEnded, PlacementMeasured, Swap
+from hostler.events.bus import RARE
 from hostler.events.kinds import Sizes
 from hostler.events.ring import BLOCK, Ring
 
@@ -75,3 +76,13 @@ def test_a_reader_that_comes_late_is_told_what_it_missed(ring: int) -> None:
     assert [each.id for each in bus.since(told - 1)] == [told]
     assert [each.id for each in bus.since(told - 4, limit=2)] == [told - 3, told - 2]
     assert bus.since(told) == []
+
+
+def test_who_wants_no_requests_is_not_given_them() -> None:
+    bus = Bus(ManualClock())
+    for number in range(1, 6 * BLOCK + 1):
+        bus.publish(event(number))
+    rare = [number for number in range(1, 6 * BLOCK + 1) if number % 3 != 2]
+    assert [each.id for each in bus.rare_since(0)] == rare[-RARE:]
+    assert [each.id for each in bus.rare_since(6 * BLOCK - 3)] == [6 * BLOCK - 2, 6 * BLOCK]
+    assert bus.rare_since(6 * BLOCK) == []

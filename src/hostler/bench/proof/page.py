@@ -110,7 +110,7 @@ def _kills(kills: Kills | None) -> list[Row]:
         (
             "... recovery against a normal load, p95",
             f"**{kills.ratio_p95:.2f}x** (median {kills.ratio_p50:.2f}x; loads without a kill, p95: "
-            f"{kills.normal_p95:.2f}x of their median, {normal})",
+            f"{kills.normal_p95:.2f}x of those near them; medians {normal})",
             f"<= {RATIO:g}x",
             kills.ratio_p95 <= RATIO and kills.unanswered == 0,
         ),

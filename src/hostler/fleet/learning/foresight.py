@@ -64,7 +64,7 @@ class Foresight:
         seen = self._bus.last_id
         while True:
             await self._bus.changed(seen)
-            events, seen = self._bus.since(seen), self._bus.last_id
+            events, seen = self._bus.rare_since(seen), self._bus.last_id
             for event in events:
                 if isinstance(event, LoadProgress) and event.instance in self._courses:
                     self._courses[event.instance].reached(event.stage, event.at)

@@ -35,7 +35,7 @@ class Mended:
         after = self._bus.last_id
         while True:
             await anyio.sleep(look_s)
-            events, after = self._bus.since(after), self._bus.last_id
+            events, after = self._bus.rare_since(after), self._bus.last_id
             found = any(isinstance(event, DeviceFound) for event in events)
             fresh = {e.profile for e in events if isinstance(e, InstanceChanged) and e.state == "failed"}
             if await self._changed(fresh) or (found and self._seen):

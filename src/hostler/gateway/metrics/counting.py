@@ -113,7 +113,7 @@ class Counting:
         seen = 0
         while True:
             await bus.changed(seen)
-            for event in bus.since(seen):
+            for event in bus.rare_since(seen):
                 self.hear(event)
             seen = bus.last_id
             await anyio.sleep(LOOK_S)
