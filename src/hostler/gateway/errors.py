@@ -13,6 +13,7 @@ import msgspec
 
 from hostler import errors
 from hostler.errors import HostlerError
+from hostler.gateway.asking.exceeded import ContextExceeded
 from hostler.wire.management import Problem, ProblemBody
 
 Family = Literal["openai", "anthropic", "ollama", "problem"]
@@ -107,8 +108,10 @@ def problem_of(error: HostlerError) -> Problem:
     )
 
 
-def _class(error: HostlerError) -> dict[str, str]:
-    """The class of failure, if it has one, for envelopes."""
+def _class(error: HostlerError) -> dict[str, object]:
+    """What else is known of it: the class of a failure, the tokens of what does not fit."""
+    if isinstance(error, ContextExceeded) and error.needed is not None:
+        return {"n_prompt_tokens": error.needed, "n_ctx": error.available}
     return {"cause": error.cause, "evidence": error.evidence} if error.cause else {}
 
 

@@ -170,11 +170,12 @@ class Exchange:
         if lease.endpoint.remote is not None:
             try:
                 asked = RemoteRequest(self._route, self._wanted.body, self._call.headers, self._principal)
-                self._remote = RemoteCall(lease.endpoint, asked, self._listener(), self._relay.clock.wall())
+                heard = self._wanted.heard(self._listener())
+                self._remote = RemoteCall(lease.endpoint, asked, heard, self._relay.clock.wall())
             except HostlerError as error:
                 self._refuse(error)
                 return
-        connection = self._relay.pool.take(lease.endpoint)
+        connection = None if self._wanted.uncounted else self._relay.pool.take(lease.endpoint)
         if connection is None:
             self._task = self._relay.spawn(self._connect(lease), self.on_stalled)
         else:
@@ -182,10 +183,10 @@ class Exchange:
 
     async def _connect(self, lease: Lease) -> None:
         try:
-            connection = await self._relay.pool.connect(lease.endpoint)
-        except EngineLost as error:
+            connection = await self._wanted.connection(lease.endpoint)
+        except HostlerError as error:
             if self._lease is lease:  # else it was taken back meanwhile, and the next is on its way
-                self._lost(error)
+                self._lost(error) if isinstance(error, EngineLost) else self._refuse(error)
             return
         if self._ended or self._lease is not lease:
             connection.hang_up()
@@ -201,7 +202,7 @@ class Exchange:
             connection.send((self._remote.lines,), self._remote)
             return
         kind, target = self._route.kind(self._call.headers), self._route.target
-        listener = self._listener()
+        listener = self._wanted.heard(self._listener())
         body, sink = asked_of(target, lease, self._wanted.stream, self._wanted.body, listener)
         self._telling = sink is not listener
         pieces = (body,) if lease.place is None else placed(body, lease.place)

@@ -20,6 +20,7 @@ from hostler.config.shape import Leaf, Map, Table, root, table
 from hostler.events import AnyEvent
 from hostler.gateway.admin.app import build
 from hostler.gateway.admin.services import Services
+from hostler.gateway.asking import exceeded
 from hostler.gateway.errors import status_of
 from hostler.gateway.front import ROUTES
 from hostler.gateway.routes import INFERENCE
@@ -65,7 +66,7 @@ def test_the_table_of_limits_is_the_settings() -> None:
 def tree(kind: type[errors.HostlerError] = errors.HostlerError) -> Iterator[type[errors.HostlerError]]:
     yield kind
     for below in kind.__subclasses__():
-        if below.__module__ == errors.__name__:
+        if below.__module__ in (errors.__name__, exceeded.__name__):
             yield from tree(below)
 
 

@@ -6,7 +6,7 @@ needs none is handed on as it came.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -78,7 +78,7 @@ class Preparing:
         fields = Fields(asking.body, asking.peek)
         for edit in edits:
             edit(fields)
-        return Prepared(fields.bytes(), conversation, _changed(fields.notes))
+        return Prepared(fields.bytes(), conversation, changed(fields.notes))
 
     def _edits(self, served: Served, route: Route) -> tuple[Edit, ...]:
         key = served.name, served.preset, route.api
@@ -95,5 +95,6 @@ def _form_for(served: Served, asking: Asking) -> bytes:
     return renamed_form(asking.body, asking.route.kind(asking.headers), served.called)
 
 
-def _changed(notes: list[str]) -> bytes:
+def changed(notes: Sequence[str]) -> bytes:
+    """The header line that tells the client what was changed; nothing for no change."""
     return b"x-hostler-changed: %b\r\n" % ", ".join(notes).encode("ascii", "replace") if notes else b""
