@@ -24,6 +24,7 @@ LEAST: dict[str, Body] = {
     "count_tokens": SAYS,
     "responses": {"input": "hi"},
     "completions": {"prompt": "hi"},
+    "completion": {"prompt": "hi"},
     "infill": {"input_prefix": "a", "input_suffix": "b"},
     "embeddings": {"input": "hi"},
 }

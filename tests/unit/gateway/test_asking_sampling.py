@@ -16,6 +16,7 @@ SET = profile(sampling=SamplingSettings(temperature=0.2, top_k=7, min_p=0.1, max
     [
         ("chat", {"temperature": 0.2, "top_k": 7, "min_p": 0.1, "max_tokens": 60, "seed": 3}),
         ("completions", {"temperature": 0.2, "top_k": 7, "min_p": 0.1, "max_tokens": 60, "seed": 3}),
+        ("completion", {"temperature": 0.2, "top_k": 7, "min_p": 0.1, "max_tokens": 60, "seed": 3}),
         ("infill", {"temperature": 0.2, "top_k": 7, "min_p": 0.1, "max_tokens": 60, "seed": 3}),
         ("responses", {"temperature": 0.2, "top_k": 7, "min_p": 0.1, "max_output_tokens": 60, "seed": 3}),
         ("messages", {"temperature": 0.2, "top_k": 7}),
@@ -32,6 +33,7 @@ def test_what_is_left_out_is_added_in_the_words_of_the_api(api: str, added: dict
     [
         ("chat", {"temperature": 0, "max_completion_tokens": 5}),
         ("infill", {"temperature": 1.5, "n_predict": 5}),
+        ("completion", {"temperature": 1.5, "n_predict": 5}),
         ("responses", {"temperature": 0.9, "max_output_tokens": 5}),
     ],
 )

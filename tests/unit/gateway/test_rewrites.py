@@ -17,7 +17,7 @@ RULES = profile(
 )
 
 
-@pytest.mark.parametrize("api", ["chat", "completions", "infill", "apply_template"])
+@pytest.mark.parametrize("api", ["chat", "completions", "completion", "infill", "apply_template"])
 def test_what_the_profile_sets_is_there(api: str) -> None:
     got, notes = asked(rewrites.edit_of, RULES, api)
     wanted = {"temperature": 0.3, "chat_template_kwargs": {"custom": True}, "x": {"y": [1]}, "tool_choice": "auto"}

@@ -54,7 +54,8 @@ def served_as(name: str, profile: Profile, looked: Looked, preset: str = "", *, 
     """``profile`` as requests see it that ask for ``preset``, or for none and get its default."""
     preset = preset or profile.preset
     # What its model is counts only for presets that the configuration does not have: nothing is mixed into those.
-    holds = chosen(profile, preset, profile.family if preset in listed(profile) else family(profile, looked))
+    suggested = preset and preset not in listed(profile)
+    holds = chosen(profile, preset, family(profile, looked) if suggested else profile.family)
     return Served(
         name=name,
         task=profile.task or (task_of(looked.facts) if looked.facts else "chat"),

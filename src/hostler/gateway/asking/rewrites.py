@@ -14,7 +14,17 @@ from hostler.gateway.routes import Route
 
 #: What asks a model something, or renders what would be asked.
 _ASKING: Final = frozenset(
-    {"chat", "completions", "infill", "responses", "messages", "count_tokens", "input_tokens", "apply_template"}
+    {
+        "chat",
+        "completions",
+        "completion",
+        "infill",
+        "responses",
+        "input_tokens",
+        "messages",
+        "count_tokens",
+        "apply_template",
+    }
 )
 
 

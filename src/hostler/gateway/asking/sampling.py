@@ -21,6 +21,7 @@ _MESSAGES: Final = {name: (name,) for name in ("temperature", "top_p", "top_k")}
 _NAMES: Final[dict[str, Mapping[str, tuple[str, ...]]]] = {
     "chat": _LLAMA,
     "completions": _LLAMA,
+    "completion": _LLAMA,
     "infill": _LLAMA,
     "responses": _RESPONSES,
     "messages": _MESSAGES,
