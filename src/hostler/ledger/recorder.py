@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from hostler.errors import StoreUnavailable
@@ -17,7 +19,7 @@ from hostler.events import LedgerDropped
 from hostler.wire.management import RequestRecord
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Dialect
 
     from hostler.clock import Clock
     from hostler.events import Bus
@@ -135,16 +137,17 @@ class Recorder:
 
 
 def _insert(connection: Connection, rows: list[RequestRecord]) -> None:
-    statement, order = _statement(connection)
+    statement, values = _statement(connection.dialect)
     # As text with tuples: SQLAlchemy's own handling of each row would hold the interpreter, which the loop
     # needs, six times as long.
-    connection.exec_driver_sql(statement, [tuple(getattr(row, name) for name in order) for row in rows])
+    connection.exec_driver_sql(statement, [values(row) for row in rows])
 
 
-def _statement(connection: Connection) -> tuple[str, list[str]]:
-    """The insert in the database's own dialect, and the columns in the order of its parameters."""
+@lru_cache(maxsize=1)
+def _statement(dialect: Dialect) -> tuple[str, Callable[[RequestRecord], tuple[object, ...]]]:
+    """The insert in the database's own dialect, and what takes its parameters from a row."""
     from hostler.store.schema import requests
 
     fields = list(RequestRecord.__struct_fields__)
-    compiled = requests.insert().compile(dialect=connection.dialect, column_keys=fields)
-    return str(compiled), list(compiled.positiontup or ())
+    compiled = requests.insert().compile(dialect=dialect, column_keys=fields)
+    return str(compiled), attrgetter(*(compiled.positiontup or ()))

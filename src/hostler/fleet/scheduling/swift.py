@@ -19,7 +19,7 @@ def granted(state: m.State, profile: str, now: float) -> tuple[m.State, str] | N
     instance = live(state, profile)
     if instance is None or instance.leases >= instance.slots or not is_open(instance, residency=0):
         return None
-    if state.draining or profile in state.failures or any(w.profile == profile for w in state.waiting):
+    if state.draining or profile in state.failures or (state.waiting and _awaited(state, profile)):
         return None
     heat = warmer(instance.heat, now - instance.last_used)
     return _with(state, replace(instance, leases=instance.leases + 1, last_used=now, heat=heat)), instance.id
@@ -30,7 +30,7 @@ def released(state: m.State, message: m.Release, now: float) -> m.State | None:
     instance = state.instances.get(message.instance)
     if instance is None or state.waiting or instance.profile in state.failures:
         return None
-    if not isinstance(instance.state, Ready) or instance.idle_bound_s is not None:
+    if not isinstance(instance.state, Ready) or instance.ttl_s is not None or instance.stay_s is not None:
         return None
     redo_s = instance.redo_s if message.redo_s is None else message.redo_s
     fewer = replace(instance, leases=instance.leases - 1, served=instance.served + 1, last_used=now, redo_s=redo_s)
@@ -43,6 +43,10 @@ def lasted(state: m.State, profile: str, seconds: float) -> dict[str, float]:
     """What answers take, with one more of ``profile``: about the last five count."""
     before = state.lease_s.get(profile, seconds)
     return {**state.lease_s, profile: 0.8 * before + 0.2 * seconds}
+
+
+def _awaited(state: m.State, profile: str) -> bool:
+    return any(waiter.profile == profile for waiter in state.waiting)
 
 
 def _with(state: m.State, instance: m.Instance) -> m.State:
