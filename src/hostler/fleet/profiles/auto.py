@@ -11,8 +11,7 @@ from hostler.config.settings import Ability, AutoSettings, Config, Profile
 from hostler.errors import UnknownProfile
 from hostler.fleet.protocol import Entry, Needs, Served
 from hostler.models.facts import GgufFacts, Model
-
-_REASONS = ("<think>", "enable_thinking", "reasoning_content", "reasoning_effort")
+from hostler.models.reasoning import thinking_of
 
 
 class Auto(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +94,7 @@ def abilities_of(profile: Profile, model: Model | None, facts: GgufFacts | None)
     told: list[tuple[Ability, bool]] = [
         ("tools", "tools" in template),
         ("images", model is not None and model.projector is not None),
-        ("reasoning", any(word in template for word in _REASONS)),
+        ("reasoning", thinking_of(template).any),
     ]
     return frozenset(ability for ability, can in told if can)
 
