@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STARTERS ?= smollm2 gemma3-270m
 
-.PHONY: help run setup check unit test test-device docs lock bench-gateway bench-hangup bench-switch bench-placement bench-kv proof soak clean
+.PHONY: help run setup check unit test test-device fuzz-api docs lock bench-gateway bench-hangup bench-switch bench-placement bench-kv proof soak clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,6 +36,10 @@ test: setup check ## Checks and all tests, real engine and model included
 
 test-device: $(VENV)/.dev ## Tests that need special hardware; they fail where it is missing
 	$(BIN)/pytest tests/device
+
+CASES ?= 200
+fuzz-api: $(VENV)/.dev ## Ask the management API whatever its document allows, and much that it does not, for long (CASES=200)
+	HOSTLER_FUZZ_CASES=$(CASES) $(BIN)/pytest tests/e2e/test_e2e_api_fuzz.py
 
 docs: $(VENV)/.dev ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict

@@ -73,12 +73,7 @@ def _operations(made: Object) -> Iterator[Object]:
 
 
 def _correct(made: Object, operation: Object) -> None:
-    """Say what Litestar does not of optional values: no parameter is null, and a body may be left out. No body may have
-    keys that are not named."""
-    for parameter in cast(list[Object], operation.get("parameters", ())):
-        schema = cast(Object, parameter["schema"])
-        one = [each for each in cast(list[Object], schema.pop("oneOf", [])) if each.get("type") != "null"]
-        schema.update(*one)
+    """Say what Litestar does not: a body that may be null may be left out, and none has keys that are not named."""
     body = cast(Object, operation.get("requestBody", {}))
     if body:
         schema = _at(body, "content", "application/json", "schema")

@@ -33,9 +33,8 @@ class Known:
     def methods(self, path: str) -> tuple[str, ...]:
         """What the path takes; nothing when there is none such."""
         found = set(self._exact.get(path, ()))
-        for pattern, takes in self._others:
-            if pattern.fullmatch(path):
-                found |= takes
+        if not found:
+            found.update(*(takes for pattern, takes in self._others if pattern.fullmatch(path)))
         return tuple(sorted(found, key=_ORDER.index))
 
     def check(self, method: str, path: str, asked: str) -> None:

@@ -13,7 +13,6 @@ from litestar import Controller, get
 from litestar.params import QueryParameter
 from litestar.response import Stream
 
-from hostler.errors import InvalidRequest
 from hostler.gateway.admin.problems import FROM_ZERO, LAST_MOMENT, fails
 from hostler.gateway.admin.wanted import Wanted
 from hostler.wire.management import RequestRecord
@@ -47,7 +46,6 @@ class UsageRoutes(Controller):
     @get(summary="What was used", responses=fails(400, 500))
     async def usage(self, services: Wanted, by: Per = "profile", since: Since = None, until: Until = None) -> Usage:
         """Requests, tokens, waiting and speeds, added up by the database: by profile, key, day or API."""
-        _in_order(since, until)
         return await services.history.usage(by, since, until)
 
     @get("/requests", summary="Every finished request", media_type="application/jsonl", responses=fails(400, 500))
@@ -56,17 +54,11 @@ class UsageRoutes(Controller):
     ) -> Stream:
         """The rows of the ledger as a file, in the order in which they ended. There is no text of prompts or answers
         in them."""
-        _in_order(since, until)
         pages = services.history.export(since, until)
         first: list[RequestRecord] = await anext(pages, [])  # what fails does so before the answer begins
         # The decorator's media type would win over one that is given here; over a header it does not.
         headers = {"cache-control": "no-store", "content-type": _MEDIA[format]}
         return Stream(_file(first, pages, format), headers=headers)
-
-
-def _in_order(since: float | None, until: float | None) -> None:
-    if since is not None and until is not None and since > until:
-        raise InvalidRequest("`since` is later than `until`.", hint="Exchange them.")
 
 
 async def _file(
