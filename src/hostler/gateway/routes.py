@@ -22,9 +22,8 @@ class Route(msgspec.Struct, frozen=True):
     """One inference endpoint.
 
     ``api`` is its name in the ledger, ``target`` the path on the engine, ``tasks`` the profiles that can
-    serve it (None: all of them), ``sampled`` whether sampling defaults apply, ``form`` whether its body is a form
-    and not JSON, ``slotted`` whether the engine takes `id_slot` in it. ``translation`` makes that of one request, at
-    so many seconds since the Unix epoch, where the engine is asked in another API than the client speaks. ``named`` is
+    serve it (None: all of them), ``form`` whether its body is a form and not JSON, ``slotted`` whether the engine
+    takes `id_slot` in it. ``translation`` makes that of one request, at so many seconds since the Unix epoch, where the engine is asked in another API than the client speaks. ``named`` is
     what the ledger calls it where that is not ``api``.
     """
 
@@ -32,7 +31,6 @@ class Route(msgspec.Struct, frozen=True):
     target: bytes
     tasks: frozenset[Task] | None
     family: Family = "openai"
-    sampled: bool = False
     form: bool = False
     slotted: bool = False
     translation: Callable[[float], Translation] | None = None
@@ -145,8 +143,8 @@ _OLLAMA: Final = {
     ),
 }
 _ROUTES: Final = {
-    b"/v1/chat/completions": Route("chat", b"/v1/chat/completions", _CHAT, sampled=True, slotted=True),
-    b"/v1/completions": Route("completions", b"/v1/completions", _TEXT, sampled=True, slotted=True),
+    b"/v1/chat/completions": Route("chat", b"/v1/chat/completions", _CHAT, slotted=True),
+    b"/v1/completions": Route("completions", b"/v1/completions", _TEXT, slotted=True),
     b"/v1/embeddings": Route("embeddings", b"/v1/embeddings", frozenset({"embedding"})),
     b"/v1/rerank": Route("rerank", b"/v1/rerank", frozenset({"rerank"})),
     b"/v1/reranking": Route("rerank", b"/v1/rerank", frozenset({"rerank"})),
@@ -161,8 +159,8 @@ _ROUTES: Final = {
     b"/tokenize": Route("tokenize", b"/tokenize", None),
     b"/detokenize": Route("detokenize", b"/detokenize", None),
     b"/apply-template": Route("apply_template", b"/apply-template", _CHAT),
-    b"/infill": Route("infill", b"/infill", _TEXT, sampled=True, slotted=True),
-    b"/completion": Route("completion", b"/completion", _TEXT, sampled=True, slotted=True),
+    b"/infill": Route("infill", b"/infill", _TEXT, slotted=True),
+    b"/completion": Route("completion", b"/completion", _TEXT, slotted=True),
     **_OLLAMA,
 }
 
