@@ -21,10 +21,11 @@ from hostler.gateway.translate.protocol import Translation
 class Route(msgspec.Struct, frozen=True):
     """One inference endpoint.
 
-    ``api`` is its name in the ledger, ``target`` the path on the engine, ``tasks`` the profiles that can
-    serve it (None: all of them), ``form`` whether its body is a form and not JSON, ``slotted`` whether the engine
-    takes `id_slot` in it. ``translation`` makes that of one request, at so many seconds since the Unix epoch, where the engine is asked in another API than the client speaks. ``named`` is
-    what the ledger calls it where that is not ``api``.
+    ``api`` is its name in the ledger, ``target`` the path on the engine, ``tasks`` the profiles that can serve it
+    (None: all of them), ``form`` whether its body is a form and not JSON, ``slotted`` whether the engine takes
+    `id_slot` in it. ``translation`` makes that of one request, at so many seconds since the Unix epoch, where the
+    engine is asked in another API than the client speaks. ``named`` is what the ledger calls it where that is not
+    ``api``.
     """
 
     api: str
