@@ -17,6 +17,7 @@ from hostler.gateway.asking.peek import Peek, peek, peeked
 _BODIES: Final[dict[str, type[Checked]]] = {
     "chat": Chat,
     "completions": Completion,
+    "completion": Completion,
     "infill": Infill,
     "embeddings": Embedding,
     "responses": Response,
