@@ -74,10 +74,9 @@ class OllamaModels:
 
     async def _tags(self, _principal: Principal, _body: bytes) -> Answer:
         await self._catalogue.refresh()
-        entries = [entry for entry in self._catalogue.entries() if not entry.profile.hidden]
-        tags = await anyio.to_thread.run_sync(
-            lambda: [listing.tag_of(entry, self._abilities(entry)) for entry in entries]
-        )
+        shown = [entry for entry in self._catalogue.entries() if not entry.profile.hidden]
+        entries = [(entry, self._abilities(entry)) for entry in shown]
+        tags = await anyio.to_thread.run_sync(lambda: [listing.tag_of(*each) for each in entries])
         return _json({"models": sorted(tags, key=lambda tag: tag.modified_at, reverse=True)})
 
     async def _ps(self, _principal: Principal, _body: bytes) -> Answer:
@@ -89,12 +88,10 @@ class OllamaModels:
     async def _show(self, _principal: Principal, body: bytes) -> Answer:
         asked = _read(body)
         entry = await self._meant(asked)
-
-        def shown() -> listing.Shown:
-            header = _header(entry)
-            return listing.shown(entry, self._abilities(entry), header, verbose=asked.verbose is True)
-
-        return _json(await anyio.to_thread.run_sync(shown))
+        abilities, verbose = self._abilities(entry), asked.verbose is True
+        return _json(
+            await anyio.to_thread.run_sync(lambda: listing.shown(entry, abilities, _header(entry), verbose=verbose))
+        )
 
     async def _pull(self, _principal: Principal, body: bytes) -> Answer:
         """What is here already is pulled at once; nothing is fetched for a client that asks for it."""

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from hostler.errors import HostlerError, RemoteFailed
+from hostler.errors import HostlerError, RemoteFailed, UnknownProfile
 from hostler.gateway.call import Answerer, Asker
 from hostler.gateway.errors import status_of
 from hostler.gateway.relay_parts import Relay
@@ -25,10 +25,14 @@ from hostler.gateway.translate.ollama_stream import OllamaStream
 NDJSON: Final = b"content-type: application/x-ndjson\r\n"
 JSON: Final = b"content-type: application/json; charset=utf-8\r\n"
 
+#: A whole answer that has to be read before anything of it can be told, in bytes.
+LARGEST: Final = 64 * 2**20
+
 _KIND: Final = re.compile(rb"(?im)^content-type:[^\r\n]*\r\n")
 _EVENTS: Final = re.compile(rb"(?im)^content-type:\s*text/event-stream")
 _PROFILE: Final = re.compile(rb"(?m)^x-hostler-profile: ([^\r\n]*)")
 _LOADING: Final = re.compile(rb"(?m)^server-timing: .*?load;dur=([0-9.]+)")
+_TOO_LONG: Final = b'{"error":{"message":"The answer is too long.","code":"engine_error"}}'
 _BROKEN: Final = b'{"error":{"message":"The engine was lost in the middle of its answer.","code":"engine_lost"}}'
 
 
@@ -44,12 +48,21 @@ class Spoken(NamedTuple):
 class _Answer:
     """The head of an answer that is not told yet, and its body so far."""
 
-    __slots__ = ("lines", "pieces", "status")
+    __slots__ = ("lines", "pieces", "size", "status")
 
     def __init__(self, status: int, lines: bytes) -> None:
         self.status = status
         self.lines = lines
         self.pieces: list[bytes] = []
+        self.size = 0
+
+    def take(self, data: bytes) -> None:
+        """Keep a piece of the body; of one that is too long nothing is kept."""
+        self.size += len(data)
+        if self.size <= LARGEST:
+            self.pieces.append(data)
+        else:
+            self.status, self.pieces = 502, [_TOO_LONG]
 
 
 class Talk:
@@ -96,7 +109,7 @@ class Talk:
         if stream is not None:
             self._tell(self._translated(stream, data), stream)
         elif self._held is not None:
-            self._held.pieces.append(data)
+            self._held.take(data)
 
     def finish(self) -> None:
         stream, held = self._stream, self._held
@@ -159,9 +172,14 @@ class Talk:
 
     def _lines(self, lines: bytes, kind: bytes) -> bytes:
         wishes = self._spoken.wishes
-        profile = profile_in(lines)
-        context = self._relay.catalogue.resolve(profile).context if wishes.context and profile else None
+        context = self._context(profile_in(lines)) if wishes.context else None
         return kind + _KIND.sub(b"", lines) + changes(wishes, context)
+
+    def _context(self, profile: str) -> int | None:
+        try:
+            return self._relay.catalogue.resolve(profile).context if profile else None
+        except UnknownProfile:  # removed while it answered
+            return None
 
     def _stays(self, lines: bytes) -> None:
         """An instance has it: how long that shall stay afterwards."""
