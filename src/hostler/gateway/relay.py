@@ -24,6 +24,7 @@ the turn of the loop in which their bytes arrive. Only waiting (for a lease, for
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from hostler.errors import Draining, EngineLost, EngineSilent, HostlerError, RequestCancelled, UnknownProfile
@@ -212,9 +213,9 @@ class Exchange:
     def _listener(self) -> Receiver:
         """Who hears the engine's answer first."""
         if self._wanted.translation is None:
-            return self
+            return self._wanted.mended(self, self)
         self._translating = Translating(self, self._wanted.translation)
-        return self._translating
+        return self._wanted.mended(self._translating, self)
 
     # 4. What the engine's connection calls.
 
@@ -270,6 +271,16 @@ class Exchange:
         """The client has read nothing for ``idle_stream_s``: its slot is worth more to others."""
         self._call.cut(unread=True)
         self.on_gone()
+
+    # What a repair of the answer calls.
+
+    def count_prompt(self, told: Callable[[int], None]) -> None:
+        if self._lease is not None:
+            counting = self._wanted.count(self._lease.endpoint, lambda tokens: None if self._ended else told(tokens))
+            self._task = self._relay.spawn(counting, self.on_stalled)
+
+    def on_read(self) -> None:
+        self._connection = None
 
     # What the client's connection calls.
 

@@ -8,6 +8,10 @@ from hostler.engines.protocol import Endpoint
 from hostler.errors import HostlerError
 from hostler.fleet.protocol import Conversation, Needs, Served
 from hostler.gateway.answering.overflow import Overflow
+from hostler.gateway.answering.repairs.counting import prompt_tokens
+from hostler.gateway.answering.repairs.known import repairs_of
+from hostler.gateway.answering.repairs.mending import Counter, Mending
+from hostler.gateway.answering.repairs.protocol import Asked, Repairs
 from hostler.gateway.answering.sse import Notes
 from hostler.gateway.answering.taps import Outlet, Tap, tapped
 from hostler.gateway.asking.exceeded import ContextExceeded
@@ -30,8 +34,8 @@ class Wanted:
     """
 
     __slots__ = (
-        "_asking", "_call", "_choose", "_fallback", "_relay", "_room", "_served", "body", "conversation", "lines",
-        "notes", "profile", "request", "route", "stream", "tap", "translation",
+        "_asking", "_call", "_choose", "_fallback", "_relay", "_repairs", "_room", "_served", "body", "conversation",
+        "lines", "notes", "profile", "request", "route", "stream", "tap", "translation",
     )  # fmt: skip
 
     def __init__(self, relay: Relay, call: Asker, route: Route, request: str) -> None:
@@ -44,6 +48,7 @@ class Wanted:
         self._choose: Callable[[Needs], tuple[Served, ...]] | None = None
         self._served: Served | None = None
         self._room: Room | None = None
+        self._repairs: Repairs | None = None
         self.translation: Translation | None = None
         self.stream = False
         self.profile = ""
@@ -123,3 +128,16 @@ class Wanted:
         self._room = room_of(served, self.route, asking.peek, self.body)
         if self._room is not None and not self._room.counted:
             self._bound(self._room, None)
+        self._repairs = repairs_of(served, self.route.api, asking.peek)
+
+    async def count(self, endpoint: Endpoint, told: Callable[[int], None]) -> None:
+        """Have the engine count the prompt that it reads, for a repair."""
+        told(await prompt_tokens(self._relay.pool, endpoint, self.request, self.body))
+
+    def mended(self, receiver: Receiver, counter: Counter) -> Receiver:
+        """Who hears the engine's answer before ``receiver`` does, to put it right."""
+        if self._repairs is None or self._asking is None:
+            return receiver
+        asked = Asked(self.request, self.profile, self._asking.peek, int(self._relay.clock.wall()))
+        family = self.route.family if self.translation is None else "openai"
+        return Mending(receiver, self._repairs, asked, family, counter)

@@ -99,7 +99,7 @@ def read_tokens(head: bytes, tail: bytes) -> Tokens:
         return timed
     said, times = _numbers(tail)
     if "prompt_n" not in said:
-        said = _numbers(head)[0] | said
+        said = _numbers(head, first=True)[0] | said
     if not said:
         return NO_TOKENS
     cached = said.get("cache_n", said.get("cached_tokens", said.get("cache_read_input_tokens")))
@@ -125,8 +125,10 @@ def _timed(tail: bytes) -> Tokens | None:
     return Tokens(whole, said.cache_n, said.predicted_n, said.predicted_per_second, timing)
 
 
-def _numbers(text: bytes) -> tuple[dict[str, int], dict[str, float]]:
-    places = [place for place in (text.rfind(b'"usage"'), text.rfind(b'"timings"')) if place >= 0]
+def _numbers(text: bytes, *, first: bool = False) -> tuple[dict[str, int], dict[str, float]]:
+    """What is said from the last usage and timings on, or from the first."""
+    find = text.find if first else text.rfind
+    places = [place for place in (find(b'"usage"'), find(b'"timings"')) if place >= 0]
     if not places:
         return {}, {}
     begin = min(places)

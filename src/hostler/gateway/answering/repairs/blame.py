@@ -1,0 +1,84 @@
+"""Errors of llama.cpp in the words of the API, and with the status of whose fault they are.
+
+What it cannot read in a request it often answers with 500, as if it had failed itself; and in Anthropic's API too its
+errors are those of OpenAI's.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from hostler.gateway.errors import Family
+
+#: What its messages begin with, or hold, when a request is at fault.
+_THEIRS: Final = re.compile(
+    r"\[json\.exception\.|parse error|failed to parse|is required|must be|must contain|must not|requires|cannot use"
+    r"|unsupported|not supported|is not allowed|invalid|expected|unrecognized|json_schema|grammar|schema"
+    r"|failed to (?:tokenize|load|download|decode) (?:prompt|image|audio)|jinja|template|conversation roles"
+    r"|only no echo|missing|too (?:long|large|many)|out of range|does not exist",
+    re.IGNORECASE,
+)
+#: What an engine says of itself.
+_OURS: Final = re.compile(
+    r"compute error|slot|out of memory|alloc|kv cache|context shift|internal|decode:", re.IGNORECASE
+)
+_KINDS: Final = {
+    400: "invalid_request_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    503: "overloaded_error",
+}
+
+
+class _Error(msgspec.Struct):
+    message: str
+    type: Raw | UnsetType = UNSET
+    code: Raw | UnsetType = UNSET
+    n_prompt_tokens: int | UnsetType = UNSET
+    n_ctx: int | UnsetType = UNSET
+
+
+class _Fault(msgspec.Struct):
+    error: _Error
+
+
+_fault = msgspec.json.Decoder(_Fault).decode
+
+
+def blamed(status: int, body: bytes, family: Family) -> tuple[int, bytes]:
+    """The status and the body of an error as the client gets it; both as they are where they were right."""
+    try:
+        error = _fault(body).error
+    except msgspec.MsgspecError:
+        error = _Error(body.decode("utf-8", "replace")[:1000] or "The engine failed without a word.")
+        readable = False
+    else:
+        readable = True
+    right = 400 if status in (500, 501) and _is_theirs(error.message) else status
+    if readable and right == status and family != "anthropic":
+        return status, body
+    return right, msgspec.json.encode(_anthropic(right, error) if family == "anthropic" else _openai(right, error))
+
+
+def _is_theirs(message: str) -> bool:
+    return _OURS.search(message) is None and _THEIRS.search(message) is not None
+
+
+def _openai(status: int, error: _Error) -> object:
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return {
+        "error": {
+            "message": error.message, "type": kind, "param": None,
+            "code": "invalid_request" if status < 500 else "engine_error", "source": "engine",
+        }
+    }  # fmt: skip
+
+
+def _anthropic(status: int, error: _Error) -> object:
+    kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "api_error")
+    more = {name: value for name in ("n_prompt_tokens", "n_ctx") if (value := getattr(error, name)) is not UNSET}
+    return {"type": "error", "error": {"type": kind, "message": error.message, "source": "engine", **more}}

@@ -1,0 +1,67 @@
+"""What a response lacks: fields that the API's clients rely on, whole or in the events that carry a response."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from hostler.gateway.answering.repairs.protocol import Asked
+from hostler.gateway.asking.checks.responses import Response
+
+_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+_encode = msgspec.json.encode
+
+_ALWAYS: Final = {
+    "error": Raw(b"null"), "incomplete_details": Raw(b"null"), "instructions": Raw(b"null"), "metadata": Raw(b"{}"),
+    "output": Raw(b"[]"), "parallel_tool_calls": Raw(b"true"), "previous_response_id": Raw(b"null"),
+    "store": Raw(b"false"), "temperature": Raw(b"null"), "text": Raw(b'{"format":{"type":"text"}}'),
+    "tool_choice": Raw(b'"auto"'), "tools": Raw(b"[]"), "top_p": Raw(b"null"), "truncation": Raw(b'"disabled"'),
+}  # fmt: skip
+_CUT: Final = {"status": Raw(b'"incomplete"'), "incomplete_details": Raw(b'{"reason":"max_output_tokens"}')}
+_NO_DETAILS: Final = Raw(b'{"reasoning_tokens":0}')
+
+
+_ECHOED: Final = ("instructions", "max_output_tokens", "parallel_tool_calls", "temperature", "top_p")
+
+
+class _Usage(msgspec.Struct):
+    output_tokens: int = 0
+    output_tokens_details: Raw | UnsetType = UNSET
+
+
+_usage = msgspec.json.Decoder(_Usage).decode
+
+
+def whole(asked: Asked, body: bytes) -> bytes:
+    """A whole answer; one that cannot be read stays as it is."""
+    try:
+        return _encode(completed(asked, _fields(body)))
+    except msgspec.MsgspecError:
+        return body
+
+
+def completed(asked: Asked, response: dict[str, Raw], created: int | None = None) -> dict[str, Raw]:
+    """``response`` with every field that the API always has; what the engine said stays."""
+    said = dict(_ALWAYS)
+    said["model"] = Raw(_encode(asked.model))
+    if created is not None:
+        said["created_at"] = Raw(b"%d" % created)
+    if isinstance(asked.peek, Response):
+        wished = {name: getattr(asked.peek, name) for name in _ECHOED}
+        said |= {name: Raw(_encode(value)) for name, value in wished.items() if value is not UNSET}
+    response = said | response
+    usage = response.get("usage")
+    if usage is not None and bytes(usage) != b"null":
+        response["usage"] = _with_details(usage)
+        limit = asked.peek.max_output_tokens if isinstance(asked.peek, Response) else None
+        if isinstance(limit, int) and 0 <= limit <= _usage(usage).output_tokens:
+            response |= _CUT
+    return response
+
+
+def _with_details(usage: Raw) -> Raw:
+    if _usage(usage).output_tokens_details is not UNSET:
+        return usage
+    return Raw(_encode(_fields(usage) | {"output_tokens_details": _NO_DETAILS}))
