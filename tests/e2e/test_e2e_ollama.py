@@ -12,6 +12,8 @@ import ollama
 import pytest
 from gateway_process import Home, RunningGateway, eventually
 
+from hostler.testing.gguf_files import write_tiny_gguf
+
 pytestmark = pytest.mark.anyio
 
 ASK = [{"role": "user", "content": "Write one sentence about the sea."}]
@@ -42,6 +44,7 @@ def port() -> int:
 def running(tmp_path_factory: pytest.TempPathFactory, smollm2: Path, port: int) -> Iterator[RunningGateway]:
     """One gateway for all tests here, with a real chat profile and fakes."""
     place = Home(tmp_path_factory.mktemp("ollama"))
+    write_tiny_gguf(place.models / "loose.gguf")
     place.write(
         place.profile("smollm2", smollm2, 'context = 1024\naliases = ["tiny"]\nembeddings = true'),
         place.fake("caller", tool_calls=True),
@@ -168,6 +171,19 @@ async def test_errors(client: ollama.AsyncClient) -> None:
         await client.pull("gone")
     with pytest.raises(ollama.ResponseError, match="hostler profile new"):
         await client.create("mine", from_="smollm2")
+
+
+async def test_a_model_of_the_library_is_removed_unless_a_profile_has_it(client: ollama.AsyncClient) -> None:
+    async def listed() -> set[str | None]:
+        return {one.model for one in (await client.list()).models}
+
+    assert "loose:latest" in await listed()
+    with pytest.raises(ollama.ResponseError, match=r"hostler\.toml"):
+        await client.delete("caller")
+    assert (await client.delete("loose")).status == "success"
+    assert "loose:latest" not in await listed()
+    with pytest.raises(ollama.ResponseError, match="model 'loose' not found"):
+        await client.delete("loose")
 
 
 async def test_its_port_has_no_management(client: ollama.AsyncClient) -> None:

@@ -72,13 +72,13 @@ async def test_a_model_of_the_library_is_removed_and_that_is_written_down(file: 
 
 
 async def test_what_is_loaded_or_configured_stays(file: Path) -> None:
-    one, other = entry(file), entry(file, "coder", "config")
-    act, fleet, _ = removal(file, one, other)
-    with pytest.raises(Conflict, match="coder"):
-        await act.remove(one, "admin")
+    one = entry(file)
+    act, fleet, _ = removal(file, one)
     fleet.loaded = "tiny"
     with pytest.raises(Conflict, match="loaded"):
         await act.remove(one, "admin")
+    with pytest.raises(Conflict, match="coder"):
+        await removal(file, one, entry(file, "coder", "config"))[0].remove(one, "admin")
     assert there(file)
 
 

@@ -31,11 +31,10 @@ class Removal:
         users = [
             one for one in self._catalogue.entries() if one.model is not None and set(files) & set(one.model.files)
         ]
-        for user in users:
-            if self._fleet.profile(user.name).state != "unloaded":
-                raise Conflict(f"{user.name!r} is loaded.", hint="Unload it first (`hostler unload`).")
-            if user.origin == "config":
-                raise Conflict(f"hostler.toml has a profile {user.name!r} for it.", hint="Remove the profile first.")
+        if named := next((user.name for user in users if user.origin == "config"), None):
+            raise Conflict(f"hostler.toml has a profile {named!r} for it.", hint="Remove the profile first.")
+        if loaded := next((user.name for user in users if self._fleet.profile(user.name).state != "unloaded"), None):
+            raise Conflict(f"{loaded!r} is loaded.", hint="Unload it first (`hostler unload`).")
         status = 500
         try:
             await anyio.to_thread.run_sync(self._unlink, files)
