@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STARTERS ?= smollm2 gemma3-270m
 
-.PHONY: help run setup check unit test test-device fuzz-api docs lock bench-gateway bench-hangup bench-switch bench-placement bench-kv proof soak clean
+.PHONY: help run setup check unit test test-device test-clients fuzz-api docs lock bench-gateway bench-hangup bench-switch bench-placement bench-kv proof soak clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,10 @@ test: setup check ## Checks and all tests, real engine and model included
 test-device: $(VENV)/.dev ## Tests that need special hardware; they fail where it is missing
 	$(BIN)/pytest tests/device
 
+test-clients: $(VENV)/.dev ## Real clients and agents, installed from their registries; writes the matrix of clients
+	HOSTLER_CLIENTS_WRITE=1 $(BIN)/pytest -o norecursedirs= --ignore tests/clients/test_client_matrix.py tests/clients
+	$(BIN)/pytest tests/clients/test_client_matrix.py
+
 CASES ?= 200
 fuzz-api: $(VENV)/.dev ## Ask the management API whatever its document allows, and much that it does not, for long (CASES=200)
 	HOSTLER_FUZZ_CASES=$(CASES) $(BIN)/pytest tests/e2e/test_e2e_api_fuzz.py
@@ -45,9 +49,10 @@ docs: $(VENV)/.dev ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict
 
 lock: $(VENV)/.bootstrap ## Renew the hashed requirement files
-	cd requirements && for f in bootstrap runtime dev; do \
+	cd requirements && for f in bootstrap runtime dev clients-aider clients-langchain clients-llm; do \
 	  ../$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-header $(UPGRADE) $$([ $$f = runtime ] && echo ../pyproject.toml || echo $$f.in) -o $$f.txt || exit 1; done
+	for f in node agents; do $(BIN)/python tests/tools/lock_node.py tests/clients/$$f || exit 1; done
 
 bench-gateway: $(VENV)/.dev ## Measure the relay against a direct connection
 	$(BIN)/python -m hostler.bench.gateway

@@ -83,20 +83,22 @@ _GATEWAY = (
 
 
 def command(
-    app: typer.Typer, name: str, *examples: str, gateway: bool = True, hidden: bool = False
+    app: typer.Typer, name: str, *examples: str, gateway: bool = True, hidden: bool = False, passes_on: bool = False
 ) -> Callable[[Body[P]], Body[P]]:
     """Register a function as the command ``name`` of ``app``.
 
     The function's first parameter is the :class:`Session`; the rest are Typer's. It may be async, and may
     return an exit code. ``examples`` are command lines with a comment after two spaces. ``gateway`` adds
-    `--url`. A HostlerError becomes one message on standard error and an exit code.
+    `--url`; ``passes_on`` leaves unknown options, and all after the first word, to the function. A HostlerError becomes
+    one message on standard error and an exit code.
     """
+    settings = {"ignore_unknown_options": True, "allow_interspersed_args": False} if passes_on else None
 
     def register(body: Body[P]) -> Body[P]:
         runner = _runner(body)
         runner.__signature__ = _signature(body, gateway)  # type: ignore[attr-defined]
         runner.__annotations__ = {p.name: p.annotation for p in _signature(body, gateway).parameters.values()}
-        app.command(name, epilog=_epilog(examples), hidden=hidden)(runner)
+        app.command(name, epilog=_epilog(examples), hidden=hidden, context_settings=settings)(runner)
         return body
 
     return register

@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from hostler.cli.command import Session, command, usage_error
-from hostler.errors import HostlerError
+from hostler.errors import Conflict, HostlerError
 
 if TYPE_CHECKING:
     from hostler.accounts.keys import Keyring, StoredKey
@@ -126,6 +126,20 @@ def new(
         return
     print(key, flush=True)
     _note(_said_of(made, ring))
+
+
+def make_for_program(config: Path | None, name: str) -> str:
+    """Make a key for inference that goes into a program's files; what it may is said on standard error.
+
+    Raises Conflict for a name that is taken, HomeError.
+    """
+    ring = _keyring(config)
+    if name in ring.names:
+        raise Conflict(f"There is a key for {name} already.", hint=f"`hostler key rm {name}` removes it; then again.")
+    key = ring.add(name, "inference")
+    _audit(config, "new key", name, "inference")
+    _note(_said_of(ring.stored[-1], ring))
+    return key
 
 
 def _end(expires: str | None) -> float | None:

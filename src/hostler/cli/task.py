@@ -6,13 +6,14 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hostler.cli.command import Session, command
+from hostler.cli.connect.client import NO_KEY
+from hostler.cli.connect.environment import usual
 from hostler.cli.residency import ProfileName
 from hostler.errors import HostlerError, InvalidRequest
 
@@ -30,7 +31,6 @@ CommandArgument = Annotated[
 HOLD_S = 120.0  # how long a profile stays when this process is killed
 RENEW_S = HOLD_S / 3
 FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
-NO_KEY = "hostler"  # clients want one, even where the gateway does not
 
 
 def register(app: typer.Typer) -> None:
@@ -70,7 +70,7 @@ async def _followed(client: Client, profile: str, hold: str | None, words: list[
     """Run the command to its end; its exit code, as a shell tells it."""
     import anyio
 
-    names = environment(client.url, os.environ.get("HOSTLER_KEY") or NO_KEY, profile)
+    names = usual(client.url, os.environ.get("HOSTLER_KEY") or NO_KEY, profile)
     forwarded = [getattr(signal, name) for name in FORWARDED if hasattr(signal, name)]
     with anyio.open_signal_receiver(*forwarded) as signals:
         process = await anyio.open_process(words, stdin=None, stdout=None, stderr=None, env={**os.environ, **names})
@@ -99,19 +99,3 @@ async def _renew(client: Client, profile: str, hold: str | None) -> None:
         await anyio.sleep(RENEW_S)
         with suppress(HostlerError):
             await client.hold(profile, HOLD_S, hold=hold)
-
-
-def environment(url: str, key: str, profile: str) -> Mapping[str, str]:
-    """What clients of the usual APIs look for."""
-    return {
-        "OPENAI_BASE_URL": f"{url}/v1",
-        "OPENAI_API_BASE": f"{url}/v1",
-        "OPENAI_API_KEY": key,
-        "OPENAI_MODEL": profile,
-        "ANTHROPIC_BASE_URL": url,
-        "ANTHROPIC_AUTH_TOKEN": key,
-        "ANTHROPIC_MODEL": profile,
-        "OLLAMA_HOST": url,
-        "HOSTLER_URL": url,
-        "HOSTLER_PROFILE": profile,
-    }

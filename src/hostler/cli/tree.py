@@ -37,6 +37,7 @@ from hostler.cli import (
     usage,
     warming,
 )
+from hostler.cli.connect import commands as connecting
 
 app = typer.Typer(
     name="hostler",
@@ -77,6 +78,7 @@ for group in (
     task,
     top,
     asking,
+    connecting,
     mcp,
     logs,
     requests,

@@ -192,6 +192,12 @@ class FakeGateway:
                 return "application/octet-stream", b"id,at\nreq-8,1.0\n" if query[
                     "format"
                 ] == "csv" else b'{"id":"req-8"}\n'
+            case "GET", "v1", "models":
+                shown = [_offer(each) for each in self.profiles if not each.hidden]
+                return "application/json", json.dumps({"object": "list", "data": shown}).encode()
+            case "POST", "v1", *_ if not self.bodies[-1].get("stream"):
+                usage = {"prompt_tokens": 12, "completion_tokens": 3, "input_tokens": 12, "output_tokens": 3}
+                return "application/json", json.dumps({"model": self.bodies[-1]["model"], "usage": usage}).encode()
             case "POST", "v1", "chat", "completions":
                 return "text/event-stream", self._chat(lambda text: {"delta": {"content": text}})
             case "POST", "v1", "completions":
@@ -284,6 +290,11 @@ class FakeGateway:
 
 def _data(value: object) -> bytes:
     return b"data: %s\n\n" % json.dumps(value).encode()
+
+
+def _offer(known: ProfileInfo) -> dict[str, object]:
+    about = {"task": known.task, "aliases": known.aliases, "default": known.default, "remote": None, "problem": None}
+    return {"id": known.name, "object": "model", "context_length": known.context, "hostler": about}
 
 
 def _problem(error: HostlerError) -> bytes:

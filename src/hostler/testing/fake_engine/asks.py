@@ -101,19 +101,37 @@ def _example(schema: Mapping[str, object]) -> object:
 
 def scripted_call(body: Mapping[str, object], always: bool) -> ToolCall | None:
     """The call to make: when the choice is forced (or ``always``), of the named tool, else of the first."""
-    tools = [mapping(tool) for tool in sequence(body.get("tools"))]
-    described = [mapping(tool.get("function")) or tool for tool in tools]
     choice = body.get("tool_choice", "auto")
     forced = mapping(choice)
     named = str(mapping(forced.get("function")).get("name") or forced.get("name") or "")
     wanted = bool(named) or always or choice in ("required", "any") or forced.get("type") in ("any", "required")
     if choice == "none" or not wanted:
         return None
-    for tool in described:
+    for tool in _offered(body):
         if "name" in tool and named in ("", tool["name"]):
             schema = mapping(tool.get("parameters") or tool.get("input_schema")) or {"type": "object"}
             return ToolCall(str(tool["name"]), json.dumps(_example(schema)))
     return None
+
+
+def one_call(body: Mapping[str, object], wanted: str) -> ToolCall | None:
+    """``NAME:ARGUMENTS`` as the call to make, when that tool is offered and its result is not in the conversation."""
+    name, _, arguments = wanted.partition(":")
+    turns = [mapping(turn) for turn in sequence(body.get("messages", body.get("input")))]
+    if any(map(_is_result, turns)) or not any(name == tool.get("name") for tool in _offered(body)):
+        return None
+    return ToolCall(name, arguments)
+
+
+def _is_result(turn: Mapping[str, object]) -> bool:
+    parts = [mapping(part) for part in sequence(turn.get("content"))]
+    results = {"tool_result", "function_call_output"}
+    return turn.get("role") == "tool" or any(part.get("type") in results for part in (turn, *parts))
+
+
+def _offered(body: Mapping[str, object]) -> list[Mapping[str, object]]:
+    tools = [mapping(tool) for tool in sequence(body.get("tools"))]
+    return [mapping(tool.get("function")) or tool for tool in tools]
 
 
 def _number(body: Mapping[str, object], *names: str) -> int:
@@ -170,7 +188,7 @@ class Asks:
     def chat(self, path: str, body: Json, switches: Switches) -> tuple[Plan, Dialect]:
         """A chat in OpenAI's, Anthropic's or the Responses form."""
         prompt = render(body, "input" if path == "/v1/responses" else "messages")
-        call = scripted_call(body, switches.tool_calls)
+        call = one_call(body, switches.tool) if switches.tool else scripted_call(body, switches.tool_calls)
         kind = {"/v1/messages": Messages, "/v1/responses": Responses}.get(path, Chat)
         return self.plan(body, tokenize(prompt), call, switches), kind(self.wish(body, prompt, call))
 

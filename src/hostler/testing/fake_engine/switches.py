@@ -49,6 +49,7 @@ class Switches:
     crash: str = _switch("SIGKILL", "how to crash: a signal's name or an exit code")
     hangup_s: float = _switch(0.0, "notice a hang-up so late; -1: never")
     tool_calls: bool = _switch(False, "call the first tool also when the choice is left open")
+    tool: str = _switch("", "NAME:ARGUMENTS: call this tool where it is offered, once in a conversation")
     lost_first_event: bool = _switch(False, "start with an emoji and lose the stream's first event")
     # Talking
     idle_ms: float = _switch(5000.0, "close a connection idle for so long; 0: never")

@@ -1,0 +1,44 @@
+"""Open WebUI: a file of environment variables, for its own command and for a container alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from hostler.cli.connect.client import VARIABLE, Client, Places, Target, Wanted, shown
+
+
+def _file(places: Places) -> Path:
+    return places.own / "open-webui.env"
+
+
+def _files(target: Target, places: Places) -> tuple[Wanted, ...]:
+    variables = {
+        "OPENAI_API_BASE_URL": target.openai,
+        "OPENAI_API_KEY": target.secret(f"${{{VARIABLE}}}"),
+        "ENABLE_OPENAI_API": "true",
+        "ENABLE_OLLAMA_API": "false",
+        "DEFAULT_MODELS": target.model,
+        "TASK_MODEL_EXTERNAL": target.small,
+        # Else what the first start kept in its database wins over this file for ever.
+        "ENABLE_PERSISTENT_CONFIG": "false",
+        "ANONYMIZED_TELEMETRY": "false",
+        "DO_NOT_TRACK": "true",
+        "SCARF_NO_ANALYTICS": "true",
+    }
+    lines = "".join(f"{name}={value}\n" for name, value in variables.items())
+    return (Wanted(path=_file(places), form="text", text=f"# Open WebUI on this gateway.\n{lines}"),)
+
+
+CLIENT: Final = Client(
+    name="open-webui",
+    title="Open WebUI",
+    program="open-webui",
+    install="uv tool install open-webui",
+    api="chat",
+    agent=False,
+    files=_files,
+    start=lambda _, places: f"set -a; . {shown(_file(places), places)}; set +a; open-webui serve",
+    after="In a container, give it the key itself instead of ${HOSTLER_KEY}, and an address that it can reach: "
+    "`docker run --network host --env-file FILE ...` reaches a gateway on loopback.",
+)
