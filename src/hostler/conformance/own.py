@@ -72,7 +72,7 @@ async def own_gateway(
     folder: Path, config: str, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[OwnGateway]:
     """`hostler up` with this configuration in ``folder``, its home. Ended with the block, also by SIGTERM to us."""
-    with _terminated_as_interrupted():
+    with _ended_by_sigterm():
         async with _own_gateway(folder, config, environment) as own:
             yield own
 
@@ -97,20 +97,32 @@ async def _own_gateway(folder: Path, config: str, environment: Mapping[str, str]
 
 
 @contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM does as Ctrl-C does: what is awaited is cancelled, so that everything is ended that was begun.
+def _ended_by_sigterm() -> Iterator[None]:
+    """What is awaited is cancelled, so that everything is ended that was begun; then this program ends.
 
-    By itself it would end us alone; the gateway is in a session of its own.
+    By itself the signal would end us alone: the gateway is in a session of its own.
     """
+    loop, task, told = asyncio.get_running_loop(), asyncio.current_task(), False
+
+    def end() -> None:
+        nonlocal told
+        told = True
+        if task is not None:
+            task.cancel()
+
     try:
-        before = signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
-    except ValueError:  # not in the main thread: signals are somebody else's
+        loop.add_signal_handler(signal.SIGTERM, end)
+    except (ValueError, RuntimeError):  # not in the main thread: signals are somebody else's
         yield
         return
     try:
         yield
+    except asyncio.CancelledError:
+        if told:
+            raise SystemExit(128 + signal.SIGTERM) from None
+        raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 def furnish(folder: Path, config: str) -> None:
