@@ -13,6 +13,8 @@ from hostler.bench.report import Quick
 from hostler.bench.subjects import FILLERS, MODEL
 
 REQUESTS: Final = 100
+#: What the gateway counts apart at the most: pairs of profile and API.
+PAIRS: Final = 100
 
 #: A body for any API that has one; profiles that rerank refuse it by all APIs but theirs, and each is counted apart.
 _FILLING: Final = {"messages": [{"role": "user", "content": "x"}], "prompt": "x", "input": "x", "max_tokens": 1}
@@ -71,14 +73,25 @@ async def quick(target: Target, single: Single) -> Quick:
 
 
 async def fill(target: Target) -> None:
-    """Ask for every filler by every API, so that as much is counted apart as ever is."""
+    """Ask for every filler by every API, so that as much is counted apart as ever is. Raises WrongAnswer."""
     for model in FILLERS:
         for api in _APIS:
             single = Single(name=api, goal_ms=0, status=400, path=f"/v1/{api}", body=_asking(model))
             await _asked(target, single)
+    page, _, _ = await _answer(target, SINGLES[-1])
+    if page.count(b"\nhostler_requests_total{") < PAIRS:
+        raise WrongAnswer(f"counted apart were only {page.count(b'hostler_requests_total{')}")
 
 
 async def _asked(target: Target, single: Single) -> float:
+    answer, first_s, whole_s = await _answer(target, single)
+    if not answer.startswith(b"HTTP/1.1 %d " % single.status):
+        raise WrongAnswer(f"{single.name}: {answer[:300].decode('latin-1')}")
+    return whole_s if single.whole else first_s
+
+
+async def _answer(target: Target, single: Single) -> tuple[bytes, float, float]:
+    """The answer, and the seconds until its first byte and its last."""
     reader, writer = await asyncio.open_connection(target.host, target.port)
     try:
         began = time.perf_counter()
@@ -89,6 +102,4 @@ async def _asked(target: Target, single: Single) -> float:
         whole_s = time.perf_counter() - began
     finally:
         writer.close()
-    if not (first + rest).startswith(b"HTTP/1.1 %d " % single.status):
-        raise WrongAnswer(f"{single.name}: {(first + rest)[:300].decode('latin-1')}")
-    return whole_s if single.whole else first_s
+    return first + rest, first_s, whole_s

@@ -141,7 +141,9 @@ async def gateway(folder: Path) -> AsyncIterator[Gateway]:
 async def _key(env: dict[str, str]) -> str:
     """A new key of that home."""
     argv = (HOSTLER, "key", "new", "bench", "--scope", "admin")
-    process = await asyncio.create_subprocess_exec(*argv, env=os.environ | env, stdout=subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        *argv, env=os.environ | env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     said, _ = await process.communicate()
     return said.decode().strip()
 

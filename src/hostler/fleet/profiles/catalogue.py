@@ -37,7 +37,10 @@ from hostler.models.shape import ModelShape
 from hostler.placement.wish import DEFAULT_CONTEXT
 from hostler.wire.plan import PlanReport
 
-PAUSE_S = 0.25  # from one scan to the next, so that wrong names asked for in a row do not keep the disk busy
+#: Wrong names that are asked for in a row do not keep the disk busy: it is left alone so many times as long as a scan
+#: took, at most for so long.
+REST = 3
+PAUSE_S = 0.25
 LISTING_S = 0.02  # of planning anew in one listing; what is not done by then keeps its plan until the next
 
 
@@ -66,7 +69,7 @@ class ProfileCatalogue:
         self._resident = resident
         self._view = view(config, Scan((), ()))
         self._forget()
-        self._scanned_at = float("-inf")
+        self._scanned_at = self._rested_at = float("-inf")
         self._scanning = anyio.Lock()
 
     @property
@@ -90,9 +93,11 @@ class ProfileCatalogue:
         async with self._scanning:
             if self._scanned_at >= asked:
                 return
-            await anyio.sleep(max(0.0, self._scanned_at + PAUSE_S - self._clock.monotonic()))
+            await anyio.sleep(max(0.0, self._rested_at - self._clock.monotonic()))
             await self._scan(self._view.config)
             await anyio.to_thread.run_sync(self._read_headers)
+            now = self._clock.monotonic()
+            self._rested_at = now + min(PAUSE_S, REST * (now - self._scanned_at))
 
     def _read_headers(self) -> None:
         """Read each header that is new and plan for it, here in a thread, so that listings wait for neither."""

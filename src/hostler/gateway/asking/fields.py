@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -37,6 +38,13 @@ class Fields:
         if self._fields is None and name in _peeked(self.asked.__class__):
             return getattr(self.asked, name) is not UNSET
         return name in self._all()
+
+    def lack(self, names: tuple[str, str, *tuple[str, ...]]) -> bool:
+        """Whether none of several is there, as nearly always."""
+        look = _look(self.asked.__class__, names)
+        if look is None or self._fields is not None or self._added:
+            return not any(name in self for name in names)
+        return look(self.asked) == (UNSET,) * len(names)
 
     def get(self, name: str) -> bytes | None:
         """The text of a field; None when there is none."""
@@ -89,6 +97,11 @@ Edit = Callable[[Fields], None]
 def _peeked(kind: type[Peek]) -> frozenset[str]:
     """What is known without another look; of these two `null` is the same as none."""
     return frozenset(kind.__struct_fields__) - {"model", "stream"}
+
+
+@cache
+def _look(kind: type[Peek], names: tuple[str, ...]) -> Callable[[Peek], tuple[object, ...]] | None:
+    return attrgetter(*names) if _peeked(kind).issuperset(names) else None
 
 
 def _spliced(body: bytes, added: dict[str, bytes]) -> bytes:

@@ -21,7 +21,7 @@ def edit_of(served: Served, route: Route) -> Edit | None:
 
 
 def _edit(fields: Fields) -> None:
-    for name in _OURS:
+    for name in () if fields.lack(_OURS) else _OURS:
         if name in fields:
             fields.drop(name)
             fields.note(f"{name} left out")

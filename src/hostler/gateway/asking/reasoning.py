@@ -90,7 +90,7 @@ def _other(said: str | None, level: str) -> str:
 
 def said_in(fields: Fields) -> Wish | None:
     """What a client said, None when it said nothing; an effort that is none is left to the model."""
-    if not any(name in fields for name in _FIELDS):
+    if fields.lack(_FIELDS):
         return None
     own, reasoning, thinking, output = (fields.get(name) for name in _FIELDS)
     thought = fields_of(thinking)
