@@ -70,6 +70,7 @@ class ProfileCatalogue:
         self._view = view(config, Scan((), ()))
         self._forget()
         self._scanned_at = self._rested_at = float("-inf")
+        self._headers = False  # whether they were read
         self._scanning = anyio.Lock()
 
     @property
@@ -94,8 +95,10 @@ class ProfileCatalogue:
             if self._scanned_at >= asked:
                 return
             await anyio.sleep(max(0.0, self._rested_at - self._clock.monotonic()))
+            before = self._view.scan
             await self._scan(self._view.config)
-            await anyio.to_thread.run_sync(self._read_headers)
+            if not self._headers or self._view.scan != before:
+                await anyio.to_thread.run_sync(self._read_headers)
             now = self._clock.monotonic()
             self._rested_at = now + min(PAUSE_S, REST * (now - self._scanned_at))
 
@@ -107,6 +110,7 @@ class ProfileCatalogue:
             if looked.problem is None:
                 self._alone(name, item.profile, looked)
         self._planning.keep_only(name for name, _ in items)
+        self._headers = True
 
     async def _scan(self, config: Config) -> None:
         began = self._clock.monotonic()
