@@ -32,7 +32,6 @@ from hostler.fleet.protocol import Abandoned, Lease, Standing, Ticket
 from hostler.gateway.answering.folding import asked_of
 from hostler.gateway.answering.sse import STREAM_LINES, STREAMS, as_event, comment_of
 from hostler.gateway.answering.tail import NO_TOKENS, Tail
-from hostler.gateway.answering.translating import Translating
 from hostler.gateway.asking.peek import placed
 from hostler.gateway.call import Asker
 from hostler.gateway.errors import status_of
@@ -57,7 +56,7 @@ class Exchange:
     __slots__ = (
         "_answering", "_asked", "_call", "_collected", "_connection", "_ended", "_first", "_full", "_lease", "_opened",
         "_place", "_principal", "_relay", "_remote", "_route", "_spent_stale", "_sse", "_started", "_status", "_tail",
-        "_task", "_telling", "_ticket", "_translating", "_tries", "_wanted", "request",
+        "_task", "_telling", "_ticket", "_tries", "_wanted", "request",
     )  # fmt: skip
 
     def __init__(self, relay: Relay, call: Asker, route: Route, principal: str, request: str) -> None:
@@ -84,7 +83,6 @@ class Exchange:
         self._tries, self._spent_stale = 0, False
         self._telling = False  # the engine says how far it is, and so notices a hang-up at once
         self._remote: RemoteCall | None = None  # how a remote is asked
-        self._translating: Translating | None = None
 
     # 1. and 2.
 
@@ -148,7 +146,7 @@ class Exchange:
             since=self._started,
             bound_s=limits.queue_timeout_s,
             first_s=COMMENT_S if self._opened else limits.load_grace_s,
-            say=self._comment if self._wanted.stream and self._wanted.translation is None else None,
+            say=self._comment if self._wanted.stream else None,
         )
 
     def _comment(self, standing: Standing) -> None:
@@ -212,10 +210,7 @@ class Exchange:
 
     def _listener(self) -> Receiver:
         """Who hears the engine's answer first."""
-        if self._wanted.translation is None:
-            return self._wanted.mended(self, self)
-        self._translating = Translating(self, self._wanted.translation)
-        return self._wanted.mended(self._translating, self)
+        return self._wanted.mended(self, self)
 
     # 4. What the engine's connection calls.
 
@@ -236,8 +231,7 @@ class Exchange:
         tail = self._tail
         if tail is None:
             tail = self._tail = Tail()
-        if self._translating is None:
-            tail.add(data)
+        tail.add(data)
         if self._collected is None:
             (self._wanted.tap or self._call).write(data)
         elif sum(map(len, self._collected)) < _STRANGE_ANSWER_LIMIT:
@@ -372,8 +366,7 @@ class Exchange:
         if connection is not None:
             connection.hang_up()
         lease, self._lease = self._lease, None
-        tail = self._tail if self._translating is None else self._translating.tail
-        tokens = NO_TOKENS if tail is None else tail.tokens()
+        tokens = NO_TOKENS if self._tail is None else self._tail.tokens()
         if lease is not None:
             tell_tokens(lease, tokens)
             left = abandoned or connection is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -15,7 +15,6 @@ from hostler.gateway.asking.forms import peek_form
 from hostler.gateway.asking.peek import Peek
 from hostler.gateway.errors import Family
 from hostler.gateway.heads import JSON
-from hostler.gateway.translate.protocol import Translation
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -23,9 +22,7 @@ class Route(msgspec.Struct, frozen=True):
 
     ``api`` is its name in the ledger, ``target`` the path on the engine, ``tasks`` the profiles that can serve it
     (None: all of them), ``form`` whether its body is a form and not JSON, ``slotted`` whether the engine takes
-    `id_slot` in it. ``translation`` makes that of one request, at so many seconds since the Unix epoch, where the
-    engine is asked in another API than the client speaks. ``named`` is what the ledger calls it where that is not
-    ``api``.
+    `id_slot` in it. ``named`` is what the ledger calls it where that is not ``api``.
     """
 
     api: str
@@ -34,7 +31,6 @@ class Route(msgspec.Struct, frozen=True):
     family: Family = "openai"
     form: bool = False
     slotted: bool = False
-    translation: Callable[[float], Translation] | None = None
     named: str = ""
 
     @property

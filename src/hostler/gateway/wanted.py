@@ -22,7 +22,6 @@ from hostler.gateway.call import Asker
 from hostler.gateway.fallback import Fallback
 from hostler.gateway.relay_parts import Relay
 from hostler.gateway.routes import Route
-from hostler.gateway.translate.protocol import Translation
 from hostler.gateway.upstream import Connection, Receiver
 
 
@@ -30,12 +29,12 @@ class Wanted:
     """One request's wish. What depends on the profile is there once :meth:`settle` has chosen one.
 
     ``body`` is what its engine gets, ``lines`` header lines that tell the client what was changed for it, ``tap`` what
-    the answer passes through, ``translation`` there where the client speaks another API than the engine is asked in.
+    the answer passes through.
     """
 
     __slots__ = (
         "_asking", "_call", "_choose", "_fallback", "_relay", "_repairs", "_room", "_served", "body", "conversation",
-        "lines", "notes", "profile", "request", "route", "stream", "tap", "translation",
+        "lines", "notes", "profile", "request", "route", "stream", "tap",
     )  # fmt: skip
 
     def __init__(self, relay: Relay, call: Asker, route: Route, request: str) -> None:
@@ -49,7 +48,6 @@ class Wanted:
         self._served: Served | None = None
         self._room: Room | None = None
         self._repairs: Repairs | None = None
-        self.translation: Translation | None = None
         self.stream = False
         self.profile = ""
         self.body = self.lines = b""
@@ -60,9 +58,6 @@ class Wanted:
     def read(self) -> None:
         """Take the body from the call. Raises InvalidRequest."""
         route, headers, body = self.route, self._call.headers, self._call.body()
-        if route.translation is not None:
-            self.translation = route.translation(self._relay.clock.wall())
-            body = self.translation.request(body)
         asked = route.peek(body, headers)
         self.stream = asked.stream is True
         self._asking = Asking(route, headers, body, asked)
@@ -139,5 +134,4 @@ class Wanted:
         if self._repairs is None or self._asking is None:
             return receiver
         asked = Asked(self.request, self.profile, self._asking.peek, int(self._relay.clock.wall()))
-        family = self.route.family if self.translation is None else "openai"
-        return Mending(receiver, self._repairs, asked, family, counter)
+        return Mending(receiver, self._repairs, asked, self.route.family, counter)

@@ -13,7 +13,6 @@ class ChatByMessages:
     """See :class:`hostler.gateway.translate.protocol.Translation`. ``created`` is seconds since the Unix epoch."""
 
     path = b"/messages"
-    kind = b"text/event-stream"
 
     def __init__(self, model: str, created: int) -> None:
         self._model = model

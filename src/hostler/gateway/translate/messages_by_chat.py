@@ -13,7 +13,6 @@ class MessagesByChat:
     """See :class:`hostler.gateway.translate.protocol.Translation`; this API tells no time of creation."""
 
     path = b"/chat/completions"
-    kind = b"text/event-stream"
 
     def __init__(self, model: str, _created: int) -> None:
         self._model = model

@@ -12,11 +12,9 @@ from hostler.errors import HostlerError
 
 
 class Translation(Protocol):
-    """One request on its way. ``path`` is where the other family takes it, from its base address; ``kind`` the
-    Content-Type of a stream in the client's."""
+    """One request on its way. ``path`` is where the other family takes it, from its base address."""
 
     path: bytes
-    kind: bytes
 
     def request(self, body: bytes) -> bytes:
         """The request as the other family takes it. Raises InvalidRequest for what cannot be said in it."""
