@@ -148,6 +148,7 @@ def values(leaf: Leaf) -> st.SearchStrategy[object]:
         Bytes: st.integers(1, 2**40).map(Bytes),
         Seconds: st.integers(1, 10**6).map(Seconds),
         str: st.text(st.characters(codec="utf-8"), min_size=1, max_size=8),
+        object: st.integers(-9, 9) | st.booleans() | st.lists(st.text("ab", max_size=2), max_size=2),
     }[leaf.base]
     if leaf.choices:
         # A `command` is right only with an `argv`, a `remote` with a `url`, and some tasks only for them.
@@ -156,8 +157,9 @@ def values(leaf: Leaf) -> st.SearchStrategy[object]:
     return st.just(()) if leaf.many else one
 
 
-# A lone key of an `auto` name is not right without its profiles, nor what only a `command` or a `remote` has.
-OF_OTHERS = ("model_name", "url", "speaks", "key_env", "key_ring", "forward_key")
+# A lone key of an `auto` name is not right without its profiles, nor what only a `command` or a `remote` has, nor a
+# preset that is not there.
+OF_OTHERS = ("preset", "model_name", "url", "speaks", "key_env", "key_ring", "forward_key")
 KEYS = [key for key in leaves(root()) if key[0][0] != "auto" and key[0][-1] not in OF_OTHERS]
 
 
