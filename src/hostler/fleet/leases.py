@@ -101,7 +101,7 @@ class HeldLease:
             self.seat.left(self.place)
 
     def doubt(self) -> None:
-        if not self.ended and self.endpoint.remote is None:
+        if not self.ended:
             self._fleet.doubt(self)
 
     def end(self, status: int, *, abandoned: Abandoned | None = None) -> None:

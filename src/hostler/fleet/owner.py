@@ -338,6 +338,8 @@ class FleetOwner(Operated):
                 held_s=now - lease.granted,
             )
         )
+        if lease.endpoint.remote is not None and status < 499 and (run := self._runs.get(lease.instance)):
+            run.trouble = ""
         if abandoned is not None and self._group is not None:
             self._group.start_soon(self._release_when_free, lease, abandoned)
         else:

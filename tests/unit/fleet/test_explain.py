@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 from scheduler_yard import GIB, RULES, Yard
 
-from hostler.engines.state import Stopping
+from hostler.engines.state import Ready, Stopping
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.explain import Reason, explain
 from hostler.fleet.scheduling.rules import Terms
@@ -54,6 +54,8 @@ def test_every_way_to_stay_is_told() -> None:
         "idle": "idle 30s, 0s to bring back, 50% likely to return",
     }
     assert [name for name, reason in reasons(yard).items() if reason.leaves] == ["idle"]
+    yard.tell(m.Doubted(yard.one("busy", Ready)))
+    assert "lost a request, and has to show that it is there" in reasons(yard)["busy"].why
 
 
 def test_what_makes_room_says_for_whom() -> None:

@@ -22,6 +22,7 @@ from hostler.fleet.memory import Budget, DeviceReading
 from hostler.fleet.owner import FleetOwner
 from hostler.fleet.preparer import Preparer
 from hostler.fleet.profiles.catalogue import ProfileCatalogue
+from hostler.fleet.recovery.doubts import UNREACHED
 from hostler.models.library import Library
 from hostler.testing.gguf_files import write_tiny_gguf
 
@@ -142,6 +143,20 @@ async def test_a_slot_is_free_when_its_client_has_left(tmp_path: Path) -> None:
         lease.end(499, abandoned="silent")
         assert one.fleet.instances()[0].leases == 0
         assert one.runner.asked == 0
+
+
+async def test_one_that_could_not_be_reached_says_so_until_it_answers(tmp_path: Path) -> None:
+    async with world(tmp_path) as one:
+        await one.fleet.load("cloud")
+        for status in (502, 499, 200):
+            lease = one.fleet.lease_now("cloud", f"r{status}", "local", "chat")
+            assert lease is not None
+            if status == 502:
+                lease.doubt()
+            lease.end(status)
+            cloud = one.fleet.instances()[0]
+            assert cloud.notes == (() if status == 200 else (UNREACHED,))
+            assert not cloud.warm
 
 
 async def test_without_its_key_it_is_not_loaded(tmp_path: Path) -> None:

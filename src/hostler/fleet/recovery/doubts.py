@@ -23,6 +23,9 @@ ANSWER_S: Final = 2.0
 #: After a refusal: how long the end of a process may take to show, which ends the wait for it.
 DEATH_S: Final = 1.0
 
+#: Of a remote.
+UNREACHED: Final = "could not be reached at its last request"
+
 
 class Doubts:
     """``tell`` reaches the scheduler; ``lose`` ends a run whose process is there and takes no connection."""
@@ -40,7 +43,13 @@ class Doubts:
         self._death_s = death_s
 
     def about(self, run: Run) -> None:
-        """A request lost ``run``: nothing is granted on it from now on. Once is enough."""
+        """A request lost ``run``: nothing is granted on it from now on. Once is enough.
+
+        Of a remote only its next request can tell; until one comes back, its trouble is known.
+        """
+        if run.endpoint is not None and run.endpoint.remote is not None:
+            run.trouble = UNREACHED
+            return
         if run.endpoint is None or run.tasks is None or run.doubted:
             return
         run.doubted = True

@@ -53,6 +53,8 @@ class _Explaining(Room):
 
     def _parts(self, instance: m.Instance, waiting: int) -> list[str]:
         parts = [f"answers {instance.leases} of {instance.slots}"] if instance.leases else []
+        if instance.doubted:
+            parts.append("lost a request, and has to show that it is there")
         if instance.closed_for is not None:
             parts.append(f"makes room for {instance.closed_for} when that is done")
         if waiting:
