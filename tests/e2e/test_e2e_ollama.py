@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -184,6 +186,18 @@ async def test_a_model_of_the_library_is_removed_unless_a_profile_has_it(client:
     assert "loose:latest" not in await listed()
     with pytest.raises(ollama.ResponseError, match="model 'loose' not found"):
         await client.delete("loose")
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "ollama.md"
+
+
+@pytest.mark.parametrize("line", re.findall(r"```sh\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL))
+def test_the_lines_on_the_page_work(running: RunningGateway, line: str) -> None:
+    here = line.replace("http://127.0.0.1:4785", running.url)
+    done = subprocess.run(["sh", "-c", here], capture_output=True, text=True, timeout=60, check=True)
+    told = [json.loads(one) for one in done.stdout.splitlines()]
+    assert told
+    assert not any("error" in one for one in told)
 
 
 async def test_its_port_has_no_management(client: ollama.AsyncClient) -> None:
