@@ -282,6 +282,13 @@ class Profile(Settings, frozen=True, kw_only=True):
     send_loading_state: Annotated[
         bool | None, Meta(description="As in `[gateway]`, for this profile; default: that.")
     ] = None
+    steady_prompts: Annotated[
+        bool,
+        Meta(
+            description="Leave out lines at the head of a system prompt that say something else each time "
+            "(`x-anthropic-billing-header: ...`), so that prompt caches go on."
+        ),
+    ] = True
     capture: Annotated[
         bool, Meta(description="Keep what it is asked and answers in files, for `hostler captures`; bounded, redacted.")
     ] = False

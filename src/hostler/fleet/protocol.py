@@ -181,6 +181,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     notes: bool = False
     #: Its engine tells what a stream took; others have to be asked.
     counts: bool = True
+    #: Lines of system prompts that change each time are left out.
+    steady: bool = True
     #: What it is asked and answers is kept.
     capture: bool = False
     speaks: Speaks | None = None

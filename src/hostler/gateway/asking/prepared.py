@@ -12,11 +12,12 @@ from typing import Final
 import msgspec
 
 from hostler.fleet.protocol import Conversation, Served
-from hostler.gateway.asking import ownership, reasoning, rewrites, sampling
+from hostler.gateway.asking import ownership, reasoning, rewrites, sampling, volatile
 from hostler.gateway.asking.checks.fitting import check_for
 from hostler.gateway.asking.conversations import conversation_for
 from hostler.gateway.asking.fields import Edit, Fields
 from hostler.gateway.asking.forms import renamed_form
+from hostler.gateway.asking.llamacpp import formats, tools, turns
 from hostler.gateway.asking.peek import Peek
 from hostler.gateway.routes import Route
 
@@ -51,10 +52,14 @@ Maker = Callable[[Served, Route], Edit | None]
 #: In the order in which they edit.
 MAKERS: Final[tuple[Maker, ...]] = (
     _named,
+    volatile.edit_of,
     ownership.edit_of,
     rewrites.edit_of,
     reasoning.edit_of,
     sampling.edit_of,
+    turns.edit_of,
+    tools.edit_of,
+    formats.edit_of,
 )
 
 
