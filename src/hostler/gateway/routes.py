@@ -67,8 +67,13 @@ class Route(msgspec.Struct, frozen=True):
             )
         raise WrongTask(
             f"The profile {served.name!r} does {served.task}, not {_PURPOSES.get(self.api, self.api)}.",
-            hint=_way_out(self.api, served),
+            hint=self._in_its_words(_way_out(self.api, served)),
         )
+
+    def _in_its_words(self, hint: str) -> str:
+        """``hint`` with the paths of the API that its client speaks."""
+        ollamas = hint.replace("/v1/completions", "/api/generate").replace("/v1/embeddings", "/api/embed")
+        return ollamas if self.named else hint
 
     def _spoken(self, served: Served) -> bool:
         return served.speaks is None or self.api in _SPOKEN[served.speaks]

@@ -174,11 +174,13 @@ async def test_errors_have_ollamas_form(gateway: Gateway) -> None:
     assert (unknown.status, unknown.json()["error"]) == (404, "model 'gone' not found")
     wrong = await gateway.ask({"model": "vec", "messages": CHAT["messages"]}, "/api/chat")
     assert (wrong.status, type(wrong.json()["error"])) == (400, str)
+    base = await gateway.ask({"model": "base", "messages": CHAT["messages"]}, "/api/chat")
+    assert "/api/generate" in base.json()["error"]
     broken = await gateway.ask(b"{", "/api/chat")
     assert (broken.status, broken.json()["source"]) == (400, "gateway")
     loading = await gateway.ask({"model": "gone"}, "/api/generate")
     assert (loading.status, loading.json()["error"]) == (404, "model 'gone' not found")
-    assert [row.status for row in gateway.recorder.rows] == [404, 400, 400, 404]
+    assert [row.status for row in gateway.recorder.rows] == [404, 400, 400, 400, 404]
 
 
 async def test_thinking_is_refused_where_a_model_cannot(gateway: Gateway) -> None:
