@@ -57,6 +57,10 @@ class GatewaySettings(Settings, frozen=True, kw_only=True):
         bool,
         Meta(description="Chat streams that wait hear where they stand in their reasoning field, for people to read."),
     ] = False
+    remote_images: Annotated[
+        bool,
+        Meta(description="Fetch pictures that requests give as addresses: from the internet, never from here around."),
+    ] = False
     ollama_port: Annotated[
         Port | None, Meta(description="Also listen here for Ollama's clients, which expect 11434; default: not.")
     ] = None
@@ -289,6 +293,9 @@ class Profile(Settings, frozen=True, kw_only=True):
             "(`x-anthropic-billing-header: ...`), so that prompt caches go on."
         ),
     ] = True
+    remote_images: Annotated[bool | None, Meta(description="As in `[gateway]`, for this profile; default: that.")] = (
+        None
+    )
     capture: Annotated[
         bool, Meta(description="Keep what it is asked and answers in files, for `hostler captures`; bounded, redacted.")
     ] = False

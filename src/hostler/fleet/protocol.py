@@ -185,6 +185,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     steady: bool = True
     #: What it is asked and answers is kept.
     capture: bool = False
+    #: Pictures that are addresses are fetched for it.
+    remote_images: bool = False
     speaks: Speaks | None = None
     choose: Callable[[Needs], tuple[Served, ...]] | None = None
     #: The preset whose sampling and reasoning these are; "" of none.

@@ -18,6 +18,7 @@ from hostler.config.settings import LimitSettings
 from hostler.engines.protocol import Endpoint
 from hostler.errors import BodyTooLarge, Draining, HostlerError, InvalidRequest
 from hostler.fleet.protocol import Catalogue, Fleet
+from hostler.gateway.asking.elsewhere import Pictures
 from hostler.gateway.asking.prepared import Preparing
 from hostler.gateway.call import Call
 from hostler.gateway.downstream import ClientLimits
@@ -52,6 +53,7 @@ class InferenceParts(msgspec.Struct, frozen=True, kw_only=True):
     limits: LimitSettings
     draining: Callable[[], bool]
     captures: Captures | None = None
+    pictures: Pictures = msgspec.field(default_factory=Pictures)
     stay: Callable[[str, float], None] = lambda _profile, _seconds: None
 
 
@@ -76,6 +78,7 @@ class Inference:
             spawn=self._spawn,
             closed=self._close,
             preparing=Preparing(),
+            pictures=parts.pictures,
             captures=parts.captures,
             stay=parts.stay,
         )

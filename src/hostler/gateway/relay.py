@@ -32,6 +32,7 @@ from hostler.fleet.protocol import Abandoned, Lease, Standing, Ticket
 from hostler.gateway.answering.folding import asked_of
 from hostler.gateway.answering.sse import STREAM_LINES, STREAMS, as_event, comment_of
 from hostler.gateway.answering.tail import NO_TOKENS, Tail
+from hostler.gateway.asking.elsewhere import Elsewhere
 from hostler.gateway.asking.peek import placed
 from hostler.gateway.call import Asker
 from hostler.gateway.errors import status_of
@@ -95,15 +96,15 @@ class Exchange:
             self._wanted.read()
             try:
                 self._admit()
-            except UnknownProfile:
-                self._task = self._relay.spawn(self._look_again(), self.on_stalled)
+            except (UnknownProfile, Elsewhere) as missing:
+                self._task = self._relay.spawn(self._look_again(missing), self.on_stalled)
         except HostlerError as error:
             self._refuse(error)
 
-    async def _look_again(self) -> None:
-        """The model may have come since the disk was last looked at."""
-        await self._relay.catalogue.refresh()
+    async def _look_again(self, missing: HostlerError) -> None:
+        """The model may have come since the disk was last looked at; pictures may have to be fetched."""
         try:
+            await self._wanted.obtain(missing)
             self._admit()
         except HostlerError as error:
             self._refuse(error)

@@ -11,6 +11,7 @@ import msgspec
 from hostler.clock import Clock
 from hostler.fleet.protocol import Catalogue, Fleet, Lease
 from hostler.gateway.answering.tail import Tokens
+from hostler.gateway.asking.elsewhere import Pictures
 from hostler.gateway.asking.prepared import Preparing
 from hostler.gateway.upstream import Pool
 from hostler.ledger.captures import Captures
@@ -45,6 +46,7 @@ class Relay(msgspec.Struct, frozen=True, kw_only=True):
     spawn: Callable[[Coroutine[object, object, None], Callable[[], None]], asyncio.Task[None]]
     closed: Callable[[str], None]
     preparing: Preparing
+    pictures: Pictures
     captures: Captures | None = None
     #: Has a profile stay for so many idle seconds, as far as the operator allows.
     stay: Callable[[str, float], None] = lambda _profile, _seconds: None

@@ -14,6 +14,7 @@ from hostler.gateway.answering.repairs.mending import Counter, Mending
 from hostler.gateway.answering.repairs.protocol import Asked, Repairs
 from hostler.gateway.answering.sse import Notes
 from hostler.gateway.answering.taps import Outlet, Tap, tapped
+from hostler.gateway.asking.elsewhere import Elsewhere
 from hostler.gateway.asking.exceeded import ContextExceeded
 from hostler.gateway.asking.needs import chosen
 from hostler.gateway.asking.prepared import Asking, changed
@@ -73,8 +74,17 @@ class Wanted:
             self._fallback = Fallback(others)
         self._take(served, asking)
 
+    async def obtain(self, missing: HostlerError) -> None:
+        """What :meth:`settle` lacked: another look at the disk, or pictures. Raises InvalidRequest."""
+        asking = self._asking
+        if not isinstance(missing, Elsewhere) or asking is None:
+            await self._relay.catalogue.refresh()
+            return
+        body = await self._relay.pictures.inlined(asking.body, missing.pictures)
+        self._asking = Asking(self.route, asking.headers, body, self.route.peek(body, asking.headers))
+
     def turns(self, error: HostlerError) -> bool:
-        """Whether, after ``error``, it turns to another profile. Raises as :meth:`settle` does."""
+        """Whether, after ``error``, it turns to another profile."""
         asking = self._asking
         if isinstance(error, ContextExceeded) and self._choose is not None and asking is not None:
             assert self._served is not None
@@ -83,7 +93,10 @@ class Wanted:
             served = None if self._fallback is None else self._fallback.next(error)
         if served is None or asking is None:
             return False
-        self._take(served, asking)
+        try:
+            self._take(served, asking)
+        except HostlerError:  # it cannot do what is asked: the next may, and the first error is the one to tell
+            return not isinstance(error, ContextExceeded) and self.turns(error)
         return True
 
     @property
@@ -114,8 +127,8 @@ class Wanted:
         return receiver if self._room is None else Overflow(receiver)
 
     def _take(self, served: Served, asking: Asking) -> None:
-        self.profile, self._served = served.name, served
         prepared = self._relay.preparing.prepared(asking, served)
+        self.profile, self._served = served.name, served
         self.conversation, self.lines = prepared.conversation, prepared.lines
         self.notes = Notes.of_chat(served, self.route, self.request, self._relay.clock)
         out = Outlet(self.request, self._call.write, self._relay.captures)

@@ -28,6 +28,7 @@ from hostler.fleet.protocol import (
     Ticket,
     Timing,
 )
+from hostler.gateway.asking.elsewhere import Pictures
 from hostler.gateway.cors import Origins
 from hostler.gateway.downstream import ClientLimits
 from hostler.gateway.front import Front, FrontParts, LateApp
@@ -416,12 +417,14 @@ class Gateway:
         self.management = LateApp()
         self.draining = False
         self.stays: list[tuple[str, float]] = []
+        self.names: dict[str, list[str]] = {}  # addresses, of the names that pictures are at
         pace = Pace(Rates(key=limits.key_rate, address=limits.address_rate))
         door = Door(keys, pace, SystemClock(), Origins(cors))
         self.inference = Inference(
             InferenceParts(
                 fleet=self.fleet, catalogue=self.catalogue, door=door, recorder=self.recorder, clock=SystemClock(),
                 limits=limits, draining=lambda: self.draining, stay=lambda *stay: self.stays.append(stay),
+                pictures=Pictures(self._resolve, lambda address: address == "127.0.0.1"),
             )
         )  # fmt: skip
         self.front = Front(
@@ -434,6 +437,9 @@ class Gateway:
         )  # fmt: skip
         self.listener = listen("127.0.0.1", 0)
         self.clients: list[Client] = []
+
+    async def _resolve(self, host: str, port: int) -> list[str]:
+        return self.names.get(host, [])
 
     def _ready(self) -> ReadyReport:
         return ReadyReport(ready=not self.draining, draining=self.draining, config_error="", profiles={})

@@ -189,7 +189,10 @@ class ProfileCatalogue:
         profile = self._view.items[name].profile
         looked = self._look(profile)
         context = self._context(name, profile, looked)
-        return served_as(name, profile, looked, preset, context=context, notes=self._notes(profile))
+        served = served_as(name, profile, looked, preset, context=context, notes=self._notes(profile))
+        fetch = profile.remote_images
+        fetch = self._view.config.gateway.remote_images if fetch is None else fetch
+        return msgspec.structs.replace(served, remote_images=fetch) if fetch else served
 
     def _notes(self, profile: Profile) -> bool:
         told = profile.send_loading_state
