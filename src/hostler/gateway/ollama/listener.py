@@ -6,7 +6,7 @@ import socket
 
 from hostler import log
 from hostler.errors import ConfigError, HomeError, PortInUse
-from hostler.gateway.server import listen
+from hostler.gateway.server import listen, url_of
 
 
 def beside(host: str, port: int | None) -> tuple[socket.socket, ...]:
@@ -15,7 +15,9 @@ def beside(host: str, port: int | None) -> tuple[socket.socket, ...]:
     if port is None:
         return ()
     try:
-        return (listen(host, port),)
+        listener = listen(host, port)
     except (PortInUse, HomeError, ConfigError) as error:
         log.warning("ollama.port_missed", port=port, code=error.code, reason=error.message)
         return ()
+    log.info("ollama.listening", url=url_of(listener))
+    return (listener,)
