@@ -67,4 +67,5 @@ def test_slots_and_adapters_are_not_a_clients_to_name(api: str) -> None:
     ours = profile(thinking=Thinking())
     got, notes = asked(ownership.edit_of, ours, api, id_slot=0, lora=[{"id": 0, "scale": 2}], cache_prompt=True)
     assert (got, notes) == ({"cache_prompt": True}, ["id_slot left out", "lora left out"])
+    assert asked(ownership.edit_of, ours, api, num_ctx=131072) == ({}, ["num_ctx=4096"])
     assert ownership.edit_of(profile(speaks="openai"), ROUTES[api]) is None

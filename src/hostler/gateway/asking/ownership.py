@@ -1,7 +1,7 @@
 """Fields of the engine's that are not a client's to say: they reach past its own request.
 
 `id_slot` would name a slot with somebody else's words in it. `lora` would change the adapters with which a slot's
-prompt was computed, and what is saved of it is known by the profile's own.
+prompt was computed, and what is saved of it is known by the profile's own. A context would have the model loaded anew.
 """
 
 from __future__ import annotations
@@ -13,15 +13,19 @@ from hostler.gateway.asking.fields import Edit, Fields
 from hostler.gateway.routes import Route
 
 _OURS: Final = ("id_slot", "lora")
+_CONTEXT: Final = ("n_ctx", "num_ctx")
 
 
 def edit_of(served: Served, route: Route) -> Edit | None:
-    """Takes them out of what goes to an engine of ours; None for others."""
-    return _edit if route.slotted and served.thinking is not None else None
+    """Takes them out of what goes to an engine of ours, and tells; None for others."""
+    if not route.slotted or served.thinking is None:
+        return None
+    told = {name: f"{name} left out" for name in _OURS} | {name: f"{name}={served.context}" for name in _CONTEXT}
 
+    def edit(fields: Fields) -> None:
+        for name, note in told.items():
+            if name in fields:
+                fields.drop(name)
+                fields.note(note)
 
-def _edit(fields: Fields) -> None:
-    for name in () if fields.lack(_OURS) else _OURS:
-        if name in fields:
-            fields.drop(name)
-            fields.note(f"{name} left out")
+    return edit

@@ -51,6 +51,8 @@ class Checked(Peek, gc=False):
     output_config: Absent = UNSET
     id_slot: Absent = UNSET
     lora: Absent = UNSET
+    n_ctx: Absent = UNSET
+    num_ctx: Absent = UNSET
 
     def check(self) -> None:
         """What types cannot say, missing fields included; raises InvalidRequest."""
