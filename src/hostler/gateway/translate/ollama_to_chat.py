@@ -24,7 +24,7 @@ _NO_ARGUMENTS: Final = Raw(b"{}")
 def messages_of(conversation: Sequence[o.Message]) -> list[Fields]:
     """The messages as OpenAI's API has them. Raises InvalidRequest."""
     told: list[Fields] = []
-    open_calls: list[tuple[str, str]] = []  # id and name of calls that no tool has answered yet
+    open_calls: list[tuple[object, str]] = []  # id and name of calls that no tool has answered yet
     for turn, message in enumerate(conversation):
         role = message.role.lower()
         if role not in _ROLES:
@@ -34,9 +34,10 @@ def messages_of(conversation: Sequence[o.Message]) -> list[Fields]:
         if message.thinking:
             fields["reasoning_content"] = message.thinking
         if message.tool_calls:
-            fields["tool_calls"] = [_call(call, turn, number) for number, call in enumerate(message.tool_calls)]
+            calls = [_call(call, turn, number) for number, call in enumerate(message.tool_calls)]
+            fields["tool_calls"] = calls
             open_calls = [
-                (_id(call, turn, number), call.function.name) for number, call in enumerate(message.tool_calls)
+                (call["id"], given.function.name) for call, given in zip(calls, message.tool_calls, strict=True)
             ]
         if role == "tool":
             fields["tool_call_id"] = _answered(message, open_calls)
@@ -64,24 +65,21 @@ def _inline(image: str) -> str:
 
 
 def _call(call: o.Called, turn: int, number: int) -> Fields:
+    """Ollama's clients need not give an id: the same place in a conversation has the same, so that its beginning stays
+    as it was."""
     given = call.function.arguments
     text = bytes(given if isinstance(given, Raw) else _NO_ARGUMENTS).decode()
     return {
-        "id": _id(call, turn, number),
+        "id": call.id or f"call_{turn}_{number}",
         "type": "function",
         "function": {"name": call.function.name, "arguments": text},
     }
 
 
-def _id(call: o.Called, turn: int, number: int) -> str:
-    """Ollama's clients need not give one: the same place in a conversation has the same, so that its beginning stays
-    as it was."""
-    return call.id or f"call_{turn}_{number}"
-
-
-def _answered(message: o.Message, open_calls: list[tuple[str, str]]) -> str:
+def _answered(message: o.Message, open_calls: list[tuple[object, str]]) -> object:
     """Which call a tool answers: it says so, or the first open one of its name, or the first that is open."""
     if message.tool_call_id:
+        open_calls[:] = [call for call in open_calls if call[0] != message.tool_call_id]
         return message.tool_call_id
     found = next((call for call in open_calls if call[1] == message.tool_name), None)
     found = found or next(iter(open_calls), None)
