@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -194,8 +195,9 @@ class LogFiles:
     async def tail(self, path: Path, lines: int) -> list[str]:
         return await anyio.to_thread.run_sync(engine_logs.tail, path, lines)
 
-    async def follow(self, path: Path, lines: int) -> AsyncIterator[str]:
+    async def follow(self, path: Path, lines: int) -> AsyncGenerator[str, None]:
         for line in await self.tail(path, lines):
             yield line
-        async for line in engine_logs.follow(path):
-            yield line
+        async with aclosing(engine_logs.follow(path)) as fresh:
+            async for line in fresh:
+                yield line

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -141,7 +141,7 @@ def tail(path: Path, count: int) -> list[str]:
         return []
 
 
-async def follow(path: Path) -> AsyncIterator[str]:
+async def follow(path: Path) -> AsyncGenerator[str, None]:
     """Lines as they are appended, from the present end of ``path`` on; waits for a file that is not there.
 
     Survives rotation: the rest of the old file comes first, then the new one from its start. Ends only by

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -166,7 +166,12 @@ def _entry(name: str) -> Entry:
 
 
 class FakeHistory:
-    """One finished request per profile."""
+    """One finished request per profile; an export that never ends, when it is told so."""
+
+    def __init__(self) -> None:
+        self.endless = False
+        self.pages = 0
+        self.closed = anyio.Event()
 
     async def recent(
         self, limit: int = 50, profile: str | None = None, until: float | None = None
@@ -182,8 +187,14 @@ class FakeHistory:
     async def export(
         self, since: float | None = None, until: float | None = None
     ) -> AsyncGenerator[list[RequestRecord], None]:
-        for row in await self.recent():
-            yield [row]
+        try:
+            for row in await self.recent():
+                yield [row]
+            while self.endless:
+                self.pages += 1
+                yield [row]
+        finally:
+            self.closed.set()
 
 
 class FakeHardware:
@@ -205,7 +216,7 @@ class FakeLogs:
     async def tail(self, path: Path, lines: int) -> list[str]:
         return [f"{path.name} {number}" for number in range(3)][-lines:] if lines else []
 
-    async def follow(self, path: Path, lines: int) -> AsyncIterator[str]:
+    async def follow(self, path: Path, lines: int) -> AsyncGenerator[str, None]:
         for line in await self.tail(path, lines):
             yield line
         await anyio.sleep_forever()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import io
 
+import anyio
+import anyio.lowlevel
 import httpx
 import msgspec
 import pytest
 from admin_fakes import NAMES, World
+from litestar.types import Message
 
 from hostler.wire.management import RequestRecord
 
@@ -37,3 +40,32 @@ async def test_it_takes_a_key_that_manages(client: httpx.AsyncClient, world: Wor
     headers = {"authorization": f"Bearer {world.keys.add('me', 'inference')}"}
     for path in ("/api/usage", "/api/usage/requests"):
         assert (await client.get(path, headers=headers)).status_code == 403
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+async def test_an_export_goes_as_fast_as_it_is_read_and_ends_with_its_reader(world: World, form: str) -> None:
+    """However large the ledger is, a page of it is in memory."""
+    world.history.endless = True
+    assert world.app is not None
+    left, read = anyio.Event(), 0
+
+    async def receive() -> Message:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        nonlocal read
+        read += 1
+        assert world.history.pages <= read
+        if read == 50:
+            left.set()
+        await anyio.lowlevel.checkpoint()
+
+    scope = {
+        "type": "http", "method": "GET", "path": "/api/usage/requests", "query_string": f"format={form}".encode(),
+        "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 5),
+    }  # fmt: skip
+    with anyio.fail_after(20):
+        await world.app(scope, receive, send)
+        await world.history.closed.wait()
+    assert read >= 50

@@ -110,8 +110,13 @@ def _choices(request: AnyRequest) -> Choices:
     }
 
 
+def _too_deep(_: AnyRequest, __: RecursionError) -> Response[bytes]:
+    return answer(InvalidRequest("The body is nested too deeply.", hint="/api/docs shows what each path takes."))
+
+
 HANDLERS: ExceptionHandlersMap = {
     HostlerError: _told,
+    RecursionError: _too_deep,
     HTTPException: _refused,
     Exception: _bug,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -50,7 +50,7 @@ class LogReader(Protocol):
         """The last ``lines`` lines without their ends; empty when there is no file yet."""
         ...
 
-    def follow(self, path: Path, lines: int) -> AsyncIterator[str]:
+    def follow(self, path: Path, lines: int) -> AsyncGenerator[str, None]:
         """The last ``lines`` lines, then new ones as they are written, until the iterator is closed."""
         ...
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 
 import anyio
 import msgspec
+from litestar.background_tasks import BackgroundTask
+from litestar.response import Stream
 
 from hostler.errors import InvalidRequest
 from hostler.events import AnyEvent, Bus, Gap
@@ -100,10 +103,20 @@ async def _silence(bus: Bus, closing: Closing, cursor: int, heartbeat_s: float) 
     return bound.cancelled_caught
 
 
-async def lines_until(source: AsyncIterator[str], closing: Closing) -> AsyncIterator[bytes]:
-    """Lines of a followed log, each with its end, until ``closing``."""
-    while (line := await _next_line(source, closing)) is not None:
-        yield line.encode("utf-8", "backslashreplace") + b"\n"
+async def lines_until(source: AsyncGenerator[str, None], closing: Closing) -> AsyncGenerator[bytes, None]:
+    """Lines of a followed log, each with its end, until ``closing``; closes ``source``."""
+    async with aclosing(source):
+        while (line := await _next_line(source, closing)) is not None:
+            yield line.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def streamed(pieces: AsyncGenerator[bytes, None], headers: Mapping[str, str], media_type: str | None = None) -> Stream:
+    """An answer in pieces, whose source is closed when its reader has left: Litestar leaves that to chance."""
+
+    async def close() -> None:
+        await pieces.aclose()
+
+    return Stream(pieces, media_type=media_type, headers=dict(headers), background=BackgroundTask(close))
 
 
 async def _next_line(source: AsyncIterator[str], closing: Closing) -> str | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import aclosing
-from pathlib import Path
 from typing import Annotated
 
 import anyio
@@ -58,7 +56,7 @@ class StreamRoutes(Controller):
         missed, or a `gap` that says what is gone. A comment every 15 s keeps the connection alive."""
         wanted = streams.Wanted.read(after, last_event_id, types)
         frames = streams.frames(services.bus, services.closing, wanted, services.heartbeat_s)
-        return Stream(frames, media_type="text/event-stream", headers={"cache-control": "no-store"})
+        return streams.streamed(frames, {}, "text/event-stream")
 
     @websocket("/events")
     async def events_socket(
@@ -88,15 +86,9 @@ class StreamRoutes(Controller):
         name = await views.resolved(services.catalogue, profile) if profile else None
         path = services.log_file(name)
         if follow:
-            return Stream(_followed(services, path, lines), media_type=PLAIN, headers={"cache-control": "no-store"})
+            return streams.streamed(streams.lines_until(services.logs.follow(path, lines), services.closing), {}, PLAIN)
         found = await services.logs.tail(path, lines)
         return Response("".join(f"{line}\n" for line in found), media_type=PLAIN)
-
-
-async def _followed(services: Services, path: Path, lines: int) -> AsyncIterator[bytes]:
-    source = services.logs.follow(path, lines)
-    async for line in streams.lines_until(source, services.closing):
-        yield line
 
 
 async def _send_events(socket: WebSocket[None, None, State], services: Services, wanted: streams.Wanted) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Literal
 
@@ -14,6 +14,7 @@ from litestar.params import QueryParameter
 from litestar.response import Stream
 
 from hostler.gateway.admin.problems import FROM_ZERO, LAST_MOMENT, fails
+from hostler.gateway.admin.streams import streamed
 from hostler.gateway.admin.wanted import Wanted
 from hostler.wire.management import RequestRecord
 from hostler.wire.usage import By, Usage
@@ -57,13 +58,12 @@ class UsageRoutes(Controller):
         pages = services.history.export(since, until)
         first: list[RequestRecord] = await anext(pages, [])  # what fails does so before the answer begins
         # The decorator's media type would win over one that is given here; over a header it does not.
-        headers = {"cache-control": "no-store", "content-type": _MEDIA[format]}
-        return Stream(_file(first, pages, format), headers=headers)
+        return streamed(_file(first, pages, format), {"content-type": _MEDIA[format]})
 
 
 async def _file(
     first: list[RequestRecord], others: AsyncGenerator[list[RequestRecord], None], format: str
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     encode = _csv if format == "csv" else _lines
     yield _row(_COLUMNS) if format == "csv" else b""
     async with aclosing(others):
