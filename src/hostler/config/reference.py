@@ -32,6 +32,8 @@ _SHOWN = {
     "memory.budget": '{ host = "12 GiB" }',
     "memory.reserve": '"1 GiB"',
     "send_loading_state": "true",
+    "remote_images": "true",
+    "gateway.ollama_port": "11434",
     "gateway.cors": '["http://localhost:*"]',
     "limits.key_rate": "120",
     "limits.address_rate": "300",

@@ -41,6 +41,7 @@ APPLIED: list[dict[str, object]] = [
     {"hidden": True},
     {"send_loading_state": True},
     {"capture": True},
+    {"remote_images": True},
     {"steady_prompts": False},
     {"rungs": ("evict",)},
 ]

@@ -33,7 +33,7 @@ def problems(text: str, environ: dict[str, str] | None = None, flags: dict[str, 
         (
             "[gateway]\nqqq = 1",
             "hostler.toml:2: gateway.qqq: unknown key; known here: host, port, default, preload, cors, "
-            "send_loading_state",
+            "send_loading_state, remote_images, ollama_port, keep_alive",
         ),
         (
             '[profiles.a]\nmodel = "m"\ngroup = "bench"\n[groups.bnch]\nexclusive = true',
