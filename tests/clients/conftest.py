@@ -24,7 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     mark = item.get_closest_marker("shows")
     if mark is not None and (why := matrix.NOT_YET.get((mark.args[0], mark.args[1]))):
-        item.add_marker(pytest.mark.xfail(reason=why, strict=False))
+        item.add_marker(pytest.mark.xfail(reason=why, strict=True))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -53,6 +53,13 @@ def message_is_right(text: str, line: str) -> None:
     assert answer["usage"]["output_tokens"] > 0
 
 
+def ollama_is_right(text: str, line: str) -> None:
+    *parts, last = [json.loads(part) for part in text.splitlines()]
+    assert last["done"] is True
+    assert last["eval_count"] > 0
+    assert bool(parts) == ('"stream": false' not in line)
+
+
 def has(*keys: str) -> Callable[[str, str], None]:
     """The answer is an object with something in each of these."""
 
@@ -71,6 +78,10 @@ RIGHT: dict[str, Callable[[str, str], None]] = {
     "/v1/embeddings": has("data", "usage"),
     "/v1/messages": message_is_right,
     "/v1/messages/count_tokens": has("input_tokens"),
+    "/api/tags": has("models"),
+    "/api/chat": ollama_is_right,
+    "/api/generate": ollama_is_right,
+    "/api/embed": has("embeddings"),
     "/tokenize": has("tokens"),
     "/detokenize": has("content"),
     "/apply-template": has("prompt"),

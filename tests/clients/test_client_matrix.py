@@ -25,7 +25,7 @@ def test_every_client_has_a_page(name: str) -> None:
 
 
 def test_a_gap_has_its_reason_below_the_table() -> None:
-    gap = Shown(client="llm", feature="stream", outcome="not yet", why="it is slow")
+    gap = Shown(client="llm", feature="stream", outcome="not yet", why="It is slow")
     text = page(Run(versions={"llm": "1.2"}, shown=(gap,)))
     assert "| [llm](llm.md) | 1.2 | chat |" in text
     assert "It is slow." in text

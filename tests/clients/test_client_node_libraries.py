@@ -1,4 +1,4 @@
-"""The official libraries for Node: OpenAI's and Anthropic's."""
+"""The official libraries for Node: OpenAI's, Anthropic's and Ollama's."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ SCRIPTS = {
     "openai-node": ("openai_chat.mjs", "openai"),
     "openai-node-responses": ("openai_responses.mjs", "openai"),
     "anthropic-node": ("anthropic.mjs", "@anthropic-ai/sdk"),
+    "ollama-node": ("ollama.mjs", "ollama"),
 }
 Shown = Callable[[str], dict[str, str]]
 
