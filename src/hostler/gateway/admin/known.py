@@ -9,11 +9,8 @@ from typing import Final
 
 from hostler.errors import MethodNotAllowed, NotFound
 
-RESERVED: Final = {
-    "chat generate embed embeddings tags ps show version pull push create copy delete blobs me signout status "
-    "experimental": "the Ollama API",
-    "v0 v1": "LM Studio's API",
-}
+#: Ollama's paths under `/api` are served elsewhere and never come here.
+LM_STUDIO: Final = ("/api/v0", "/api/v1")
 _ORDER: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -48,9 +45,7 @@ class Known:
             )
 
     def _hint(self, path: str) -> str:
-        first = path.removeprefix("/api/").split("/")[0]
-        for names, owner in RESERVED.items():
-            if first in names.split():
-                return f"/api/{first} belongs to {owner}, which this version does not speak; use /v1/chat/completions."
+        if path.startswith(LM_STUDIO):
+            return "That is LM Studio's API, which this version does not speak; use /v1/chat/completions."
         near = get_close_matches(path, self._exact, n=2, cutoff=0.8)
         return f"Did you mean {' or '.join(near)}?" if near else "/api/docs shows every path."
