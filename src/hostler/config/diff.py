@@ -14,8 +14,8 @@ SHAPING = ("model", "context", "slots", "task", "embeddings", "kv", "placement",
 
 #: What is read at the start alone. Everything else is in force as soon as the file was read again.
 AT_START: Final = (
-    "gateway.host", "gateway.port", "gateway.ollama_port", "gateway.preload", "limits.load_s", "limits.grace_s", "limits.kill_s",
-    "log.max_size", "log.keep",
+    "gateway.host", "gateway.port", "gateway.ollama_port", "gateway.preload", "limits.load_s", "limits.grace_s",
+    "limits.kill_s", "log.max_size", "log.keep",
 )  # fmt: skip
 
 

@@ -40,6 +40,8 @@ class Retention:
                 await self.tidy()
             except StoreUnavailable as failure:
                 log.debug("ledger.untidied", reason=failure.message)
+            except Exception as bug:  # noqa: BLE001 - nobody waits for it, and it must not end the gateway
+                log.bug("ledger.bug", bug)
             await anyio.sleep(EVERY_S)
 
     async def tidy(self) -> int:
