@@ -195,6 +195,10 @@ class FleetMachine(RuleBasedStateMachine):
     def pin(self, profile: str, pin: bool) -> None:
         self.tell(m.Pin(profile, pin))
 
+    @rule(profile=profiles, seconds=st.sampled_from([None, 0.0, 40.0]))
+    def stay(self, profile: str, seconds: float | None) -> None:
+        self.tell(m.Stay(profile, seconds))
+
     @rule(profile=profiles)
     def unload_others(self, profile: str) -> None:
         self.tell(m.UnloadOthers(profile, "switch"))
