@@ -48,7 +48,6 @@ class Known(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 @cache
 def families() -> dict[Family, Known]:
     """All of them, in the order in which they are tried."""
-    # Not `importlib.resources`: importing it would cost each start of the gateway more than the file does.
     text = Path(__file__).with_name("families.toml").read_text("utf-8")
     return msgspec.convert(tomllib.loads(text), dict[Family, Known])
 
