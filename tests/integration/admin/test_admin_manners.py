@@ -120,3 +120,10 @@ async def test_finished_requests_are_read_page_by_page(client: httpx.AsyncClient
     older = msgspec.json.decode((await client.get(f"/api/requests?until={at}")).content, type=Requests).recent
     newer = msgspec.json.decode((await client.get(f"/api/requests?until={at + 1}")).content, type=Requests).recent
     assert (len(older), len(newer)) == (0, len(every))
+
+
+@pytest.mark.parametrize("sent", [b"x", b"-1", b"1.5", b"\xb2", b"9" * 5000, b"1 "])
+async def test_an_event_id_that_is_none_is_refused(client: httpx.AsyncClient, sent: bytes) -> None:
+    """A superscript two is a digit to Python, and no number."""
+    answer = await client.get("/api/events", headers=[(b"last-event-id", sent)])
+    assert "Last-Event-ID" in problem(answer, 400).message

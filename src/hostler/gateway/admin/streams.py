@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from typing import Final
 
 import anyio
 import msgspec
@@ -19,6 +21,7 @@ HEARTBEAT = b": still here\n\n"
 # Browsers reconnect by themselves after this pause.
 OPENING = b"retry: 1000\n: hello\n\n"
 
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 _encoder = msgspec.json.Encoder()
 TYPES: tuple[str, ...] = tuple(sorted(str(kind.__struct_config__.tag) for kind in AnyEvent.__args__))
 
@@ -33,7 +36,7 @@ class Wanted(msgspec.Struct, frozen=True):
     def read(cls, after: int | None, last_event_id: str | None, types: str | None) -> Wanted:
         """From the query and the header; the header, which a reconnecting browser sends, counts more."""
         if last_event_id:
-            if not last_event_id.isdigit():
+            if not _NUMBER.fullmatch(last_event_id):
                 raise InvalidRequest("`Last-Event-ID` is not a number.", hint="Send the id of the last event you read.")
             after = int(last_event_id)
         chosen = frozenset(filter(None, (types or "").split(",")))
