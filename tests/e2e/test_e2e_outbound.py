@@ -53,6 +53,29 @@ def is_local(event: str, arguments: list[str]) -> bool:
     return where.startswith((*(f"({name}" for name in LOCAL), "'/", "b'"))
 
 
+def asking_everything() -> list[tuple[str, dict[str, object]]]:
+    """A request in each API, with the address of a picture where it takes one."""
+    address = "http://images.example/cat.png"
+    source = {"type": "image", "source": {"type": "url", "url": address}}
+    seen = {"type": "input_image", "image_url": address}
+    said = [{"role": "user", "content": "Hi"}]
+    return [
+        ("/v1/messages", {"messages": [{"role": "user", "content": [source]}]}),
+        ("/v1/messages", {"messages": said}),
+        ("/v1/messages/count_tokens", {"messages": said}),
+        ("/v1/responses", {"input": [{"role": "user", "content": [seen]}]}),
+        ("/v1/responses", {"input": "Hi"}),
+        *((path, {"prompt": "Hi"}) for path in ("/v1/completions", "/completion")),
+        *((path, {"content": "Hi"}) for path in ("/tokenize", "/detokenize")),
+        ("/apply-template", {"messages": said}),
+        ("/infill", {"input_prefix": "Hi", "input_suffix": ""}),
+        ("/v1/embeddings", {"input": "Hi"}),
+        ("/v1/rerank", {"query": "Hi", "documents": ["Hi"]}),
+        ("/api/chat", {"messages": said}),
+        ("/api/generate", {"prompt": "Hi"}),
+    ]
+
+
 async def test_it_connects_to_its_own_engines_alone(gateway, place, watched: Path) -> None:
     running = gateway(place.fake("coder"), place.fake("other"), top='preload = ["coder"]')
     assert (await running.chat("coder")).status == 200
@@ -60,6 +83,10 @@ async def test_it_connects_to_its_own_engines_alone(gateway, place, watched: Pat
         await stream.read()
     image = {"type": "image_url", "image_url": {"url": "http://images.example/cat.png"}}
     await running.post("/v1/chat/completions", {"model": "coder", "messages": [{"role": "user", "content": [image]}]})
+    for path, body in asking_everything():
+        await running.post(path, {"model": "coder", "max_tokens": 4, **body})
+    for path in ("/props", "/slots", "/lora-adapters", "/upstream/coder/metrics"):
+        await running.get(f"{path}?model=coder")
     assert (await running.get("/v1/models")).status == 200
     assert (await running.chat("nothing")).status == 404
     for path in ("/api/gateway", "/api/profiles", "/api/hardware", "/api/requests", "/api/docs", "/"):
