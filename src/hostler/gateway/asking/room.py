@@ -46,6 +46,7 @@ _LIMITS: Final = {
     "responses": ("max_output_tokens",),
     "infill": (),
 }
+_NUMBERS: Final = (int, float)
 _COUNTERS: Final = {
     "chat": b"/v1/chat/completions/input_tokens",
     "messages": b"/v1/messages/count_tokens",
@@ -75,8 +76,12 @@ def room_of(served: Served, route: Route, asked: Peek, body: bytes) -> Room | No
         return None
     if not served.counts or served.speaks is not None:
         return Room(route.api, asked) if len(body) > SHORT else None
-    limits = [(name, int(limit)) for name in names if isinstance(limit := getattr(asked, name, None), int | float)]
-    longest = max((limit for _, limit in limits), default=0)
+    limits, longest = [], 0
+    for name in names:
+        limit = getattr(asked, name, None)
+        if limit.__class__ in _NUMBERS:  # most requests have one or none
+            limits.append((name, int(limit)))
+            longest = max(longest, int(limit))
     pictures = _pictures(asked) if "images" in served.abilities else 0
     prompt, context = len(body) + TEMPLATE + pictures * IMAGE_TOKENS, served.context
     if prompt + longest <= context:
