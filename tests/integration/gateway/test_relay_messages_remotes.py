@@ -125,3 +125,41 @@ async def test_an_auto_name_mixes_it_with_a_profile_that_runs_here(gateway: Gate
     assert (answer.status, answer.headers["x-hostler-profile"]) == (200, "spare")
     assert answer.json() == message
     assert json.loads(gateway.engine.heard[1].body) == ASKED | {"model": "auto"}
+
+
+async def test_anthropics_own_library_reads_the_stream(gateway: Gateway) -> None:
+    """Thoughts, text and two calls, put together by the library's stream helper."""
+    from anthropic import AsyncAnthropic
+
+    def called(index: int, name: str, arguments: str) -> dict[str, object]:
+        function = {"name": name, "arguments": arguments}
+        return {"tool_calls": [{"index": index, "id": f"call_{index}", "type": "function", "function": function}]}
+
+    deltas = (
+        {"role": "assistant", "content": ""}, {"reasoning_content": "A file."}, {"content": "I "}, {"content": "look."},
+        called(0, "read", ""), {"tool_calls": [{"index": 0, "function": {"arguments": '{"path": "a"}'}}]},
+        called(1, "list", "{}"),
+    )  # fmt: skip
+
+    async def script(heard: Heard, side: EngineSide) -> None:
+        await side.stream_head()
+        for delta in deltas:
+            choice = {"index": 0, "delta": delta, "finish_reason": None}
+            await side.event(json.dumps({"id": "chatcmpl-1", "model": "big-1", "choices": [choice]}).encode())
+        last = {"index": 0, "delta": {}, "finish_reason": "tool_calls"}
+        await side.event(json.dumps({"id": "c", "model": "big-1", "choices": [last], "usage": USAGE}).encode())
+        await side.stream_end()
+
+    gateway.engine.script = script
+    host, port = gateway.listener.getsockname()
+    tool = {"name": "read", "input_schema": {"type": "object", "properties": {"path": {"type": "string"}}}}
+    said = [{"role": "user", "content": "Read a."}]
+    async with (
+        AsyncAnthropic(base_url=f"http://{host}:{port}", api_key="none", max_retries=0) as client,
+        client.messages.stream(model="cloud", max_tokens=64, messages=said, tools=[tool]) as stream,  # type: ignore[arg-type]
+    ):
+        message = await stream.get_final_message()
+    kinds = [(block.type, getattr(block, "text", None) or getattr(block, "input", None)) for block in message.content]
+    assert kinds == [("thinking", None), ("text", "I look."), ("tool_use", {"path": "a"}), ("tool_use", {})]
+    assert (message.stop_reason, message.usage.input_tokens, message.usage.output_tokens) == ("tool_use", 8, 3)
+    assert message.usage.cache_read_input_tokens == 4
