@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STARTERS ?= smollm2 gemma3-270m
 
-.PHONY: help run setup check unit test test-device test-clients fuzz-api docs lock bench-gateway bench-hangup bench-switch bench-placement bench-kv proof soak clean
+.PHONY: help run setup check unit test test-device test-clients fuzz fuzz-api docs lock bench-gateway bench-hangup bench-switch bench-placement bench-kv proof soak clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,9 @@ test-clients: $(VENV)/.dev ## Real clients and agents, installed from their regi
 	$(BIN)/pytest tests/clients/test_client_matrix.py
 
 CASES ?= 200
+fuzz: $(VENV)/.dev ## Send spoilt requests to every path of the inference APIs, other ones each time (CASES=10000)
+	HOSTLER_FUZZ_CASES=$(or $(CASES),10000) $(BIN)/pytest tests/integration/gateway/test_front_door_fuzz.py
+
 fuzz-api: $(VENV)/.dev ## Ask the management API whatever its document allows, and much that it does not, for long (CASES=200)
 	HOSTLER_FUZZ_CASES=$(CASES) $(BIN)/pytest tests/e2e/test_e2e_api_fuzz.py
 

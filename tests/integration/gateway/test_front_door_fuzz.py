@@ -1,8 +1,6 @@
 """Whatever comes to the front door is answered in the words of its API family: never a 500, never a hang.
 
-`make test` runs a few hundred cases. For more of them, other ones each time:
-
-    HOSTLER_FUZZ_CASES=10000 pytest tests/integration/gateway/test_front_door_fuzz.py
+`make test` runs a few hundred cases. For more of them, other ones each time: `make fuzz CASES=10000`.
 """
 
 from __future__ import annotations
@@ -29,8 +27,11 @@ LIMIT = 32 * 1024
 PATIENCE_S = 10.0
 PATHS = {
     "/v1/chat/completions": "openai", "/v1/completions": "openai", "/v1/responses": "openai",
-    "/v1/embeddings": "openai", "/v1/messages": "anthropic", "/v1/messages/count_tokens": "anthropic",
+    "/v1/responses/input_tokens": "openai", "/v1/embeddings": "openai", "/v1/messages": "anthropic",
+    "/v1/messages/count_tokens": "anthropic",
 }  # fmt: skip
+#: A body for each path that is right, and has most of what the API has.
+RIGHT = Path(__file__).parents[2] / "data" / "front_door_bodies.json"
 FIELDS = [
     "model", "messages", "stream", "max_tokens", "temperature", "tools", "tool_choice", "stop", "n", "seed", "input",
     "prompt", "system", "thinking", "response_format", "stream_options", "metadata", "top_p", "logit_bias", "ünknown",
@@ -65,6 +66,31 @@ def spoilt(draw: st.DrawFn) -> bytes:
     )
 
 
+@st.composite
+def mutated(draw: st.DrawFn, path: str) -> bytes:
+    """A body that was right, with a few of its values other ones, gone, or there twice."""
+    body = json.loads(RIGHT.read_bytes())[path]
+    for _ in range(draw(st.integers(0, 3))):
+        inside, key = draw(st.sampled_from(list(places(body))))
+        match draw(st.sampled_from(["other", "listed", "gone"])):
+            case "other":
+                inside[key] = draw(values)
+            case "listed":
+                inside[key] = [inside[key], inside[key]]
+            case _:
+                del inside[key]
+    return json.dumps(body, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
+
+
+def places(value: dict[str, object]) -> Iterator[tuple[dict[str, object], str]]:
+    """Every object inside ``value``, with each of its keys."""
+    for key, inner in value.items():
+        yield value, key
+        for one in inner if isinstance(inner, list) else [inner]:
+            if isinstance(one, dict):
+                yield from places(one)
+
+
 numbers = st.sampled_from([b"1e999999", b"-" + b"9" * 400, b"0." + b"1" * 3000, b"NaN", b"Infinity", b"01", b"0x1"])
 bodies = st.one_of(
     encoded,
@@ -91,10 +117,24 @@ kinds = st.sampled_from(
 def requests(draw: st.DrawFn) -> tuple[str, bytes, bool]:
     """The family, what is sent, and whether its end is plain to see."""
     path = draw(st.sampled_from(sorted(PATHS)))
-    body = draw(bodies)
+    body = draw(mutated(path) | bodies)
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {draw(kinds)}\r\n".encode("latin-1")
     framing = draw(
-        st.sampled_from(["length", "length", "chunked", "short", "long", "twice", "nonsense", "broken", "cut"])
+        st.sampled_from(
+            [
+                "length",
+                "length",
+                "length",
+                "pipelined",
+                "chunked",
+                "short",
+                "long",
+                "twice",
+                "nonsense",
+                "broken",
+                "cut",
+            ]
+        )
     )
     if framing == "chunked":
         cuts = sorted(draw(st.lists(st.integers(0, len(body)), max_size=5)))
@@ -115,6 +155,8 @@ def requests(draw: st.DrawFn) -> tuple[str, bytes, bool]:
     whole = head + b"Content-Length: %d\r\n\r\n" % max(0, length) + body
     if framing == "twice":
         whole = head + b"Content-Length: %d\r\nContent-Length: %d\r\n\r\n" % (len(body), len(body) + 1) + body
+    if framing == "pipelined":
+        return PATHS[path], whole + whole, False
     return PATHS[path], whole, framing == "length"
 
 

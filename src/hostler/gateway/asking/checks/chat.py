@@ -109,8 +109,10 @@ def _check_message(message: Message, path: str) -> None:
 
 def _check_tools(tools: list[Tool]) -> None:
     for number, tool in enumerate(tools):
+        if not tool.type:
+            raise missing(f"tools[{number}].type")
         if tool.type == "function" and not isinstance(tool.function, Function):
-            raise invalid(f"tools[{number}].function", f"`tools[{number}].function` is missing.")
+            raise missing(f"tools[{number}].function")
 
 
 def _seen(parts: list[Part], path: str) -> Iterator[Picture]:

@@ -81,6 +81,9 @@ class Messages(Checked, kw_only=True, gc=False):
     def check(self) -> None:
         if self.messages is UNSET:
             raise missing("messages")
+        for number, turn in enumerate(self.messages or ()):
+            _check_blocks(turn.content, f"messages[{number}].content")
+        _check_blocks(self.system, "system")
         for number, tool in enumerate(self.tools or ()):
             if not tool.name and tool.type in (UNSET, None, "custom"):
                 raise invalid(f"tools[{number}].name", f"`tools[{number}].name` is missing.")
@@ -91,6 +94,13 @@ class Messages(Checked, kw_only=True, gc=False):
     def pictures(self) -> Iterable[Picture]:
         for number, turn in enumerate(self.messages or ()):
             yield from _seen(turn.content, f"messages[{number}].content")
+
+
+def _check_blocks(content: object, path: str) -> None:
+    if isinstance(content, list):
+        for at, block in enumerate(content):
+            if block.type == "text" and block.text.__class__ is not str:
+                raise missing(f"{path}[{at}].text")
 
 
 def _seen(content: object, path: str) -> Iterator[Picture]:
