@@ -157,6 +157,22 @@ def test_a_picture_needs_eyes_and_is_not_fetched(api: str, body: dict[str, objec
         assert refusal.value.param == path
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "input_audio", "input_audio": {"url": "HTTP://10.0.0.1/x.mp3", "format": "mp3"}},
+        {"type": "video_url", "video_url": {"url": "file:///etc/passwd"}},
+        {"type": "input_video", "input_video": {"url": "https://10.0.0.1/x.mp4"}},
+    ],
+)
+def test_sounds_and_videos_are_never_fetched(part: dict[str, object]) -> None:
+    asked = read("chat", json.dumps({"messages": [{"role": "user", "content": [part]}]}).encode())
+    with pytest.raises(InvalidRequest, match="nothing but pictures"):
+        check_for(msgspec.structs.replace(SEEING, remote_images=True), asked)
+    data = {"type": "input_audio", "input_audio": {"data": "aGk=", "format": "wav"}}
+    check_for(SEEING, read("chat", json.dumps({"messages": [{"role": "user", "content": [data]}]}).encode()))
+
+
 def test_programs_and_remotes_see_for_themselves() -> None:
     body = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x/y"}}]}]}
     asked = read("chat", json.dumps(body).encode())

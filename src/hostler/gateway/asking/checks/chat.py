@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -11,6 +12,8 @@ from msgspec import UNSET, Raw, UnsetType
 from hostler.gateway.asking.checks.kinds import Any, Flag, Picture, Sampled, Text, Thing, TopCount, invalid, missing
 from hostler.gateway.asking.peek import Absent
 
+#: In an object around base64, which has neither quotes nor colons.
+_ADDRESS: Final = re.compile(rb'"(?:https?|file|ftp):', re.IGNORECASE)
 _CHOICES: Final = frozenset({"auto", "none", "required", "any"})
 
 
@@ -22,6 +25,9 @@ class Part(msgspec.Struct, gc=False):
     type: str
     text: Text = UNSET
     image_url: Address | UnsetType | None = UNSET
+    input_audio: Raw | UnsetType = UNSET
+    input_video: Raw | UnsetType = UNSET
+    video_url: Raw | UnsetType = UNSET
 
 
 class Call(msgspec.Struct, gc=False):
@@ -120,3 +126,7 @@ def _seen(parts: list[Part], path: str) -> Iterator[Picture]:
         if part.type == "image_url":
             url = part.image_url.url if isinstance(part.image_url, Address) else UNSET
             yield Picture(f"{path}[{at}]", bytes(url) if isinstance(url, Raw) else b"")
+        elif part.type != "text":
+            for media in (part.input_audio, part.input_video, part.video_url):
+                if isinstance(media, Raw) and (address := _ADDRESS.search(media)) is not None:
+                    yield Picture(f"{path}[{at}]", address[0], other=True)

@@ -28,6 +28,12 @@ def check_for(served: Served, asked: Peek) -> None:
         asked.check()
     links = []
     for picture in asked.pictures():
+        if picture.other:
+            raise invalid(
+                picture.path,
+                f"`{picture.path}` is an address; nothing but pictures is ever fetched here.",
+                hint="Send sounds and videos themselves, as data.",
+            )
         if served.counts and "images" not in served.abilities:
             raise invalid(
                 picture.path,

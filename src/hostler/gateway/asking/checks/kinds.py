@@ -39,10 +39,12 @@ Any = Thing | None | UnsetType
 
 
 class Picture(msgspec.Struct, frozen=True, gc=False):
-    """A picture in a request: the path of its part, and its address as JSON text, "" where it is none."""
+    """A picture in a request: the path of its part, and its address as JSON text, "" where it is none.
+    With ``other`` it is a sound or a video, which only an address makes one of these."""
 
     path: str
     url: bytes
+    other: bool = False
 
 
 class Checked(Peek, gc=False):
