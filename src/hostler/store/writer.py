@@ -36,10 +36,16 @@ class _Job(Generic[T]):
         self._loop = loop
         self.future: asyncio.Future[T] = loop.create_future()
 
-    def run(self, connection: Connection) -> None:
-        """Do the work in one transaction and deliver what it returns. Raises what the database raises."""
+    def run(self, connection: Connection, written: Callable[[], None]) -> None:
+        """Do the work in one transaction and deliver what it returns. Raises what the database raises.
+
+        ``written`` is called before that, if the work changed something.
+        """
+        before = _changes(connection)
         with connection.begin():
             result = self._work(connection)
+        if _changes(connection) > before:
+            written()
         self._settle(lambda: self.future.set_result(result))
 
     def fail(self, reason: BaseException) -> None:
@@ -97,10 +103,7 @@ class Writer:
             job.fail(StoreUnavailable(f"The database {self.path} cannot be used: {self.problem}"))
             return
         try:
-            before = _changes(connection)
-            job.run(connection)
-            if self.problem and _changes(connection) > before:
-                self._found()
+            job.run(connection, self._found)
         except Exception as failure:  # noqa: BLE001 - the edge of the thread: every failure goes to who asked
             job.fail(self._judge(failure))
 
@@ -135,7 +138,8 @@ class Writer:
 
     def _found(self) -> None:
         """Something was written: a file on a full disk can be opened too."""
-        log.info("store.available", file=str(self.path))
+        if self.problem:
+            log.info("store.available", file=str(self.path))
         self.problem = ""
 
     def _lose(self, reason: str) -> None:

@@ -143,13 +143,6 @@ async def test_a_huge_body_is_refused(client: httpx.AsyncClient) -> None:
     assert problem(answer, 413) == "body_too_large"
 
 
-async def test_other_apis_paths_say_whose_they_are(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/api/tags")
-    assert problem(answer, 404) == "not_found"
-    assert "Ollama" in answer.text
-    assert "LM Studio" in (await client.get("/api/v0/models")).text
-
-
 async def test_instances(client: httpx.AsyncClient, world: World) -> None:
     world.fleet.resident.add("coder")
     (listed,) = msgspec.json.decode((await client.get("/api/instances")).content, type=list[Instance])
