@@ -33,6 +33,7 @@ def _files(target: Target, places: Places) -> tuple[Wanted, ...]:
         "web_search": "disabled",
         "check_for_update_on_startup": False,
         "analytics": {"enabled": False},
+        "features": {"plugins": False, "apps": False},
         "model_providers": {"hostler": provider},
     }
     return (Wanted(path=_file(places), form="toml", tree=tree),)

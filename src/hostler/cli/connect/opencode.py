@@ -1,4 +1,7 @@
-"""opencode: a configuration file of its own, named by OPENCODE_CONFIG, that switches every other provider off."""
+"""opencode: a configuration file of its own, named by OPENCODE_CONFIG, that switches every other provider off.
+
+A variable keeps it from fetching the list of everybody's models.
+"""
 
 from __future__ import annotations
 
@@ -44,5 +47,5 @@ CLIENT: Final = Client(
     install="npm install -g opencode-ai",
     api="chat",
     files=_files,
-    start=lambda _, places: f"OPENCODE_CONFIG={shown(_file(places), places)} opencode",
+    start=lambda _, places: f"OPENCODE_DISABLE_MODELS_FETCH=1 OPENCODE_CONFIG={shown(_file(places), places)} opencode",
 )
