@@ -5,6 +5,8 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import msgspec
 import pytest
 
@@ -78,6 +80,23 @@ async def test_what_cannot_be_written_in_time_or_at_all_costs_no_request(tmp_pat
     kept = Captures(tmp_path / "file")
     for number in range(2 * WAITING):
         assert keep(kept, b"x", b"y", row=msgspec.structs.replace(ROW, id=f"req-{number}")) == [b"y"]
+    kept.close()
+
+
+async def test_that_one_cannot_be_written_is_known_until_one_was(tmp_path: Path) -> None:
+    (tmp_path / "captures").write_text("in the way")
+    kept = Captures(tmp_path / "captures")
+
+    async def problem_is(there: bool) -> None:
+        with anyio.fail_after(20):
+            while bool(kept.problem) != there:
+                await anyio.lowlevel.checkpoint()
+
+    keep(kept, b"{}")
+    await problem_is(True)
+    (tmp_path / "captures").unlink()
+    keep(kept, b"{}")
+    await problem_is(False)
     kept.close()
 
 
