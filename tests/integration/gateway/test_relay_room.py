@@ -207,3 +207,15 @@ async def test_a_programs_own_refusal_becomes_ours(gateway: Gateway) -> None:
     error = (await gateway.ask({**LONG, "model": "vllm", "max_tokens": 10**6})).json()["error"]
     assert (error["code"], error["n_prompt_tokens"], error["n_ctx"]) == ("context_length_exceeded", 2010, 900)
     assert len(gateway.engine.heard) == 1
+
+
+async def test_ollamas_clients_hear_the_same(gateway: Gateway) -> None:
+    body = {**LONG, "stream": False, "options": {"num_predict": 3000}}
+    gateway.engine.script = counting(2100)
+    answer = await gateway.ask(body, "/api/chat")
+    assert (answer.status, answer.headers["x-hostler-changed"]) == (200, "max_tokens=1996")
+    assert gateway.engine.heard[0].line.split()[1] == COUNTERS["/v1/chat/completions"]
+    gateway.engine.script = counting(5000)
+    refused = await gateway.ask(body, "/api/chat")
+    assert (refused.status, refused.json()["code"]) == (400, "context_length_exceeded")
+    assert "exceeds the available context size (4096 tokens)" in refused.json()["error"]
