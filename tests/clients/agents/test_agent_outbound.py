@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from agent_runs import Agent
-from client_installs import node
+from client_installs import node, python
 from gateway_process import RunningGateway
 
 
@@ -53,6 +53,8 @@ ASKS = {
     "claude-code": ("hostler", "claude", "--model", "steady", "-p", "Say hello."),
     "codex": ("codex", "exec", "--profile", "hostler", "--skip-git-repo-check", "Say hello."),
     "opencode": ("opencode", "run", "Say hello."),
+    "aider": ("aider", "--config", ".aider.hostler.conf.yml", "--no-git", "--yes-always", "--message", "Say hello."),
+    "llm": ("llm", "-m", "hostler/steady", "Say hello."),
 }
 
 
@@ -62,9 +64,11 @@ def test_it_asks_nobody_else(client: str, proxy: Proxy, running: RunningGateway,
     here = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
     config = str(running.home.base / ".config" / "opencode" / "hostler.json")
     started = {"OPENCODE_CONFIG": config, "OPENCODE_DISABLE_MODELS_FETCH": "1"}
-    agent = Agent(running, folder, node("agents") / "node_modules" / ".bin", ways | here | started)
+    programs = python(client).parent if client in ("aider", "llm") else node("agents") / "node_modules" / ".bin"
+    agent = Agent(running, folder, programs, ways | here | started)
     agent.connect(client, "steady")
-    done = agent.run(*ASKS[client])
+    words = [str(running.home.base / word) if word.startswith(".aider") else word for word in ASKS[client]]
+    done = agent.run(*words)
     assert done.code == 0, done
     # opencode gets the package for plugins from its registry, which says nothing of what it works on.
     assert [line for line in proxy.asked if not line.startswith("CONNECT registry.")] == []

@@ -32,6 +32,8 @@ def _files(target: Target, places: Places) -> tuple[Wanted, ...]:
         "analytics": False,
         "check-update": False,
         "show-release-notes": False,
+        # Else the library that it asks by fetches a list of prices first.
+        "set-env": ["LITELLM_LOCAL_MODEL_COST_MAP=True"],
     }
     # JSON's scalars are YAML's.
     lines = "".join(f"{name}: {json.dumps(value)}\n" for name, value in settings.items())
