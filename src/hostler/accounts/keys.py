@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NoReturn
 
 import msgspec
 
@@ -127,7 +127,9 @@ class Keyring:
         Raises Unauthorized. One dictionary look-up on a hash, so the time tells nothing of a key.
         """
         if not self._by_hash:
-            return self._nobody()
+            if self._loopback:
+                return LOCAL
+            self._nobody()
         said = headers.get(b"authorization", b"")
         key = said[7:].strip() if said[:7].lower() == b"bearer " else headers.get(b"x-api-key", b"")
         if not key:
@@ -139,10 +141,8 @@ class Keyring:
             raise Unauthorized("This key has expired.", hint="`hostler key new NAME` makes another.")
         return principal
 
-    def _nobody(self) -> Principal:
-        """Who asks where no key exists. The last key may have been removed while others can reach us."""
-        if self._loopback:
-            return LOCAL
+    def _nobody(self) -> NoReturn:
+        """Nobody comes in where no key exists: the last one may have been removed while others can reach us."""
         raise Unauthorized(
             "This gateway can be reached by others and has no key, so it lets nobody in.",
             hint="Create one on its machine with `hostler key new NAME`.",

@@ -173,7 +173,7 @@ class Call:
         """The body is complete."""
         if self._chunked:
             self._client.transport.write(self._head + b"0\r\n\r\n")
-        else:
+        elif self._head:
             self.flush()
         self.response_complete = True
         self.answerer = None

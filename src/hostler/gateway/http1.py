@@ -95,6 +95,8 @@ class ResponseParser:
 
     def feed(self, data: bytes) -> list[Happening]:
         """Take the next bytes; what they complete, in order."""
+        if self._state == _HEAD and (whole := self._whole(data)) is not None:
+            return whole
         events: list[Happening] = []
         if self._buffer:
             data = self._buffer + data
@@ -114,6 +116,16 @@ class ResponseParser:
                 self.reusable = False  # bytes that nobody asked for
             events.append(END)
         return events
+
+    def _whole(self, data: bytes) -> list[Happening] | None:
+        """All of a response, if it came at once, with a head that is known."""
+        end = data.find(b"\r\n\r\n") + 4
+        known = _KNOWN.get(data[: end - 4])
+        if known is None or known[0].length != len(data) - end or self._bodiless or self._buffer or end == len(data):
+            return None
+        head, _, self.reusable = known
+        self._state = _DONE
+        return [head, data[end:], END]
 
     def eof(self) -> list[Happening]:
         """The peer closed. A body that ends by closing is complete; anything else raises EngineLost."""

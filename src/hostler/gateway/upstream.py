@@ -171,7 +171,8 @@ class Connection(asyncio.Protocol):
     def _complete(self, sink: Sink) -> None:
         self._sink = None
         self._served += 1
-        self.resume()
+        if self._paused:
+            self.resume()
         if self._parser.reusable and not self._transport.is_closing():
             self._pool.give_back(self._key, self)
         else:

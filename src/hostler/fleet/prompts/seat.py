@@ -112,15 +112,17 @@ class Seat:
     @property
     def worth_saving(self) -> bool:
         """Whether there may be something to save; costs nothing."""
-        able = self._keeper.on and bool(self._key) and not self._keeper.figures.support(self._engine).abandoned
-        return able and self._deepest >= LEAST_TOKENS and self._slots.owned
+        if self._deepest < LEAST_TOKENS or not self._key or not self._keeper.on:
+            return False
+        return not self._keeper.figures.support(self._engine).abandoned and self._slots.owned
 
     def bringing_s(self, timing: Timing) -> float | None:
         """Seconds to have the conversation of an answer again after a switch; None when that is not known."""
-        if timing.redo_s is None or not self.worth_saving:
-            return timing.redo_s
+        redo_s = timing.redo_s
+        if redo_s is None or not self.worth_saving:
+            return redo_s
         size = self._keeper.figures.size(self._key, timing.cached + timing.prompt + timing.generated, GUESS)
-        return bringing_s(timing.redo_s, size, self._keeper.figures.rates, SAVE_S)
+        return bringing_s(redo_s, size, self._keeper.figures.rates, SAVE_S)
 
     async def save(self, endpoint: Endpoint) -> None:
         """Write the slots that are worth it, in at most :data:`SAVE_S`; the rest is done when the engine is gone."""

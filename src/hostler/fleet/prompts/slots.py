@@ -107,7 +107,9 @@ class Slots:
     def finished(self, tenant: str, place: Place | None) -> None:
         """The engine said what a request of ``tenant`` took: it was the last in its slot, if that is known."""
         if place is not None and place.slot >= 0:
-            self._fill(self._slots[place.slot], frozenset((tenant,)))
+            slot = self._slots[place.slot]
+            if slot.held.tenants != {tenant}:
+                self._fill(slot, frozenset((tenant,)))
         elif len(self._slots) == 1:
             self._fill(self._slots[0], frozenset((tenant,)))
 

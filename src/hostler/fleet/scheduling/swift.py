@@ -22,7 +22,8 @@ def granted(state: m.State, profile: str, now: float) -> tuple[m.State, str] | N
     if state.draining or profile in state.failures or (state.waiting and _awaited(state, profile)):
         return None
     heat = warmer(instance.heat, now - instance.last_used)
-    return _with(state, replace(instance, leases=instance.leases + 1, last_used=now, heat=heat)), instance.id
+    one = replace(instance, leases=instance.leases + 1, last_used=now, heat=heat)
+    return replace(state, instances={**state.instances, one.id: one}), one.id
 
 
 def released(state: m.State, message: m.Release, now: float) -> m.State | None:
@@ -33,10 +34,9 @@ def released(state: m.State, message: m.Release, now: float) -> m.State | None:
     if not isinstance(instance.state, Ready) or instance.ttl_s is not None or instance.stay_s is not None:
         return None
     redo_s = instance.redo_s if message.redo_s is None else message.redo_s
-    fewer = replace(instance, leases=instance.leases - 1, served=instance.served + 1, last_used=now, redo_s=redo_s)
-    if message.held_s is None:
-        return _with(state, fewer)
-    return replace(_with(state, fewer), lease_s=lasted(state, instance.profile, message.held_s))
+    one = replace(instance, leases=instance.leases - 1, served=instance.served + 1, last_used=now, redo_s=redo_s)
+    lease_s = state.lease_s if message.held_s is None else lasted(state, instance.profile, message.held_s)
+    return replace(state, instances={**state.instances, one.id: one}, lease_s=lease_s)
 
 
 def lasted(state: m.State, profile: str, seconds: float) -> dict[str, float]:
@@ -47,7 +47,3 @@ def lasted(state: m.State, profile: str, seconds: float) -> dict[str, float]:
 
 def _awaited(state: m.State, profile: str) -> bool:
     return any(waiter.profile == profile for waiter in state.waiting)
-
-
-def _with(state: m.State, instance: m.Instance) -> m.State:
-    return replace(state, instances={**state.instances, instance.id: instance})

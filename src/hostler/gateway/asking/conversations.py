@@ -91,7 +91,8 @@ def _key(headers: Mapping[bytes, bytes], named: _Names) -> str:
     key = headers.get(OWN) or _said(named.prompt_cache_key)
     if not key and not _AGENTS.isdisjoint(headers):
         key = next((headers[name] for name in AGENTS if headers.get(name)), b"")
-    key = key or _user_id(named.metadata) or _said(named.user)
+    if not key and (named.metadata is not UNSET or named.user is not UNSET):
+        key = _user_id(named.metadata) or _said(named.user)
     return key[:LONGEST_KEY].decode("latin-1") if key else ""
 
 

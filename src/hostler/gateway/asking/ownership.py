@@ -20,10 +20,11 @@ def edit_of(served: Served, route: Route) -> Edit | None:
     """Takes them out of what goes to an engine of ours, and tells; None for others."""
     if not route.slotted or served.thinking is None:
         return None
+    ours = (*_OURS, *_CONTEXT)
     told = {name: f"{name} left out" for name in _OURS} | {name: f"{name}={served.context}" for name in _CONTEXT}
 
     def edit(fields: Fields) -> None:
-        for name, note in told.items():
+        for name, note in () if fields.lack(ours) else told.items():
             if name in fields:
                 fields.drop(name)
                 fields.note(note)
