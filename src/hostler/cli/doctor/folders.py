@@ -19,11 +19,14 @@ SCARCE = 4 * 2**30
 
 
 def check(ground: Ground) -> Iterator[Finding]:
-    """State, logs and models can be written; the disk of the models has room."""
+    """State, logs and models can be written; the disks of models and state have room."""
     home = ground.home
     for what, folder in (("state", home.state), ("log", home.logs), ("model", home.models)):
         yield writable(what, folder)
     yield room(home.models, shutil.disk_usage(_existing(home.models)).free)
+    state = _existing(home.state)
+    if state.stat().st_dev != _existing(home.models).stat().st_dev:
+        yield from room_for_records(home.state, shutil.disk_usage(state).free)
 
 
 def writable(what: str, folder: Path) -> Finding:
@@ -56,6 +59,13 @@ def room(models: Path, free: int) -> Finding:
     if free < SCARCE:
         return warn(CHECK, told, "Enough for small models only.")
     return ok(CHECK, told)
+
+
+def room_for_records(state: Path, free: int) -> Iterator[Finding]:
+    """That a disk of its own has too few bytes for the ledger and the audit; else nothing."""
+    if free < FULL:
+        told = f"{format_bytes(free)} are free on the disk of {state}."
+        yield problem(CHECK, told, "Make room: requests are served, and not recorded.")
 
 
 def _existing(folder: Path) -> Path:
