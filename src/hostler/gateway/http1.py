@@ -120,7 +120,7 @@ class ResponseParser:
     def _whole(self, data: bytes) -> list[Happening] | None:
         """All of a response, if it came at once, with a head that is known."""
         end = data.find(b"\r\n\r\n") + 4
-        known = _KNOWN.get(data[: end - 4])
+        known = _KNOWN.get(data[: end - 4]) if end > 3 else None
         if known is None or known[0].length != len(data) - end or self._bodiless or self._buffer or end == len(data):
             return None
         head, _, self.reusable = known

@@ -92,6 +92,14 @@ def test_any_chunks_come_back_as_their_bytes(chunks: list[bytes], step: int) -> 
     assert (body, before, reusable) == (b"".join(chunks), True, True)
 
 
+def test_a_head_that_came_before_is_read_as_the_first_time() -> None:
+    """The head and one byte more were taken for a whole answer whose length fitted by chance, as here."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 33\r\n\r\n" + bytes(range(33))
+    first = read([answer])
+    for cut in range(1, len(answer)):
+        assert read([answer[:cut], answer[cut:]]) == first
+
+
 def test_head_requests_have_no_body() -> None:
     parser = ResponseParser()
     parser.begin(bodiless=True)
