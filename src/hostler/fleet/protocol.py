@@ -183,6 +183,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     counts: bool = True
     #: Lines of system prompts that change each time are left out.
     steady: bool = True
+    #: Its chat template refuses two turns of one side in a row.
+    alternates: bool = False
     #: What it is asked and answers is kept.
     capture: bool = False
     #: Pictures that are addresses are fetched for it.

@@ -18,6 +18,7 @@ from hostler.gateway.asking.fields import Fields
 from hostler.gateway.asking.llamacpp import formats, tools, turns
 from hostler.gateway.asking.prepared import Maker
 from hostler.gateway.routes import INFERENCE
+from hostler.models.turns import alternates
 
 TINY = Served(name="tiny", task="chat", embeddings=False, sampling=SamplingSettings(), context=4096)
 ROUTES = {route.api: route for route in INFERENCE.values() if route.family != "ollama"}
@@ -148,6 +149,30 @@ def test_developers_of_a_response_are_one_system_turn() -> None:
     assert "instructions" not in said
     texts = [(one.get("role"), [part["text"] for part in one.get("content", [])]) for one in told]
     assert texts == [("system", ["Zero", "One", "Two"]), ("user", ["Three", "Four"]), (None, []), ("user", ["Five"])]
+
+
+def test_a_template_that_alternates_gets_one_turn_of_each_side() -> None:
+    strict = msgspec.structs.replace(TINY, alternates=True)
+    said = [USER, USER, {"role": "system", "content": "Mind"}, {"role": "assistant", "content": "Done"}, USER]
+    hello, mind = {"type": "text", "text": "Hello"}, {"type": "text", "text": "Mind"}
+    told = [{"role": "user", "content": [hello, hello, mind]}, {"role": "assistant", "content": "Done"}, USER]
+    for api in ("chat", "messages"):
+        assert edited(turns.edit_of, api, {"messages": said}, strict) == {"messages": told}
+        plain: dict[str, object] = {"messages": [*told[1:], {"role": "assistant", "content": "x"}]}
+        assert edited(turns.edit_of, api, plain, strict) == plain
+    assert edited(turns.edit_of, "chat", {"messages": said}) == {"messages": said}
+
+
+@pytest.mark.parametrize(
+    ("template", "strict"),
+    [
+        (None, False),
+        ("{{ raise_exception('Only user and assistant') }}", False),
+        ("{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}", True),
+    ],
+)
+def test_templates_that_alternate_say_so(template: str | None, strict: bool) -> None:
+    assert alternates(template) is strict
 
 
 @pytest.mark.parametrize(

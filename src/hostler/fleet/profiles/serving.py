@@ -19,6 +19,7 @@ from hostler.fleet.protocol import Served
 from hostler.models.facts import GgufFacts, Model
 from hostler.models.reasoning import Thinking, thinking_of
 from hostler.models.shape import ModelShape
+from hostler.models.turns import alternates
 
 _LONGEST_TEMPLATE: Final = 1 * 2**20
 
@@ -68,6 +69,7 @@ def served_as(name: str, profile: Profile, looked: Looked, preset: str = "", *, 
         notes=notes,
         counts=not is_program(profile),
         steady=profile.steady_prompts,
+        alternates=alternates(_template(profile, looked.facts)),
         capture=profile.capture,
         speaks=profile.engine.speaks if is_remote(profile) else None,
         preset=preset,
@@ -78,17 +80,19 @@ def served_as(name: str, profile: Profile, looked: Looked, preset: str = "", *, 
 
 
 def _thinking(profile: Profile, facts: GgufFacts | None) -> Thinking | None:
-    """By the chat template that its engine uses: one that its arguments give, else the model's own."""
-    if is_program(profile) or facts is None:
-        return None
-    template = facts.chat_template
+    return None if is_program(profile) or facts is None else thinking_of(_template(profile, facts))
+
+
+def _template(profile: Profile, facts: GgufFacts | None) -> str | None:
+    """The chat template that its engine uses: one that its arguments give, else the model's own."""
+    template = facts.chat_template if facts is not None else None
     arguments = profile.engine.extra_args
     for flag, value in pairwise(arguments):
         if flag == "--chat-template":
             template = value
         elif flag == "--chat-template-file":
             template = _text(Path(value).expanduser())
-    return thinking_of(template)
+    return template
 
 
 def _text(file: Path) -> str:

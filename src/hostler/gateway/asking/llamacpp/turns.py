@@ -7,6 +7,7 @@ turn, and what it says later is part of the user's turn before or behind it, in 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby, pairwise
 from typing import Final
 
@@ -14,8 +15,9 @@ import msgspec
 from msgspec import Raw
 
 from hostler.fleet.protocol import Served
+from hostler.gateway.asking.checks.chat import Chat
 from hostler.gateway.asking.checks.messages import Messages
-from hostler.gateway.asking.checks.responses import Item, Response
+from hostler.gateway.asking.checks.responses import Response
 from hostler.gateway.asking.fields import Edit, Fields
 from hostler.gateway.routes import Route
 
@@ -32,7 +34,18 @@ def edit_of(served: Served, route: Route) -> Edit | None:
     """Puts such turns where templates have them; None for other engines and APIs."""
     if not served.counts or served.speaks is not None:
         return None
+    if served.alternates and route.api in _STRICT:
+        return _alternating
     return _EDITS.get(route.api)
+
+
+def _alternating(fields: Fields) -> None:
+    """For a template that refuses two turns of one side in a row."""
+    asked = fields.asked
+    said = asked.messages if isinstance(asked, Chat | Messages) else None
+    if said and _needs([turn.role for turn in said]):
+        turns = [_fields(turn) for turn in _list(fields.get("messages") or b"[]")]
+        fields.set("messages", _encode(_placed(turns, "text")))
 
 
 def _of_messages(fields: Fields) -> None:
@@ -50,27 +63,30 @@ def _of_response(fields: Fields) -> None:
     asked = fields.asked
     if not isinstance(asked, Response) or not isinstance(asked.input, list):
         return
-    roles = [item.role for item in asked.input]
-    if not _needs(asked.input):
+    if not _needs([item.role for item in asked.input]):
         return
     items = [_fields(item) for item in _list(fields.get("input") or b"[]")]
-    first = next((at for at, role in enumerate(roles) if role not in ("system", "developer")), len(roles))
     if asked.instructions and (instructions := fields.get("instructions")):
         fields.drop("instructions")
         items.insert(0, {"role": Raw(b'"system"'), "content": Raw(instructions)})
-        first += 1
-    for at, item in enumerate(items):
-        if _role(item) in ("system", "developer"):
-            item["role"] = Raw(b'"system"' if at < first else b'"user"')
-    fields.set("input", _encode(_joined(items, "input_text")))
+    fields.set("input", _encode(_placed(items, "input_text")))
 
 
-def _needs(items: list[Item]) -> bool:
+def _needs(roles: Sequence[object]) -> bool:
     """Whether two turns of one side follow each other, or a turn of the system is not the first."""
-    sides = [_ROLES.get(item.role) if isinstance(item.role, str) else None for item in items]
-    return "developer" in {item.role for item in items} or any(
+    sides = [_ROLES.get(role) if isinstance(role, str) else None for role in roles]
+    return "developer" in roles or any(
         side is not None and side in (before, "system") for before, side in pairwise(sides)
     )
+
+
+def _placed(turns: list[Turn], kind: str) -> list[Turn]:
+    """``turns`` with the system's at the head as one, and its later ones in the user's."""
+    first = next((at for at, turn in enumerate(turns) if _ROLES.get(_role(turn)) != "system"), len(turns))
+    for at, turn in enumerate(turns):
+        if _ROLES.get(_role(turn)) == "system":
+            turn["role"] = Raw(b'"system"' if at < first else b'"user"')
+    return _joined(turns, kind)
 
 
 def _joined(turns: list[Turn], kind: str) -> list[Turn]:
@@ -99,6 +115,7 @@ def _parts(content: Raw | None, kind: str) -> list[Raw]:
     return [Raw(b'{"type":"%b","text":%b}' % (kind.encode(), bytes(content)))]
 
 
+_STRICT: Final = ("chat", "messages", "count_tokens")
 _EDITS: Final[dict[str, Edit]] = {
     "messages": _of_messages,
     "count_tokens": _of_messages,
