@@ -72,6 +72,7 @@ class Wanted:
         served, *others = chosen(resolved, self.route, asking.body)
         if others:
             self._fallback = Fallback(others)
+        self.profile = served.name  # also of what it refuses
         self._take(served, asking)
 
     async def obtain(self, missing: HostlerError) -> None:

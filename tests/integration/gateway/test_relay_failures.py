@@ -466,6 +466,7 @@ async def test_bad_input_is_ours_to_refuse(gateway: Gateway, body: bytes, path: 
     error = answer.json()["error"]
     assert (answer.status, error["code"], error["source"]) == (status, code, "gateway")
     assert gateway.engine.heard == []
+    assert bool(gateway.row.profile) == (code == "wrong_task"), "what a profile refuses is counted as its own"
     assert (await client.ask(CHAT)).status == 200
 
 
