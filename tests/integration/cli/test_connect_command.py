@@ -91,6 +91,9 @@ def test_a_new_key_is_of_this_home_and_its_file_is_private(
     (stored,) = Keyring.load(home / "state" / FILE_NAME).stored
     assert (stored.name, stored.scope) == ("codex", "inference")
     assert "hostler key rm codex" in run("connect", "codex", "--new-key").stderr
+    assert "hostler key rm codex" in run("connect", "codex", "--undo").stdout
+    told = run("connect", "opencode", "--write", "--new-key", "--json")
+    assert "(the new key)" in json.loads(told.stdout)["files"][0]["text"]
 
 
 @pytest.fixture

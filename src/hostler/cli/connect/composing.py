@@ -13,6 +13,7 @@ from hostler.errors import InvalidRequest
 
 BEGIN: Final = "# >>> hostler connect >>>"
 END: Final = "# <<< hostler connect <<<"
+HIDDEN: Final = "(the new key)"
 
 
 def composed(wanted: Wanted, current: str | None) -> str:
@@ -48,7 +49,7 @@ def changes(path: Path, current: str | None, fresh: str, key: str | None) -> str
         str(path),
     )
     told = "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
-    return told.replace(key, "(the new key)") if key else told
+    return told.replace(key, HIDDEN) if key else told
 
 
 def _json(wanted: Wanted, current: str | None) -> str:

@@ -15,7 +15,7 @@ from hostler.cli.command import Session
 from hostler.cli.connect.checking import Checked, check
 from hostler.cli.connect.choosing import AGENTS_NEED, Offers, chosen
 from hostler.cli.connect.client import VARIABLE, Client, Places, Target, shown
-from hostler.cli.connect.composing import changes
+from hostler.cli.connect.composing import HIDDEN, changes
 from hostler.cli.connect.known import CLIENTS, named
 from hostler.cli.connect.writing import Change, Undone, Written, configured, planned, undo, write
 from hostler.cli.whereabouts import find_gateway, state_folder
@@ -195,6 +195,8 @@ def _connected(
     checked: Checked | None,
 ) -> Connected:
     kept = {each.path: each.kept for each in written}
+    # Once it is in the file, nobody needs to see the key.
+    hidden = target.key if written else None
     return Connected(
         client=client.name,
         url=target.url,
@@ -203,7 +205,13 @@ def _connected(
         context=target.context,
         written=bool(written),
         files=tuple(
-            File(path=each.path, text=each.fresh, changed=each.differs, kept=kept.get(each.path)) for each in changing
+            File(
+                path=each.path,
+                text=each.fresh.replace(hidden, HIDDEN) if hidden else each.fresh,
+                changed=each.differs,
+                kept=kept.get(each.path),
+            )
+            for each in changing
         ),
         start=client.start(target, where),
         check=checked,
@@ -250,6 +258,14 @@ def take_back(session: Session, name: str) -> None:
         return
     for each in done:
         print(_undone(each, where))
+    if name in _keys(session):
+        print(f"The key that was made for it still works: `hostler key rm {name}` removes it.")
+
+
+def _keys(session: Session) -> tuple[str, ...]:
+    from hostler.accounts.keys import FILE_NAME, Keyring
+
+    return tuple(Keyring.load(state_folder(session.config) / FILE_NAME).names)
 
 
 def _undone(done: Undone, where: Places) -> str:
