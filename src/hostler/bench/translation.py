@@ -21,9 +21,9 @@ from typing import Final
 import msgspec
 
 from hostler.bench.sections import replaced
-from hostler.gateway.translate.ollama_answers import Course, Voice
-from hostler.gateway.translate.ollama_asked import Kind, asked, read, wishes_of
-from hostler.gateway.translate.ollama_stream import OllamaStream
+from hostler.gateway.translate.ollama.answers import Course, Voice
+from hostler.gateway.translate.ollama.asked import Kind, asked, read, wishes_of
+from hostler.gateway.translate.ollama.stream import OllamaStream
 
 #: Microseconds that a chunk may cost.
 GOAL_US: Final = 60.0

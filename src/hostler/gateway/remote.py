@@ -28,8 +28,8 @@ from hostler.errors import (
 )
 from hostler.gateway.http1 import Head
 from hostler.gateway.routes import Route
-from hostler.gateway.translate.chat_by_messages import ChatByMessages
-from hostler.gateway.translate.messages_by_chat import MessagesByChat
+from hostler.gateway.translate.chat_by_messages.translation import ChatByMessages
+from hostler.gateway.translate.messages_by_chat.translation import MessagesByChat
 from hostler.gateway.translate.protocol import Translated, Translation
 from hostler.gateway.upstream import Receiver
 

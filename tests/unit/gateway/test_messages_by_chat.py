@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostler.errors import HostlerError, InvalidRequest, RemoteBusy, RemoteFailed, RemoteRefused
-from hostler.gateway.translate.chat_by_messages import ChatByMessages
-from hostler.gateway.translate.messages_by_chat import MessagesByChat
-from hostler.gateway.translate.messages_by_chat_stream import MessagesStream
+from hostler.gateway.translate.chat_by_messages.translation import ChatByMessages
+from hostler.gateway.translate.messages_by_chat.stream import MessagesStream
+from hostler.gateway.translate.messages_by_chat.translation import MessagesByChat
 from hostler.gateway.translate.protocol import Translated
 
 SKY = {"role": "user", "content": "Why is the sky blue?"}

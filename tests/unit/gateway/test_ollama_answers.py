@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostler.errors import RemoteFailed
-from hostler.gateway.translate.ollama_answers import Course, Stamps, Voice, embedded, problem, whole
-from hostler.gateway.translate.ollama_memory import unpacked
-from hostler.gateway.translate.ollama_stream import OllamaStream
+from hostler.gateway.translate.ollama.answers import Course, Stamps, Voice, embedded, problem, whole
+from hostler.gateway.translate.ollama.memory import unpacked
+from hostler.gateway.translate.ollama.stream import OllamaStream
 
 TIMINGS = {"cache_n": 2, "prompt_n": 10, "prompt_ms": 50.0, "predicted_n": 3, "predicted_ms": 20.5}
 USAGE = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}

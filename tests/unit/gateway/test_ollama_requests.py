@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostler.errors import InvalidRequest
-from hostler.gateway.translate.ollama_asked import Asking, Kind, Wishes, asked, read, wishes_of
-from hostler.gateway.translate.ollama_memory import LONGEST, Turn, packed, unpacked
-from hostler.gateway.translate.ollama_template import rendered
+from hostler.gateway.translate.ollama.asked import Asking, Kind, Wishes, asked, read, wishes_of
+from hostler.gateway.translate.ollama.memory import LONGEST, Turn, packed, unpacked
+from hostler.gateway.translate.ollama.template import rendered
 
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "The sea?"}]}
 PIXEL = "iVBORw0KGgoAAAANSUhEUg=="

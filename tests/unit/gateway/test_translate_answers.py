@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostler.errors import RemoteBusy, RemoteFailed, RemoteRefused
-from hostler.gateway.translate.chat_by_messages import ChatByMessages
+from hostler.gateway.translate.chat_by_messages.translation import ChatByMessages
 from hostler.gateway.translate.protocol import Translated
 
 USAGE = {

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostler.errors import InvalidRequest
-from hostler.gateway.translate.chat_by_messages import ChatByMessages
-from hostler.gateway.translate.chat_to_messages import LONGEST_ANSWER, LONGEST_THOUGHT
+from hostler.gateway.translate.chat_by_messages.request import LONGEST_ANSWER, LONGEST_THOUGHT
+from hostler.gateway.translate.chat_by_messages.translation import ChatByMessages
 
 SKY = {"role": "user", "content": "Why is the sky blue?"}
 

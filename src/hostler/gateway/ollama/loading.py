@@ -18,9 +18,9 @@ from hostler.gateway.refusing import refuse
 from hostler.gateway.relay_parts import Relay
 from hostler.gateway.routes import Route
 from hostler.gateway.rows import Account
-from hostler.gateway.translate import ollama as o
-from hostler.gateway.translate.ollama_answers import Stamps
-from hostler.gateway.translate.ollama_asked import Kind, Wishes
+from hostler.gateway.translate.ollama import shapes as o
+from hostler.gateway.translate.ollama.answers import Stamps
+from hostler.gateway.translate.ollama.asked import Kind, Wishes
 
 
 class Visit(msgspec.Struct, frozen=True):

@@ -15,8 +15,8 @@ from hostler.gateway.ollama.talk import Spoken, Talk
 from hostler.gateway.relay import Exchange
 from hostler.gateway.relay_parts import Relay
 from hostler.gateway.routes import INFERENCE, Route
-from hostler.gateway.translate import ollama as o
-from hostler.gateway.translate.ollama_asked import AnyRequest, Asking, Kind, Target, Wishes, asked, read, wishes_of
+from hostler.gateway.translate.ollama import shapes as o
+from hostler.gateway.translate.ollama.asked import AnyRequest, Asking, Kind, Target, Wishes, asked, read, wishes_of
 
 _PATHS: Final[dict[Target, bytes]] = {
     "chat": b"/v1/chat/completions",

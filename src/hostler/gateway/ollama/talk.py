@@ -17,10 +17,10 @@ from hostler.errors import HostlerError, RemoteFailed, UnknownProfile
 from hostler.gateway.call import Answerer, Asker
 from hostler.gateway.errors import status_of
 from hostler.gateway.relay_parts import Relay
-from hostler.gateway.translate import ollama as o
-from hostler.gateway.translate.ollama_answers import Course, Voice, embedded, problem, whole
-from hostler.gateway.translate.ollama_asked import Asking, Kind, Wishes
-from hostler.gateway.translate.ollama_stream import OllamaStream
+from hostler.gateway.translate.ollama import shapes as o
+from hostler.gateway.translate.ollama.answers import Course, Voice, embedded, problem, whole
+from hostler.gateway.translate.ollama.asked import Asking, Kind, Wishes
+from hostler.gateway.translate.ollama.stream import OllamaStream
 
 NDJSON: Final = b"content-type: application/x-ndjson\r\n"
 JSON: Final = b"content-type: application/json; charset=utf-8\r\n"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from hostler.gateway.translate.chat_to_messages import as_messages, asked
-from hostler.gateway.translate.messages_to_chat import completion, problem
-from hostler.gateway.translate.messages_to_chat_stream import ChatStream
+from hostler.gateway.translate.chat_by_messages.answer import completion, problem
+from hostler.gateway.translate.chat_by_messages.request import as_messages, asked
+from hostler.gateway.translate.chat_by_messages.stream import ChatStream
 
 
 class ChatByMessages:

@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Raw
 
 from hostler.errors import HostlerError, RemoteBusy, RemoteFailed, RemoteRefused
-from hostler.gateway.translate import messages_by_chat_shapes as s
-from hostler.gateway.translate.messages_to_chat import not_understood
+from hostler.gateway.translate.chat_by_messages.answer import not_understood
+from hostler.gateway.translate.messages_by_chat import shapes as s
 
 _STOPS: Final[dict[str | None, s.Stop]] = {
     "length": "max_tokens",

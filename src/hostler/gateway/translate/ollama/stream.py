@@ -7,9 +7,9 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw
 
-from hostler.gateway.translate import ollama as o
 from hostler.gateway.translate.events import Events
-from hostler.gateway.translate.ollama_answers import (
+from hostler.gateway.translate.ollama import shapes as o
+from hostler.gateway.translate.ollama.answers import (
     CallPiece,
     Choice,
     Course,

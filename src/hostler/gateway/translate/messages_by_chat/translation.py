@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from hostler.gateway.translate.messages_by_chat_answer import answer, problem
-from hostler.gateway.translate.messages_by_chat_request import as_chat, asked
-from hostler.gateway.translate.messages_by_chat_stream import MessagesStream
+from hostler.gateway.translate.messages_by_chat.answer import answer, problem
+from hostler.gateway.translate.messages_by_chat.request import as_chat, asked
+from hostler.gateway.translate.messages_by_chat.stream import MessagesStream
 
 
 class MessagesByChat:

@@ -8,8 +8,8 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from hostler.errors import HostlerError, RemoteBusy, RemoteFailed, RemoteRefused
-from hostler.gateway.translate import chat
-from hostler.gateway.translate import messages as m
+from hostler.gateway.translate.chat_by_messages import chat
+from hostler.gateway.translate.chat_by_messages import messages as m
 
 _FINISHES: Final[dict[str | None, chat.Finish]] = {
     "max_tokens": "length",

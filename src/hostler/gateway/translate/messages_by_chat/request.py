@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from hostler.errors import InvalidRequest
-from hostler.gateway.translate import messages_by_chat_shapes as s
+from hostler.gateway.translate.messages_by_chat import shapes as s
 
 #: These models refuse `max_tokens`; most other servers know no other name for it.
 _NEWER_LIMIT: Final = re.compile(r"(?:.*/)?(?:o\d|gpt-[5-9])")

@@ -11,9 +11,9 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from hostler.errors import RemoteFailed
-from hostler.gateway.translate import ollama as o
-from hostler.gateway.translate.ollama_asked import Kind
-from hostler.gateway.translate.ollama_memory import Turn, packed
+from hostler.gateway.translate.ollama import shapes as o
+from hostler.gateway.translate.ollama.asked import Kind
+from hostler.gateway.translate.ollama.memory import Turn, packed
 
 # --- what the engine says -----------------------------------------------------------------------------
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from hostler.errors import HostlerError
-from hostler.gateway.translate import messages_by_chat_shapes as s
+from hostler.gateway.translate.chat_by_messages.answer import not_understood
 from hostler.gateway.translate.events import Events
-from hostler.gateway.translate.messages_by_chat_answer import error_of, heard, id_of, stop_of, usage_of
-from hostler.gateway.translate.messages_to_chat import not_understood
+from hostler.gateway.translate.messages_by_chat import shapes as s
+from hostler.gateway.translate.messages_by_chat.answer import error_of, heard, id_of, stop_of, usage_of
 
 _PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 

@@ -9,9 +9,10 @@ from typing import Final, Literal
 import msgspec
 
 from hostler.errors import InvalidRequest
-from hostler.gateway.translate import ollama as o
-from hostler.gateway.translate.ollama_memory import Turn, unpacked
-from hostler.gateway.translate.ollama_options import (
+from hostler.gateway.translate.ollama import shapes as o
+from hostler.gateway.translate.ollama.chat import content_of, messages_of, reasoning, tools_of
+from hostler.gateway.translate.ollama.memory import Turn, unpacked
+from hostler.gateway.translate.ollama.options import (
     Fields,
     context_wanted,
     left_out,
@@ -20,8 +21,7 @@ from hostler.gateway.translate.ollama_options import (
     schema_of,
     stay_of,
 )
-from hostler.gateway.translate.ollama_template import rendered
-from hostler.gateway.translate.ollama_to_chat import content_of, messages_of, reasoning, tools_of
+from hostler.gateway.translate.ollama.template import rendered
 
 Kind = Literal["chat", "generate", "embed", "embeddings"]
 Target = Literal["chat", "completions", "infill", "embeddings"]

@@ -6,10 +6,16 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from hostler.errors import HostlerError
-from hostler.gateway.translate import chat
-from hostler.gateway.translate import messages as m
+from hostler.gateway.translate.chat_by_messages import chat
+from hostler.gateway.translate.chat_by_messages import messages as m
+from hostler.gateway.translate.chat_by_messages.answer import (
+    arguments_of,
+    error_of,
+    finish_of,
+    not_understood,
+    usage_of,
+)
 from hostler.gateway.translate.events import Events
-from hostler.gateway.translate.messages_to_chat import arguments_of, error_of, finish_of, not_understood, usage_of
 
 _event = msgspec.json.Decoder(m.Event)
 DONE = b"data: [DONE]\n\n"

@@ -9,8 +9,8 @@ from typing import Final
 from msgspec import Raw
 
 from hostler.errors import InvalidRequest
-from hostler.gateway.translate import ollama as o
-from hostler.gateway.translate.ollama_options import Fields
+from hostler.gateway.translate.ollama import shapes as o
+from hostler.gateway.translate.ollama.options import Fields
 
 _ROLES: Final = ("system", "user", "assistant", "tool", "developer")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")

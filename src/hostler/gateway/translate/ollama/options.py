@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from hostler.errors import InvalidRequest
-from hostler.gateway.translate import ollama as o
+from hostler.gateway.translate.ollama import shapes as o
 
 #: How a model is loaded: what a request says of it changes nothing, and the client is told so.
 LOADING: Final = ("num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap", "use_mlock", "low_vram", "numa")

@@ -14,8 +14,8 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from hostler.errors import InvalidRequest
-from hostler.gateway.translate import chat
-from hostler.gateway.translate import messages as m
+from hostler.gateway.translate.chat_by_messages import chat
+from hostler.gateway.translate.chat_by_messages import messages as m
 
 #: The other API wants a bound on every answer, thoughts included.
 LONGEST_ANSWER: Final = 8192

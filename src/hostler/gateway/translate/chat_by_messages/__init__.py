@@ -1,0 +1,1 @@
+"""OpenAI's chat completions, asked of a server of Anthropic's messages."""

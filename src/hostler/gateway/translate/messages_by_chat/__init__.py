@@ -1,0 +1,1 @@
+"""Anthropic's messages, asked of a server of OpenAI's chat completions."""

@@ -1,0 +1,1 @@
+"""Ollama's API, asked of an engine in OpenAI's words."""
