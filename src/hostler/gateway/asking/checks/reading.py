@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -25,12 +26,16 @@ _BODIES: Final[dict[str, type[Checked]]] = {
     "messages": Messages,
     "count_tokens": Messages,
 }
-_DECODERS: Final = {api: msgspec.json.Decoder(body) for api, body in _BODIES.items()}
+
+
+@cache
+def _decoder(api: str) -> msgspec.json.Decoder[Checked] | None:
+    """Made when it is first needed: each takes milliseconds, and the gateway starts without."""
+    body = _BODIES.get(api)
+    return None if body is None else msgspec.json.Decoder(body)
 
 
 def read(api: str, body: bytes) -> Peek:
     """What the gateway must know of ``body``; raises InvalidRequest that names the field."""
-    decoder = _DECODERS.get(api)
-    if decoder is None:
-        return peek(body)
-    return peeked(body, decoder)
+    decoder = _decoder(api)
+    return peek(body) if decoder is None else peeked(body, decoder)
