@@ -284,7 +284,10 @@ class Exchange:
             self._task.cancel()
         if self._ticket is not None:
             self._ticket.leave()
-        self._end(CLIENT_LEFT, cancelled=True)
+        if self._sse and self._tail is not None and self._tail.said_all:
+            self._end(self._status)  # some clients do not wait for what follows the last event: nothing
+        else:
+            self._end(CLIENT_LEFT, cancelled=True)
 
     def on_full(self) -> None:
         self._full = True

@@ -137,6 +137,26 @@ async def test_a_client_that_leaves_is_gone_for_the_engine_too(gateway: Gateway,
     assert gateway.inference.running == 0
 
 
+async def test_a_client_that_leaves_after_the_last_event_had_its_answer(gateway: Gateway) -> None:
+    noticed = anyio.Event()
+
+    async def all_but_the_end(heard: Heard, side: EngineSide) -> None:
+        await side.stream_head()
+        await side.event(b"[DONE]")
+        await side.gone()
+        noticed.set()
+
+    gateway.engine.script = all_but_the_end
+    client = await gateway.client()
+    client.send("POST", PATH, json.dumps(STREAM).encode())
+    await client.head()
+    assert await client.chunk() == b"data: [DONE]\n\n"
+    client.leave()
+    await until(noticed)
+    assert gateway.fleet.leases[0].ends == [(200, True)]
+    assert (gateway.row.status, gateway.row.cancelled) == (200, False)
+
+
 async def test_a_client_that_leaves_after_a_large_body_is_noticed(gateway: Gateway) -> None:
     there = anyio.Event()
 

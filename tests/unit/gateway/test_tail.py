@@ -48,6 +48,24 @@ def test_all_of_a_timing_or_none_of_it() -> None:
     assert read_tokens(b"", json.dumps({"timings": odd}).encode()).timing is None
 
 
+@pytest.mark.parametrize(
+    ("stream", "all_said"),
+    [
+        (b"data: {}\n\ndata: [DONE]\n\n", True),
+        (b'event: response.completed\ndata: {"type":"response.completed"}\n\n', True),
+        (b"event: message_stop\ndata: {}\n\n", True),
+        (b'data: {"content":"data: [DONE]"}\n\n', False),
+        (b'event: message_delta\ndata: {"text":"event: message_stop"}\n\n', False),
+        (b"", False),
+    ],
+)
+def test_whether_a_stream_has_said_all(stream: bytes, all_said: bool) -> None:
+    tail = Tail()
+    for at in range(len(stream)):
+        tail.add(stream[at : at + 1])
+    assert tail.said_all == all_said
+
+
 def test_only_the_end_is_kept() -> None:
     tail = Tail()
     for _ in range(1000):

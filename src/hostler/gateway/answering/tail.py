@@ -51,6 +51,11 @@ class Tokens(msgspec.Struct, frozen=True):
 
 NO_TOKENS: Final = Tokens()
 
+#: In texts that models write there is no line that begins so: JSON has no line ends within strings.
+_LAST_EVENT: Final = re.compile(
+    rb"^(?:data: \[DONE\]|event: (?:response\.(?:completed|incomplete)|message_stop)\b)", re.M
+)
+
 
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=10**12)]
 
@@ -86,6 +91,11 @@ class Tail:
             self._head = self._head or whole[:HEAD_LIMIT]
             self._pieces = [whole[-TAIL_LIMIT:]]
             self._size = TAIL_LIMIT
+
+    @property
+    def said_all(self) -> bool:
+        """Whether an event stream has had its last event, so that nothing is lost on whoever leaves now."""
+        return _LAST_EVENT.search(b"".join(self._pieces)[-TAIL_LIMIT:]) is not None
 
     def tokens(self) -> Tokens:
         """What the engine said of its tokens."""
