@@ -203,6 +203,19 @@ async def test_what_the_engine_refuses_keeps_its_status(gateway: Gateway) -> Non
     assert answer.headers["x-hostler-source"] == "engine"
 
 
+async def test_a_stream_in_which_nothing_comes_is_an_error_once(gateway: Gateway) -> None:
+    async def silent(heard: Heard, side: EngineSide) -> None:
+        await side.stream_head()
+        await side.say(b"0\r\n\r\n")
+
+    gateway.engine.script = silent
+    client = await gateway.client()
+    answer = await client.ask(CHAT, "/api/chat")
+    assert (answer.status, answer.json()["code"]) == (502, "engine_lost")
+    gateway.engine.script = speak
+    assert (await client.ask(WHOLE, "/api/chat")).json()["message"]["content"] == "The sea."
+
+
 def breaking(after: int) -> Script:
     async def script(heard: Heard, side: EngineSide) -> None:
         await side.stream_head()

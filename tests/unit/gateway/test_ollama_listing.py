@@ -86,6 +86,7 @@ def test_what_is_shown_of_one(entry: Entry) -> None:
         (300.0, None, False, "1970-01-01T00:05:00.000000Z"),
         (None, 5.0, False, listing.NEVER),
         (300.0, 5.0, True, listing.NEVER),
+        (1e300, 5.0, False, listing.NEVER),
     ],
 )
 def test_when_a_loaded_one_leaves(

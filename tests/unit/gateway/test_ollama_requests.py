@@ -68,6 +68,8 @@ def test_formats() -> None:
     assert raw["json_schema"] == schema
     with pytest.raises(InvalidRequest):
         told("chat", {**CHAT, "format": "xml"})
+    with pytest.raises(InvalidRequest):  # shown in part: cut inside of a letter
+        asked(read("chat", b'{"messages":[],"format":"' + "ä".encode() * 40 + b'"}'), chats=True)
 
 
 @pytest.mark.parametrize(("think", "effort"), [(True, "medium"), (False, "none"), ("low", "low"), ("high", "high")])
@@ -138,9 +140,26 @@ def test_texts_to_embed() -> None:
     assert told("embeddings", {"model": "v", "prompt": "a"})["input"] == "a"
 
 
+def test_an_image_of_blanks_is_seen_through_at_once() -> None:
+    """Each blank was looked at again for each blank before it: a MiB of them held the gateway up for an hour."""
+    with pytest.raises(InvalidRequest):
+        told("chat", {"messages": [{"role": "user", "images": [" " * 2**20 + "!"]}]})
+    assert "AAAA" in json.dumps(told("chat", {"messages": [{"role": "user", "images": ["\nAA AA== \n"]}]}))
+
+
 @pytest.mark.parametrize(
     ("keep_alive", "seconds"),
-    [(0, 0.0), ("5m", 300.0), ("1h30m", 5400.0), ("1.5s", 1.5), (-1, math.inf), ("-1m", math.inf), ("300", 300.0)],
+    [
+        (0, 0.0),
+        ("5m", 300.0),
+        ("1h30m", 5400.0),
+        ("1.5s", 1.5),
+        (-1, math.inf),
+        ("-1m", math.inf),
+        ("300", 300.0),
+        ("999999999999h", math.inf),
+        (1e300, math.inf),
+    ],
 )
 def test_how_long_a_model_shall_stay(keep_alive: object, seconds: float) -> None:
     assert wishes("chat", {**CHAT, "keep_alive": keep_alive}).stay_s == seconds

@@ -22,6 +22,8 @@ from hostler.wire.management import Instance
 VERSION: Final = "0.13.5"
 #: Written where a model leaves only when its memory is needed.
 NEVER: Final = "2300-01-01T00:00:00Z"
+#: What leaves later than this never does; a calendar ends too.
+_LIFETIME_S: Final = 100 * 365.25 * 86_400
 #: The longest array of a header that is shown.
 ITEMS: Final = 5
 
@@ -201,7 +203,8 @@ def _stamp(at: float) -> str:
 def _expiry(instance: Instance, now: float) -> str:
     if instance.ttl_s is None or instance.pinned:
         return NEVER
-    return _stamp(now + max(0.0, instance.ttl_s - (instance.idle_s or 0.0)))
+    left_s = max(0.0, instance.ttl_s - (instance.idle_s or 0.0))
+    return NEVER if left_s > _LIFETIME_S else _stamp(now + left_s)
 
 
 def _parameters(entry: Entry) -> str:

@@ -115,7 +115,7 @@ class Talk:
         stream, held = self._stream, self._held
         if stream is not None:
             self._tell(stream.end(), stream)
-            if self._held is None:
+            if self._stream is not None:  # else it was answered as a whole: an error
                 self._call.finish()
         elif held is not None:
             self.answer(held.status, held.lines, b"".join(held.pieces))

@@ -13,7 +13,8 @@ from hostler.gateway.translate.ollama import shapes as o
 from hostler.gateway.translate.ollama.options import Fields
 
 _ROLES: Final = ("system", "user", "assistant", "tool", "developer")
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
+#: It gives nothing back (`++`): else a client could have it look at its blanks over and over.
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]++={0,2}\s*")
 #: The first bytes of an image, in base64.
 _TYPES: Final = (("/9j/", "jpeg"), ("iVBOR", "png"), ("R0lGOD", "gif"), ("UklGR", "webp"), ("Qk", "bmp"))
 _EFFORTS: Final = ("minimal", "low", "medium", "high", "max")

@@ -14,7 +14,7 @@ from hostler.gateway.translate.ollama import shapes as o
 
 #: How a model is loaded: what a request says of it changes nothing, and the client is told so.
 LOADING: Final = ("num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap", "use_mlock", "low_vram", "numa")
-#: Nobody means more: counts of tokens and the like.
+#: Nobody means more: counts of tokens, seconds and the like.
 LARGEST: Final = 2**31
 
 _AS_THEY_ARE: Final = (
@@ -82,7 +82,8 @@ def schema_of(form: o.Absent) -> Raw | None:
     if text == b'"json"':
         return _ANY_OBJECT
     if not text.startswith(b"{"):
-        raise InvalidRequest(f'The format is {text[:40].decode()}; it has to be "json" or a JSON Schema.')
+        shown = text[:40].decode("utf-8", "replace")
+        raise InvalidRequest(f'The format is {shown}; it has to be "json" or a JSON Schema.')
     return Raw(text)
 
 
@@ -101,8 +102,8 @@ def response_format(schema: Raw | None) -> Fields:
 def stay_of(keep_alive: o.Absent) -> float | None:
     """How many seconds an idle model shall stay, infinity for ever; None where that is not said.
 
-    A number is seconds, text a duration as Go writes it (`5m`, `1h30m`); less than nothing is for ever. Raises
-    InvalidRequest.
+    A number is seconds, text a duration as Go writes it (`5m`, `1h30m`); less than nothing is for ever, and so is more
+    than a lifetime. Raises InvalidRequest.
     """
     text = bytes(keep_alive) if isinstance(keep_alive, Raw) else b""
     if text in (b"", b"null", b'""'):
@@ -114,7 +115,7 @@ def stay_of(keep_alive: o.Absent) -> float | None:
     seconds = _seconds(said) if isinstance(said, str) else said
     if seconds is None:
         raise _no_duration(keep_alive)
-    return math.inf if seconds < 0 else seconds
+    return seconds if 0 <= seconds < LARGEST else math.inf
 
 
 def _seconds(text: str) -> float | None:
