@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from gateway_process import eventually
 
 from hostler.events import ConfigReloaded
 
@@ -38,4 +39,4 @@ async def test_settings_are_in_force_at_once_or_named(gateway, place) -> None:
     assert (large.status, large.json()["error"]["code"]) == (413, "body_too_large")
     assert (await running.chat("coder")).status == 200
     assert (await running.instance("coder"))["served"] == 2
-    assert "lease.granted" in running.logged()
+    await eventually(lambda: "lease.granted" in running.logged(), "the log says what its new level has it say")
