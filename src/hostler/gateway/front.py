@@ -21,7 +21,7 @@ from hostler.gateway.asgi import body_of as read_body
 from hostler.gateway.errors import Family, body_of, headers_of, status_of
 from hostler.gateway.extras.desk import Extras
 from hostler.gateway.extras.passing import PREFIX
-from hostler.gateway.guard import Door
+from hostler.gateway.guard import Door, check_origin
 from hostler.gateway.metrics.families import CONTENT_TYPE
 from hostler.gateway.ollama.api import OllamaModels
 from hostler.gateway.ollama.paths import OLLAMA, OLLAMA_FOLDERS
@@ -136,7 +136,7 @@ class Front:
             place = None
         origins = self._parts.door.origins
         if origins and scope["type"] == "http":
-            named = place is None or place.owner == "management"
+            named = place is None or place.owner == "management" or place.scope == "admin"
             headers = dict(_headers(scope))
             methods = MANAGED if place is None or not place.methods else place.methods
             if scope["method"] == "OPTIONS" and (lines := origins.preflight(headers, methods, named=named)) is not None:
@@ -170,6 +170,8 @@ class Front:
         principal = self._parts.door.admit(headers, _address(scope))
         if place.scope == "admin" and principal.scope != "admin":
             raise Forbidden(f"The key {principal.name!r} may use models, but not the management API.")
+        if place.scope == "admin" and place.owner == "ollama":  # the others look for themselves
+            check_origin(headers, self._parts.door.origins)
         state = scope.get("state")
         if isinstance(state, dict):
             state["principal"] = principal

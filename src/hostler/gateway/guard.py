@@ -79,16 +79,20 @@ def check_page(headers: Headers, origins: Origins) -> None:
 
 def check_origin(headers: Headers, origins: Origins = NO_ORIGINS) -> None:
     """Raise Forbidden when a page of another origin sent this, which ``origins`` does not name."""
-    site = _text(headers, b"sec-fetch-site")
-    origin = _text(headers, b"origin")
-    if origin and origins.allow(origin.encode("latin-1"), named=True):
-        return
-    foreign = origin and urlsplit(origin).netloc != _text(headers, b"host")
-    if foreign or site not in ("", "none", "same-origin"):
+    if is_foreign(headers, origins):
         raise Forbidden(
-            f"A page of {origin or 'another site'} may not change this gateway.",
+            f"A page of {_text(headers, b'origin') or 'another site'} may not change this gateway.",
             hint="Send the request from a program, or from a page that this gateway serves.",
         )
+
+
+def is_foreign(headers: Headers, origins: Origins) -> bool:
+    """Whether a page of another origin sent this, which ``origins`` does not name."""
+    origin = _text(headers, b"origin")
+    if origin and origins.allow(origin.encode("latin-1"), named=True):
+        return False
+    elsewhere = bool(origin) and urlsplit(origin).netloc != _text(headers, b"host")
+    return elsewhere or _text(headers, b"sec-fetch-site") not in ("", "none", "same-origin")
 
 
 def check_host(headers: Headers) -> None:

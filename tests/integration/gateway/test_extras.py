@@ -48,6 +48,25 @@ async def test_looking_loads_nothing_unless_asked(llama: Gateway) -> None:
     assert (await client.get("/props?model=tiny")).status == 200
 
 
+async def test_a_page_of_others_loads_nothing_by_looking(llama: Gateway) -> None:
+    """An address that only looks needs no preflight: any page could have it fetched as a picture."""
+    llama.fleet.loaded = False
+    client = await llama.client()
+    answer = await client.get("/props?model=tiny&autoload=true", "Sec-Fetch-Site: cross-site\r\n")
+    assert (answer.status, answer.json()["error"]["code"]) == (403, "forbidden")
+    assert (await client.get("/props?model=tiny")).status == 409
+
+
+async def test_a_page_of_others_sees_no_prompts_in_slots(llama: Gateway) -> None:
+    chat = {"model": "tiny", "messages": [{"role": "user", "content": "secret"}], "max_tokens": 4}
+    assert (await llama.ask(chat)).status == 200
+    client = await llama.client()
+    assert any("params" in slot for slot in (await client.get("/slots")).json())
+    seen = (await client.get("/slots", "Sec-Fetch-Site: cross-site\r\n")).json()
+    assert [slot["id"] for slot in seen] == [0, 1]
+    assert not any({"params", "prompt"} & slot.keys() for slot in seen)
+
+
 async def test_a_remote_has_none_of_it(llama: Gateway) -> None:
     cloud = msgspec.structs.replace(served("cloud", "chat"), speaks="openai")
     llama.catalogue.served["cloud"] = cloud

@@ -70,3 +70,14 @@ async def test_another_page_is_not_named(open_to: Gateway, keys: Keyring) -> Non
     assert answer.status == 200
     assert "access-control-allow-origin" not in answer.headers
     assert answer.headers["vary"] == "Origin"
+
+
+async def test_of_all_pages_none_manages_by_paths_of_other_apis(keys: Keyring) -> None:
+    """`*` let a page remove models by Ollama's API and read the metrics: neither lies where management does."""
+    async with gateway_with(keys, cors=("*",)) as gateway:
+        client = await gateway.client()
+        assert (await client.ask(CHAT, headers=ORIGIN)).headers["access-control-allow-origin"] == PAGE
+        removal = await client.get("/api/delete", ORIGIN, method="DELETE")
+        assert (removal.status, removal.json()["code"]) == (403, "forbidden")
+        metrics = await client.get("/metrics", ORIGIN)
+        assert "access-control-allow-origin" not in metrics.headers

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from hostler.accounts.keys import Principal
 from hostler.gateway.asgi import Message, Receive, Send, headers_of
+from hostler.gateway.cors import Origins
 from hostler.gateway.extras.looking import Looking
 from hostler.gateway.extras.parts import ExtrasParts
 from hostler.gateway.extras.passing import PREFIX, Passing
-from hostler.gateway.guard import SAFE_METHODS, check_origin
+from hostler.gateway.guard import SAFE_METHODS, Headers, check_origin, is_foreign
+
+
+def _loads(scope: Message, headers: Headers, origins: Origins) -> bool:
+    """Whether this has a model loaded at the word of a page that may not even use one; a picture's address can."""
+    query = scope["query_string"]
+    assert isinstance(query, bytes)
+    return b"autoload" in query and not origins.allow(headers.get(b"origin", b""))
 
 
 class Extras:
@@ -21,6 +31,9 @@ class Extras:
     async def answer(self, principal: Principal, scope: Message, receive: Receive, send: Send) -> None:
         """Raises what becomes an error's answer; nothing was sent then."""
         passed = str(scope["path"]).startswith(PREFIX)
-        if passed or scope["method"] not in SAFE_METHODS:
-            check_origin(dict(headers_of(scope)), self._origins())
+        headers, origins = dict(headers_of(scope)), self._origins()
+        if passed or scope["method"] not in SAFE_METHODS or _loads(scope, headers, origins):
+            check_origin(headers, origins)
+        elif is_foreign(headers, origins):  # no page that is not named sees more than a key for models does
+            principal = msgspec.structs.replace(principal, scope="inference")
         await (self._passing if passed else self._looking).answer(principal, scope, receive, send)
