@@ -43,6 +43,12 @@ async def test_acts_are_rows_with_who_and_how_they_were_answered(
     assert [(row["action"], row["address"]) for row in told] == [("reload", "127.0.0.1")]
 
 
+@pytest.mark.parametrize("body", [b'{"hold":' + b"[" * 60_000, b'{"profile":"\xff"}'])
+async def test_a_body_that_cannot_be_read_is_a_row_too(client: httpx.AsyncClient, audit: Audit, body: bytes) -> None:
+    assert (await client.post("/api/load", content=body)).status_code == 400
+    assert [(row.action, row.target, row.status) for row in audit.recent()] == [("load", "", 400)]
+
+
 async def test_looking_and_being_refused_is_no_act(client: httpx.AsyncClient, world: World, audit: Audit) -> None:
     await client.get("/api/profiles")
     user = {"x-api-key": world.keys.add("user", "inference")}

@@ -77,6 +77,7 @@ async def test_what_is_not_there_is_said_with_what_is(client: httpx.AsyncClient,
     ("method", "path", "body", "said"),
     [
         ("POST", "/api/load", b"[" * 60_000, "The body is nested too deeply."),
+        ("POST", "/api/load", b'{"profile": "\xff"}', "The body is not UTF-8."),
         ("GET", "/api/usage?by=week", None, "`by`: there are profile, key, day, api"),
         ("GET", "/api/usage/requests?format=xml", None, "`format`: there are jsonl, csv"),
         ("GET", "/api/usage?since=inf", None, "`since`: Expected `float` <= 253402300799.0"),

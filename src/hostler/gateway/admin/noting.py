@@ -87,5 +87,5 @@ def act(method: str, path: str, body: bytes) -> tuple[str, str]:
 def _named(body: bytes) -> str:
     try:
         return msgspec.json.decode(body, type=_Named).profile
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""

@@ -114,9 +114,16 @@ def _too_deep(_: AnyRequest, __: RecursionError) -> Response[bytes]:
     return answer(InvalidRequest("The body is nested too deeply.", hint="/api/docs shows what each path takes."))
 
 
+def _no_text(request: AnyRequest, error: UnicodeDecodeError) -> Response[bytes]:
+    if request.method == "GET":  # which has no body that could be at fault
+        return _bug(request, error)
+    return answer(InvalidRequest("The body is not UTF-8.", hint="/api/docs shows what each path takes."))
+
+
 HANDLERS: ExceptionHandlersMap = {
     HostlerError: _told,
     RecursionError: _too_deep,
+    UnicodeDecodeError: _no_text,
     HTTPException: _refused,
     Exception: _bug,
 }
