@@ -117,7 +117,8 @@ async def test_nothing_is_fetched_unless_allowed(gateway: Gateway, web: Web) -> 
 
 @pytest.mark.parametrize(
     "path", ["inward", "round", "file", "page", "huge.png", "missing", "http://both.example/x", "http://10.0.0.1/x",
-             "http://u:p@pictures.example/x", "ftp://pictures.example/x", "http://nobody.example/", "http://[::1]/"],
+             "http://u:p@pictures.example/x", "ftp://pictures.example/x", "http://nobody.example/", "http://[::1]/",
+             "http://[", "http://\u2100/"],
 )  # fmt: skip
 async def test_what_cannot_be_fetched_is_told(gateway: Gateway, web: Web, path: str) -> None:
     answer = await gateway.ask(asking(path if "//" in path else web.url(path)))

@@ -140,6 +140,9 @@ def test_what_is_wanted_is_said(body: dict[str, object], says: str) -> None:
     [
         ("chat", {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "%s"}}]}]},
          "messages[0].content[0]"),
+        ("apply_template", {"messages": [{"role": "user", "content": [
+            {"type": "image_url", "image_url": {"url": "%s"}}]}]},
+         "messages[0].content[0]"),
         ("responses", {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "%s"}]}]},
          "input[0].content[0]"),
         ("messages", {"messages": [{"role": "user", "content": [
@@ -163,6 +166,7 @@ def test_a_picture_needs_eyes_and_is_not_fetched(api: str, body: dict[str, objec
         {"type": "input_audio", "input_audio": {"url": "HTTP://10.0.0.1/x.mp3", "format": "mp3"}},
         {"type": "video_url", "video_url": {"url": "file:///etc/passwd"}},
         {"type": "input_video", "input_video": {"url": "https://10.0.0.1/x.mp4"}},
+        {"type": "audio_url", "audio_url": {"url": "https://10.0.0.1/x.mp3"}},
     ],
 )
 def test_sounds_and_videos_are_never_fetched(part: dict[str, object]) -> None:
@@ -171,6 +175,24 @@ def test_sounds_and_videos_are_never_fetched(part: dict[str, object]) -> None:
         check_for(msgspec.structs.replace(SEEING, remote_images=True), asked)
     data = {"type": "input_audio", "input_audio": {"data": "aGk=", "format": "wav"}}
     check_for(SEEING, read("chat", json.dumps({"messages": [{"role": "user", "content": [data]}]}).encode()))
+
+
+PARTS = [
+    b'{"type":"image_url","image_url":{"url":"\\u0068ttp:\\/\\/10.0.0.1/x.png"}}',
+    b'{"type":"input_audio","input_audio":{"data":"http\\u003a//10.0.0.1/x.wav","format":"wav"}}',
+    b'{"type":"input_audio","input_audio":{"dat\\u0061":"\\u0066ile:///etc/passwd"}}',
+]
+
+
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("part", PARTS)
+def test_no_address_hides_behind_escapes(part: bytes, counts: bool) -> None:
+    """Whoever reads JSON reads an address in it: an engine of ours, and a program."""
+    asked = read("chat", b'{"messages":[{"role":"user","content":[%b]}]}' % part)
+    with pytest.raises(InvalidRequest, match="fetched here"):
+        check_for(msgspec.structs.replace(SEEING, counts=counts), asked)
+    escaped = b'{"type":"input_audio","input_audio":{"data":"aG\\/k\\u003d","format":"wav"}}'
+    check_for(SEEING, read("chat", b'{"messages":[{"role":"user","content":[%b]}]}' % escaped))
 
 
 def test_programs_and_remotes_see_for_themselves() -> None:

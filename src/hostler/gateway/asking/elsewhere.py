@@ -21,6 +21,7 @@ import msgspec
 from hostler import __version__
 from hostler.errors import EngineLost, HostlerError, InvalidRequest
 from hostler.gateway.asking.checks.kinds import Picture
+from hostler.gateway.asking.checks.telling import told
 from hostler.gateway.http1 import END, Head, ResponseParser
 
 MOST: Final = 8
@@ -38,6 +39,10 @@ _KINDS: Final = (
 )
 _MOVED: Final = (301, 302, 303, 307, 308)
 _EMBEDDED: Final = ipaddress.ip_network("64:ff9b::/96")
+#: All of the internet is in here; besides are ways to write addresses of IPv4, and networks of somebody's own.
+_INTERNET: Final = ipaddress.ip_network("2000::/3")
+#: For protocols, not for hosts; a cloud tells credentials at one of them.
+_PROTOCOLS: Final = ipaddress.ip_network("192.0.0.0/24")
 
 _STEPS: Final = re.compile(r"(\w+)|\[(\d+)\]")
 
@@ -72,7 +77,8 @@ def is_public(address: str) -> bool:
         if inner is None and found in _EMBEDDED:
             inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
         found = inner or found
-    return found.is_global and not found.is_multicast
+    usual = found in _INTERNET if isinstance(found, ipaddress.IPv6Address) else found not in _PROTOCOLS
+    return usual and found.is_global and not found.is_multicast
 
 
 async def _looked_up(host: str, port: int) -> Sequence[str]:
@@ -108,8 +114,9 @@ class Pictures:
         return _with(body, zip((picture.path for picture in pictures), fetched, strict=True))
 
     async def _one(self, url: str) -> Fetched:
-        host = urlsplit(url).hostname or url[:80]
+        host = url[:80]
         try:
+            host = urlsplit(url).hostname or host
             async with asyncio.timeout(FETCH_S):
                 for _ in range(REDIRECTS + 1):
                     head, body = await self._get(_parsed(url))
@@ -185,7 +192,10 @@ def _picture(head: Head, body: bytes, host: str) -> Fetched:
 
 def _with(body: bytes, pictures: Iterable[tuple[str, Fetched]]) -> bytes:
     """``body`` with what was fetched in place of the addresses, in the words of its API."""
-    whole = msgspec.json.decode(body)
+    try:
+        whole = msgspec.json.decode(body)
+    except msgspec.ValidationError as error:  # a number that nobody has looked at is out of range
+        raise told(error) from None
     for path, fetched in pictures:
         part = whole
         for name, index in _STEPS.findall(path):

@@ -9,7 +9,18 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from hostler.gateway.asking.checks.kinds import Any, Flag, Picture, Sampled, Text, Thing, TopCount, invalid, missing
+from hostler.gateway.asking.checks.kinds import (
+    Any,
+    Flag,
+    Picture,
+    Sampled,
+    Text,
+    Thing,
+    TopCount,
+    invalid,
+    missing,
+    unescaped,
+)
 from hostler.gateway.asking.peek import Absent
 
 #: In an object around base64, which has neither quotes nor colons.
@@ -28,6 +39,7 @@ class Part(msgspec.Struct, gc=False):
     input_audio: Raw | UnsetType = UNSET
     input_video: Raw | UnsetType = UNSET
     video_url: Raw | UnsetType = UNSET
+    audio_url: Raw | UnsetType = UNSET
 
 
 class Call(msgspec.Struct, gc=False):
@@ -127,6 +139,6 @@ def _seen(parts: list[Part], path: str) -> Iterator[Picture]:
             url = part.image_url.url if isinstance(part.image_url, Address) else UNSET
             yield Picture(f"{path}[{at}]", bytes(url) if isinstance(url, Raw) else b"")
         elif part.type != "text":
-            for media in (part.input_audio, part.input_video, part.video_url):
-                if isinstance(media, Raw) and (address := _ADDRESS.search(media)) is not None:
+            for media in (part.input_audio, part.input_video, part.video_url, part.audio_url):
+                if isinstance(media, Raw) and (address := _ADDRESS.search(unescaped(bytes(media)))) is not None:
                     yield Picture(f"{path}[{at}]", address[0], other=True)

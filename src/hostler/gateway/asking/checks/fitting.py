@@ -7,7 +7,7 @@ from typing import Final
 
 from hostler.errors import InvalidRequest
 from hostler.fleet.protocol import Served
-from hostler.gateway.asking.checks.kinds import Checked, Picture, invalid
+from hostler.gateway.asking.checks.kinds import Checked, Picture, invalid, unescaped
 from hostler.gateway.asking.elsewhere import Elsewhere
 from hostler.gateway.asking.peek import Peek
 
@@ -40,7 +40,7 @@ def check_for(served: Served, asked: Peek) -> None:
                 f"`{picture.path}` is a picture, and the model of {served.name!r} cannot see.",
                 hint="Name a profile whose model can (`hostler ls` shows abilities), or leave it out.",
             )
-        if picture.url.lower().startswith(_ELSEWHERE):
+        if unescaped(picture.url).lower().startswith(_ELSEWHERE):
             links.append(picture)
         elif served.counts and picture.url and _INLINE.match(picture.url[:64].replace(b"\\/", b"/")) is None:
             raise invalid(

@@ -89,6 +89,11 @@ class Options(msgspec.Struct, gc=False):
     include_usage: Flag = UNSET
 
 
+def unescaped(text: bytes) -> bytes:
+    """JSON text without needless escapes, behind which an address could hide (`"\\u0068ttp:..."`)."""
+    return msgspec.json.encode(msgspec.json.decode(text)) if b"\\" in text else text
+
+
 def missing(path: str) -> InvalidRequest:
     """The refusal of a body without that field."""
     return invalid(path, f"`{path}` is missing.")

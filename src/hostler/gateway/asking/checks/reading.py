@@ -17,6 +17,7 @@ from hostler.gateway.asking.peek import Peek, peek, peeked
 
 _BODIES: Final[dict[str, type[Checked]]] = {
     "chat": Chat,
+    "apply_template": Chat,  # its engine fetches the pictures of what it renders
     "completions": Completion,
     "completion": Completion,
     "infill": Infill,
