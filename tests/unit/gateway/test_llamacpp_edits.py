@@ -16,7 +16,7 @@ from hostler.gateway.asking import volatile
 from hostler.gateway.asking.checks.reading import read
 from hostler.gateway.asking.fields import Fields
 from hostler.gateway.asking.llamacpp import formats, tools, turns
-from hostler.gateway.asking.prepared import Maker
+from hostler.gateway.asking.prepared import Asking, Maker, Preparing
 from hostler.gateway.routes import INFERENCE
 from hostler.models.turns import alternates
 
@@ -222,6 +222,20 @@ def test_a_forced_tool_is_the_only_one(api: str, choice: dict[str, object]) -> N
         edited(tools.edit_of, api, body | {"tools": both[:1]})
     assert refusal.value.param is not None
     assert refusal.value.param.startswith("tool_choice")
+
+
+@pytest.mark.parametrize(
+    ("api", "tool"),
+    [("chat", {**function("f"), "name": 5}), ("responses", {"type": "function", "name": "f", "function": "f"}),
+     ("messages", {"name": "f", "function": 5})],
+)  # fmt: skip
+def test_a_tool_that_cannot_be_read_is_refused(api: str, tool: dict[str, object]) -> None:
+    """A field that its API does not declare, and that only the choice among tools looks at."""
+    other = {"type": "web_search", "name": "w"}
+    raw = json.dumps({"messages": [USER], "input": "x", "tools": [tool, other]}).encode()
+    route = ROUTES[api]
+    with pytest.raises(InvalidRequest, match="it has to be"):
+        Preparing().prepared(Asking(route, {}, raw, route.peek(raw, {})), TINY)
 
 
 @pytest.mark.parametrize(

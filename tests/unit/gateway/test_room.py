@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hostler.config.sampling import RequestSettings
 from hostler.config.settings import SamplingSettings
 from hostler.errors import EngineLost, HostlerError
 from hostler.fleet.protocol import Needs, Served
@@ -68,6 +69,16 @@ def test_bounds_that_may_not_fit(api: str, name: str) -> None:
     assert long is not None
     assert long.counted
     assert look(api, size=1000, **{name: None}) is None
+
+
+@pytest.mark.parametrize("request_", [RequestSettings(set={"max_tokens": 9}), RequestSettings(strip=("max_tokens",))])
+def test_what_the_profile_says_of_its_answers_is_not_bounded(request_: RequestSettings) -> None:
+    """The client's bound is not in what the engine gets, so nothing may bring it back."""
+    served = msgspec.structs.replace(HERE, request=request_)
+    assert look("chat", served, size=1000, max_tokens=4000) is None
+    tight = look("chat", served, size=1000, max_tokens=4000, n_predict=4000)
+    assert tight is not None
+    assert tight.limits == (("n_predict", 4000),)
 
 
 def test_a_picture_counts_by_estimate() -> None:

@@ -14,6 +14,7 @@ import msgspec
 from hostler.fleet.protocol import Conversation, Served
 from hostler.gateway.asking import ownership, reasoning, rewrites, sampling, volatile
 from hostler.gateway.asking.checks.fitting import check_for
+from hostler.gateway.asking.checks.telling import told
 from hostler.gateway.asking.conversations import conversation_for
 from hostler.gateway.asking.fields import Edit, Fields
 from hostler.gateway.asking.forms import renamed_form
@@ -71,6 +72,12 @@ class Preparing:
 
     def prepared(self, asking: Asking, served: Served) -> Prepared:
         """``asking`` for ``served``. Raises WrongTask, InvalidRequest and what an edit raises."""
+        try:
+            return self._prepared(asking, served)
+        except msgspec.ValidationError as error:  # of what no check declares, and an edit reads
+            raise told(error) from None
+
+    def _prepared(self, asking: Asking, served: Served) -> Prepared:
         route = asking.route
         route.check(served)
         check_for(served, asking.peek)

@@ -77,9 +77,10 @@ def room_of(served: Served, route: Route, asked: Peek, body: bytes) -> Room | No
     if not served.counts or served.speaks is not None:
         return Room(route.api, asked) if len(body) > SHORT else None
     limits, longest = [], 0
+    ours = () if served.request is None else (*served.request.strip, *served.request.set)
     for name in names:
         limit = getattr(asked, name, None)
-        if limit.__class__ in _NUMBERS:  # most requests have one or none
+        if limit.__class__ in _NUMBERS and name not in ours:  # most requests have one or none
             limits.append((name, int(limit)))
             longest = max(longest, int(limit))
     pictures = _pictures(asked) if "images" in served.abilities else 0
