@@ -190,6 +190,19 @@ def test_a_stream_with_a_long_prompt_hears_nothing_of_its_progress(cut: int) -> 
     assert (heard.status, heard.body, heard.ended) == (200, answer, True)
 
 
+def test_a_stream_that_ends_in_its_prompt_has_no_body() -> None:
+    """Bytes that are none would end a chunked answer, and its real end would then be another one's begin."""
+    pieces: list[bytes] = []
+    heard = Heard()
+    heard.on_data = pieces.append  # type: ignore[method-assign]
+    sent = json.dumps({"model": "toy", "stream": True, "prompt": "x" * SHORT_BODY}).encode()
+    _, quiet = asked_of(TEXT, SimpleNamespace(beside=True), True, sent, heard)
+    quiet.on_head(STREAM, alone=True)
+    quiet.on_data(events(progress(512)))
+    quiet.on_end()
+    assert (heard.status, pieces, heard.ended) == (200, [], True)
+
+
 def test_a_client_that_asks_for_progress_gets_it() -> None:
     body = {"stream": True, "messages": "x" * SHORT_BODY, "return_progress": True}
     sent, heard = json.dumps(body).encode(), Heard()

@@ -139,7 +139,8 @@ class Quieted:
         head, self._head = self._head, None
         if head is not None:
             self._sink.on_head(head, alone=False)
-        self._sink.on_data(data)
+        if data:
+            self._sink.on_data(data)
 
 
 class Folding:
