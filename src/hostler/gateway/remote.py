@@ -303,7 +303,8 @@ def _retry_after_s(said: bytes, now: float) -> float | None:
 def _words(body: bytes, key: str) -> str:
     """The message of an error as the end of a sentence; nothing when it has none."""
     try:
-        said = " ".join(_problem.decode(body).error.message.split())[:300].rstrip(". ")
+        said = " ".join(_problem.decode(body).error.message.split())
     except msgspec.MsgspecError:
         return ""
-    return f": {said.replace(key, '...') if key else said}" if said else ""
+    said = (said.replace(key, "...") if key else said)[:300].rstrip(". ")  # a key that is cut is none to look for
+    return f": {said}" if said else ""

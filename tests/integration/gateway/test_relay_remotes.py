@@ -258,6 +258,12 @@ async def test_its_refusals_are_errors_of_ours(
     assert [lease.ends for lease in gateway.fleet.leases] == [[(code, False)]]
 
 
+async def test_no_piece_of_a_key_is_left_where_a_refusal_is_cut(gateway: Gateway) -> None:
+    reach(gateway, OPENAI, key="remote-key-0123456789")
+    gateway.engine.script = failing("401 Unauthorized", problem("x", "x" * 280 + " remote-key-0123456789"))
+    assert b"remote-key" not in (await gateway.ask(CHAT)).body
+
+
 @pytest.mark.parametrize("remote", [OPENAI, ANTHROPIC])
 @pytest.mark.parametrize(("kind", "body"), [("text/html; charset=utf-8", b"<html>Log in</html>"), ("text/html", b"")])
 async def test_a_page_in_place_of_an_answer_is_a_failure(
