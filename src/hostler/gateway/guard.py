@@ -71,7 +71,7 @@ def check_page(headers: Headers, origins: Origins) -> None:
     origin = headers.get(b"origin", b"")
     text = origin.decode("latin-1").lower()
     page = text == "null" or text.startswith(("http://", "https://"))
-    if page and urlsplit(text).netloc != _text(headers, b"host") and not origins.allow(origin):
+    if page and _place(text) != _text(headers, b"host") and not origins.allow(origin):
         raise Forbidden(
             f"A page of {text} may not use this gateway.", hint="Name its origin in `[gateway] cors`, or create a key."
         )
@@ -91,7 +91,7 @@ def is_foreign(headers: Headers, origins: Origins) -> bool:
     origin = _text(headers, b"origin")
     if origin and origins.allow(origin.encode("latin-1"), named=True):
         return False
-    elsewhere = bool(origin) and urlsplit(origin).netloc != _text(headers, b"host")
+    elsewhere = bool(origin) and _place(origin) != _text(headers, b"host")
     return elsewhere or _text(headers, b"sec-fetch-site") not in ("", "none", "same-origin")
 
 
@@ -119,6 +119,14 @@ def is_local_name(host: str) -> bool:
         own = socket.gethostname().lower()
         return "." not in host or host.endswith(LOCAL_SUFFIXES) or host == own
     return True
+
+
+def _place(origin: str) -> str | None:
+    """The host and port of an origin; None for one that cannot be read, which is nobody's."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _without_port(host: str) -> str:

@@ -66,6 +66,13 @@ def test_a_foreign_page_uses_nothing_without_a_key(origin: bytes) -> None:
     check_page({b"host": b"127.0.0.1:4785", b"origin": b"vscode-webview://abc"}, Origins())
 
 
+def test_an_origin_that_cannot_be_read_is_a_foreign_one() -> None:
+    headers = {b"host": b"127.0.0.1:4785", b"origin": b"http://["}
+    for check in (check_page, check_origin):
+        with pytest.raises(Forbidden):
+            check(headers, Origins())
+
+
 def test_management_takes_pages_that_are_named_alone() -> None:
     headers = {b"host": b"box:4785", b"origin": PAGE, b"sec-fetch-site": b"cross-site"}
     check_origin(headers, Origins([PAGE.decode()]))
