@@ -170,10 +170,12 @@ class Runs:
             log.bug("engine.run_failed", bug, profile=run.spec.profile)
             error = LoadFailed(f"Running {run.spec.profile!r} failed within Hostler: {_first(bug)}.")
         finally:
+            run.tasks = None
             if run.seat is not None:
                 run.seat.gone()
             try:
                 if run.held:
+                    self._doubts.about(run)  # nobody is to get what has ended
                     loading = any(other.endpoint is None for other in self._runs.values() if other is not run)
                     await self._returned.wait(run.spec.profile, run.held, told=not loading)
             finally:

@@ -134,11 +134,11 @@ class World:
         self.bus = Bus()
         self.experience = Experience(folder)
         self.measurements = self.experience.measurements
-        reading = {"host": DeviceReading(budget, budget, 0)}
+        self.reading = {"host": DeviceReading(budget, budget, 0)}
         self.fleet = FleetOwner(
             runner=self.runner,
             preparer=Preparer(self.spec, self.wanted, lambda name: self.keys.get(name, "")),
-            budget=Budget(MemorySettings(reserve=0), lambda engines: reading),
+            budget=Budget(MemorySettings(reserve=0), lambda engines: self.reading),
             experience=self.experience,
             limits=limits,
             bus=self.bus,

@@ -16,8 +16,10 @@ from hostler.errors import EngineLost
 from hostler.events import EngineTrouble
 from hostler.fleet.recovery.doubts import TRIES, Doubts
 from hostler.fleet.recovery.ladder import NONE
+from hostler.fleet.recovery.returned import Held
 from hostler.fleet.run import Run
 from hostler.fleet.scheduling import messages as m
+from hostler.hardware.occupancy import DeviceReading
 from hostler.testing.specs import SPEC
 
 pytestmark = pytest.mark.anyio
@@ -54,6 +56,28 @@ async def test_an_engine_that_only_closed_a_connection_goes_on(tmp_path: Path) -
         again.end(200)
         assert w.runner.asked == 1
         assert w.runner.loads == ["a"]
+
+
+async def test_nobody_gets_an_engine_that_has_ended_while_its_memory_comes_back(tmp_path: Path) -> None:
+    """The tasks of its run were over, so that a request that lost it got an error of ours in place of the next one."""
+    async with world(tmp_path, {"a": GIB}) as w:
+        lease = await w.fleet.ask("a", "r1", "me", "openai").wait()
+        run = w.fleet._runs.get(lease.instance)
+        assert run is not None
+        run.held = {"host": Held(bytes=0, free=10 * GIB)}
+        w.reading = {"host": DeviceReading(10 * GIB, 0, 0)}
+        w.runner.error = EngineLost("It died by SIGKILL.")
+        w.runner.crash["a"].set()
+        await w.until(lambda: not w.runner.running and run.tasks is None)
+        assert w.states() == {"a": "ready"}
+        lease.doubt()
+        lease.end(502)
+        assert w.fleet.lease_now("a", "r1", "me", "openai") is None
+        ticket = w.fleet.ask("a", "r1", "me", "openai")
+        w.reading = {"host": DeviceReading(10 * GIB, 10 * GIB, 0)}
+        again = await ticket.wait()
+        assert again.instance != lease.instance
+        again.end(200)
 
 
 async def test_a_process_that_takes_no_connection_is_ended() -> None:

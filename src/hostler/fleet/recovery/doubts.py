@@ -50,11 +50,12 @@ class Doubts:
         if run.endpoint is not None and run.endpoint.remote is not None:
             run.trouble = UNREACHED
             return
-        if run.endpoint is None or run.tasks is None or run.doubted:
+        if run.endpoint is None or run.doubted:
             return
         run.doubted = True
         self._tell(m.Doubted(run.spec.instance))
-        run.tasks.start_soon(self._settle, run, run.endpoint)
+        if run.tasks is not None:  # else its process has ended, and only its memory is waited for
+            run.tasks.start_soon(self._settle, run, run.endpoint)
 
     async def _settle(self, run: Run, endpoint: Endpoint) -> None:
         """Until it answers; ends with the run."""
