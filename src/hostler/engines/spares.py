@@ -7,13 +7,13 @@ like every engine.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import anyio
-import msgspec
 
 from hostler.config.settings import LimitSettings
 from hostler.engines.group import end
@@ -86,7 +86,8 @@ class Spares:
             if found is not None:
                 found.close()
             return None
-        told = msgspec.json.encode({"argv": argv[len(program) :], "env": env})
+        # Not by msgspec: the name of a file may be no text.
+        told = json.dumps({"argv": list(argv[len(program) :]), "env": dict(env)}).encode()
         with anyio.CancelScope(shield=True):
             try:
                 await found.child.stdin.send(told + b"\n")

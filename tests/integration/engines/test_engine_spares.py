@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import anyio
@@ -102,3 +104,19 @@ async def test_other_programs_and_environments_get_none() -> None:
         assert await spares.take((*EMBEDDED, "--port", "0"), {**KEYED, "OMP_NUM_THREADS": "1"}) is None
         tasks.cancel_scope.cancel()
     assert not spares.pids
+
+
+async def test_a_file_whose_name_is_no_text_is_told_to_it_as_it_is() -> None:
+    """It could not be told, and the launcher was forgotten: such a model could be loaded once, and never again."""
+    spares = Spares(LimitSettings())
+    spares.want(GUARD)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(spares.run)
+        await _waiting(spares, GUARD)
+        says = "import sys; print(ascii(sys.argv[1]))"
+        taken = await spares.take((*GUARD, sys.executable, "-c", says, "caf\udce9.gguf"), KEYED)
+        assert taken is not None
+        with taken, anyio.fail_after(60):
+            assert await taken.child.wait() == 0
+            assert os.read(taken.output, 100) == b"'caf\\udce9.gguf'\n"
+        tasks.cancel_scope.cancel()
