@@ -68,10 +68,10 @@ class Audit:
         seen = bus.last_id
         while True:
             await bus.changed(seen)
-            for event in bus.rare_since(seen):
+            events, seen = bus.rare_since(seen), bus.last_id  # before a row is written: others may happen meanwhile
+            for event in events:
                 if isinstance(event, ConfigReloaded):
                     await self.note(_changed(event))
-            seen = bus.last_id
             await anyio.sleep(0.1)  # as rarely as the log looks: requests must not wake it once each
 
     def _open(self) -> int:

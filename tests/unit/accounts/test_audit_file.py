@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import threading
 from pathlib import Path
 
@@ -94,3 +95,25 @@ async def test_a_changed_configuration_is_a_row(tmp_path: Path) -> None:
         group.cancel_scope.cancel()
     (record,) = audit.recent()
     assert (record.via, record.action, record.detail) == ("file", "config", "added a; changed b, c")
+
+
+@pytest.mark.anyio
+async def test_a_change_while_another_is_written_is_a_row_too(tmp_path: Path) -> None:
+    """What happened while the disk was slow was taken as seen."""
+    import anyio
+
+    bus, audit = Bus(ManualClock()), Audit(tmp_path / FILE_NAME)
+    with (tmp_path / FILE_NAME).open("ab") as held:
+        async with anyio.create_task_group() as group:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            group.start_soon(audit.follow, bus)
+            await anyio.wait_all_tasks_blocked()
+            bus.publish(ConfigReloaded(added=("a",)))
+            await anyio.wait_all_tasks_blocked()  # it waits for the file
+            bus.publish(ConfigReloaded(added=("b",)))
+            fcntl.flock(held, fcntl.LOCK_UN)
+            with anyio.fail_after(5):
+                while len(audit.recent()) < 2:
+                    await anyio.sleep(0.01)
+            group.cancel_scope.cancel()
+    assert [record.detail for record in audit.recent()] == ["added b", "added a"]
