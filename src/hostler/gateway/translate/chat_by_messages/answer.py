@@ -29,7 +29,7 @@ def completion(body: bytes, created: int) -> chat.Completion:
     """A whole answer. Raises RemoteFailed when ``body`` is none."""
     try:
         answer = _answer.decode(body)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:  # msgspec's errors are among them, and bad UTF-8
         raise not_understood(error) from None
     return chat.Completion(
         id=answer.id,
@@ -57,7 +57,7 @@ def _call(block: m.Said) -> chat.Given:
 
 def arguments_of(given: Raw | UnsetType) -> str:
     """What a call was given, as JSON in a string."""
-    return bytes(given).decode() if isinstance(given, Raw) else "{}"
+    return bytes(given).decode("utf-8", "replace") if isinstance(given, Raw) else "{}"
 
 
 def finish_of(reason: str | None) -> chat.Finish:
@@ -77,7 +77,7 @@ def problem(body: bytes) -> chat.Problem:
     """The body of an error; one that is not in its API's form is told as it is."""
     try:
         said = _problem.decode(body).error
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         said = m.Complaint("api_error", body[:2000].decode("utf-8", "replace"))
     kind = said.type if said.type in _TYPES else "invalid_request_error"
     return chat.Problem(chat.Complaint(said.message, kind, code=said.type))

@@ -39,7 +39,7 @@ def asked(body: bytes) -> chat.ChatRequest:
     """``body`` read. Raises InvalidRequest."""
     try:
         return _decoder.decode(body)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"The body is not what this endpoint takes: {error}.") from None
 
 
@@ -103,7 +103,7 @@ def _thoughts(thinking: Raw | UnsetType) -> int:
         return 0
     try:
         said = _budget.decode(thinking)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         return 0
     return said.budget_tokens or (LONGEST_THOUGHT if said.type == "adaptive" else 0)
 
@@ -180,7 +180,7 @@ def _input(arguments: str | None) -> Raw:
         return _NO_INPUT
     try:
         _is_object.decode(arguments)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         return Raw(msgspec.json.encode({"arguments": arguments}))
     return Raw(arguments.encode())
 

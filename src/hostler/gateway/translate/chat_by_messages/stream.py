@@ -43,7 +43,7 @@ class ChatStream:
     def feed(self, data: bytes) -> bytes:
         try:
             events = [_event.decode(each) for each in self._events.feed(data)]
-        except ValueError as error:  # msgspec's errors are among them
+        except (ValueError, RecursionError) as error:  # msgspec's errors are among them
             raise not_understood(error) from None
         return b"".join(self._take(event) for event in events if self.error is None and not self.complete)
 

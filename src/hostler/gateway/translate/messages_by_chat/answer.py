@@ -34,7 +34,7 @@ def heard(data: bytes) -> s.HeardAnswer:
     """A whole answer, or a chunk of one. Raises RemoteFailed when it is neither."""
     try:
         return _answer.decode(data)
-    except ValueError as error:  # msgspec's errors are among them, and bad UTF-8
+    except (ValueError, RecursionError) as error:  # msgspec's errors are among them, and bad UTF-8
         raise not_understood(error) from None
 
 
@@ -69,7 +69,7 @@ def _input(arguments: str) -> Raw:
         return Raw(b"{}")
     try:
         _is_object.decode(arguments)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         return Raw(msgspec.json.encode({"arguments": arguments}))
     return Raw(arguments.encode())
 
@@ -92,7 +92,7 @@ def problem(body: bytes) -> s.Problem:
     """The body of an error; one that is not in its API's form is told as it is."""
     try:
         fault = _answer.decode(body).error
-    except ValueError:
+    except (ValueError, RecursionError):
         fault = None
     if fault is None:
         return s.Problem(s.Complaint("invalid_request_error", body[:2000].decode("utf-8", "replace")))

@@ -30,7 +30,7 @@ def asked(body: bytes) -> s.Asked:
     """``body`` read. Raises InvalidRequest."""
     try:
         return _decoder.decode(body)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"The body is not what this endpoint takes: {error}.") from None
 
 

@@ -214,7 +214,7 @@ def whole(body: bytes, voice: Voice, course: Course) -> bytes:
     """A whole answer. Raises RemoteFailed when ``body`` is none."""
     try:
         heard = hear(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise not_understood(error) from None
     choice = heard.choices[0] if heard.choices else Choice(text=heard.content, finish_reason=heard.stop_type)
     said = choice.message or Delta(content=choice.text)
@@ -233,7 +233,7 @@ def embedded(body: bytes, kind: Kind, dimensions: int | None, course: Course) ->
     try:
         heard = _vectors.decode(body)
         vectors = [_shortened(vector.embedding, dimensions) for vector in heard.data]
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise not_understood(error) from None
     if kind == "embeddings":
         return msgspec.json.encode(o.Embedding(vectors[0] if vectors else Raw(b"[]")))
@@ -285,7 +285,7 @@ def problem(body: bytes, model: str) -> o.Problem:
     """The body of an error; one in an unknown form is told as it is."""
     try:
         return _told(_problem.decode(body).error, model)
-    except (msgspec.MsgspecError, RecursionError):
+    except (ValueError, RecursionError):
         return o.Problem(body[:2000].decode("utf-8", "replace") or "no answer")
 
 
@@ -293,7 +293,7 @@ def complaint(error: Raw, model: str) -> tuple[o.Problem, int]:
     """The same, for one inside a stream; and its status, 0 where it has none."""
     try:
         said = _complaint.decode(error)
-    except (msgspec.MsgspecError, RecursionError):
+    except (ValueError, RecursionError):
         return o.Problem(bytes(error)[:2000].decode("utf-8", "replace")), 0
     status = said.code if isinstance(said, _Complaint) and isinstance(said.code, int) else 0
     return _told(said, model), status if 400 <= status < 600 else 0
