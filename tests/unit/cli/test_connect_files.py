@@ -7,6 +7,7 @@ import stat
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -181,3 +182,37 @@ def test_a_folder_that_a_variable_names_may_lie_anywhere(places: Places, tmp_pat
     moved = Places(home=places.home, own=places.own, environ={"CODEX_HOME": str(tmp_path / "moved")})
     put(moved, "codex", *CLIENTS["codex"].files(OPEN, moved))
     assert (tmp_path / "moved" / "hostler.config.toml").exists()
+
+
+def test_an_undo_that_fails_half_way_leaves_what_it_put_back(places: Places) -> None:
+    one, two = (Wanted(path=places.home / name, form="text", text="ours\n") for name in ("one", "two"))
+    one.path.write_text("mine\n")
+    put(places, "aider", one, two)
+    two.path.unlink()
+    two.path.mkdir()
+    with pytest.raises(InvalidRequest):
+        undo("aider", places)
+    two.path.rmdir()
+    undo("aider", places)
+    assert [(each.name, each.read_text()) for each in places.home.iterdir()] == [("one", "mine\n")]
+
+
+def test_a_link_that_leads_in_a_circle_is_told_so(places: Places) -> None:
+    path = places.home / "circle"
+    path.symlink_to(path)
+    with pytest.raises(InvalidRequest):
+        planned(Wanted(path=path, form="text", text="x"), places)
+
+
+@pytest.mark.parametrize("indent", ["", "  "])
+def test_an_entry_of_a_list_is_indented_as_those_that_are_there(places: Places, indent: str) -> None:
+    wanted = CLIENTS["llm"].files(OPEN, places)[0]
+    held = f"# mine\n{indent}- model_id: other\n{indent}  model_name: other\n"
+    assert f'\n{indent}- model_id: "hostler/coder"\n{indent}  model_name: "coder"\n' in composed(wanted, held)
+
+
+def test_names_of_a_foreign_gateway_are_no_commands(places: Places) -> None:
+    evil = msgspec.structs.replace(OPEN, model="a;touch b")
+    with pytest.raises(InvalidRequest):
+        CLIENTS["open-webui"].files(evil, places)
+    assert CLIENTS["llm"].start(evil, places) == "llm -m 'hostler/a;touch b' 'Say hello.'"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
+import textwrap
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Final
@@ -14,6 +16,7 @@ from hostler.errors import InvalidRequest
 BEGIN: Final = "# >>> hostler connect >>>"
 END: Final = "# <<< hostler connect <<<"
 HIDDEN: Final = "(the new key)"
+_ENTRY: Final = re.compile(r"^( *)- ", re.MULTILINE)
 
 
 def composed(wanted: Wanted, current: str | None) -> str:
@@ -26,9 +29,15 @@ def composed(wanted: Wanted, current: str | None) -> str:
         case "block":
             rest = without_block(current or "")
             gap = "" if not rest or rest.endswith("\n") else "\n"
-            return f"{rest}{gap}{BEGIN}\n{wanted.text}{END}\n"
+            return f"{rest}{gap}{BEGIN}\n{textwrap.indent(wanted.text, _indent(rest))}{END}\n"
         case "text":
             return wanted.text
+
+
+def _indent(text: str) -> str:
+    """How far the entries of a list in YAML are indented: further ones have to be as far."""
+    first = _ENTRY.search(text)
+    return "" if first is None else first[1]
 
 
 def without_block(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Final
@@ -43,6 +44,6 @@ CLIENT: Final = Client(
     api="chat",
     agent=False,
     files=_files,
-    start=lambda target, _: f"llm -m hostler/{target.model} 'Say hello.'",
+    start=lambda target, _: f"llm -m {shlex.quote(f'hostler/{target.model}')} 'Say hello.'",
     after="Where the gateway wants a key, llm keeps it: `llm keys set hostler`.",
 )

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
 from hostler.cli.connect.client import VARIABLE, Client, Places, Target, Wanted, shown
+from hostler.errors import InvalidRequest
+
+#: What stands for itself in a shell; names come from a gateway that may be somebody else's.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._:/@%+,=\[\]-]+")
 
 
 def _file(places: Places) -> Path:
     return places.own / "open-webui.env"
 
 
+def _plain(value: str) -> str:
+    """``value``, which a shell and Docker have to read alike, so that it cannot be quoted. Raises InvalidRequest."""
+    if _PLAIN.fullmatch(value) is None:
+        raise InvalidRequest(f"{value!r} cannot stand in a file of variables.", hint="Name another profile.")
+    return value
+
+
 def _files(target: Target, places: Places) -> tuple[Wanted, ...]:
     variables = {
-        "OPENAI_API_BASE_URL": target.openai,
+        "OPENAI_API_BASE_URL": _plain(target.openai),
         "OPENAI_API_KEY": target.secret(f"${{{VARIABLE}}}"),
         "ENABLE_OPENAI_API": "true",
         "ENABLE_OLLAMA_API": "false",
-        "DEFAULT_MODELS": target.model,
-        "TASK_MODEL_EXTERNAL": target.small,
+        "DEFAULT_MODELS": _plain(target.model),
+        "TASK_MODEL_EXTERNAL": _plain(target.small),
         # Else what the first start kept in its database wins over this file for ever.
         "ENABLE_PERSISTENT_CONFIG": "false",
         "ANONYMIZED_TELEMETRY": "false",

@@ -94,12 +94,16 @@ def undo(client: str, places: Places) -> tuple[Undone, ...]:
     ours = [each for each in record if each.client == client]
     if not ours:
         raise InvalidRequest(f"Nothing was written for {client} from here.", hint="`hostler connect` lists what was.")
+    done: list[Undone] = []
     try:
-        done = tuple(_undone(each) for each in ours)
-        _remember(tuple(each for each in record if each.client != client), places)
+        for each in ours:
+            done.append(_undone(each))
+            # At once: what was put back is the user's own, and no edit of what we wrote, if a later file fails.
+            record = tuple(other for other in record if other != each)
+            _remember(record, places)
     except OSError as error:
         raise HomeError(f"{error.filename} cannot be put back: {error.strerror}.") from error
-    return done
+    return tuple(done)
 
 
 def _undone(written: Written) -> Undone:
@@ -131,7 +135,10 @@ def _cut(written: Written, current: str) -> Undone:
 
 def _real(path: Path, places: Places) -> Path:
     """Where ``path`` really lies. Raises InvalidRequest when a link leads out of the user's and Hostler's folders."""
-    real = path.resolve()
+    try:
+        real = path.resolve()
+    except (OSError, RuntimeError) as error:  # a loop is a RuntimeError before Python 3.13
+        raise InvalidRequest(f"{path} leads nowhere: {error}.", hint="Remove the link; nothing was written.") from error
     inside = any(real.is_relative_to(folder.resolve()) for folder in (places.home, places.own))
     linked = path.is_symlink() or path.is_relative_to(places.home)
     if linked and not inside:
