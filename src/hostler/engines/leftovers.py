@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -18,6 +19,7 @@ import psutil
 
 #: Not one of our settings: whatever the program starts would read those.
 MARK: Final = "STARTED_BY_HOSTLER"
+POLL_S: Final = 0.02
 
 
 class Leftovers(msgspec.Struct, frozen=True):
@@ -46,9 +48,24 @@ def _end_marked(mark: str, grace_s: float, kill_s: float) -> Leftovers:
         if not there:
             break
         _signal(there, number)
-        psutil.wait_procs(there, timeout=patience_s)
+        _await(there, patience_s)
         there = list(_marked(mark))
     return Leftovers(found, tuple(map(_called, there)))
+
+
+def _await(there: list[psutil.Process], patience_s: float) -> None:
+    """Until all have ended; those that are ours are reaped. Whoever else's parent may leave it a zombie for ever."""
+    until = time.monotonic() + patience_s
+    while there and time.monotonic() < until:
+        _, waited_for = psutil.wait_procs(there, timeout=POLL_S)
+        there = [process for process in waited_for if not _ended(process)]
+
+
+def _ended(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return True
 
 
 def _marked(mark: str) -> Iterator[psutil.Process]:
@@ -56,7 +73,7 @@ def _marked(mark: str) -> Iterator[psutil.Process]:
         with contextlib.suppress(psutil.Error, OSError):
             process = psutil.Process(pid)
             # Once more: the pid may be another's by now. From here on it is one process, whatever becomes of its pid.
-            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get(MARK) == mark and not _ended(process):
                 yield process
 
 
