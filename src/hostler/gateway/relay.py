@@ -224,7 +224,8 @@ class Exchange:
             self._collected = None if events and head.status == 200 else []
             return
         self._sse = events
-        self._call.begin(head.status, lines_of(head) + self._own_lines(), head.length)
+        # Of events some may be left out, or one put behind: they are as long as they get.
+        self._call.begin(head.status, lines_of(head) + self._own_lines(), None if events else head.length)
         if alone:
             self._call.flush()
 

@@ -39,6 +39,26 @@ async def test_the_ledger_counts_and_the_client_gets_no_usage_it_did_not_ask_for
     assert of_a_program.row.generated_ms is not None
 
 
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_stream_that_told_its_length_ends_where_it_does_here(of_a_program: Gateway, whole: bool) -> None:
+    """Events are left out of it, or an error is put behind: its length would leave clients waiting, or ask too early."""
+    said = b'data: {"choices":[{"delta":{"content":"sea"}}]}\n\n'
+    events = said + b"data: " + json.dumps(USAGE).encode() + b"\n\ndata: [DONE]\n\n"
+
+    async def measured(heard: Heard, side: EngineSide) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(events)
+        await side.say(head + (events if whole else said))
+        side.writer.close()
+
+    of_a_program.engine.script = measured
+    answer = await of_a_program.ask(STREAM)
+    assert answer.complete
+    assert answer.body.startswith(said)
+    assert answer.body.endswith(b"data: [DONE]\n\n")
+    assert (b"engine_lost" in answer.body) is not whole
+    assert b"prompt_tokens" not in answer.body
+
+
 async def test_who_asks_for_usage_gets_it(of_a_program: Gateway) -> None:
     answer = await of_a_program.ask(STREAM | {"stream_options": {"include_usage": True}})
     assert b'"completion_tokens": 3' in answer.body
