@@ -264,6 +264,8 @@ class Pool:
             raise _unreachable(endpoint, f"has a certificate that is not trusted ({error.verify_message})") from error
         except OSError as error:
             raise _unreachable(endpoint, f"cannot be reached ({error.strerror or error})") from error
+        except UnicodeError as error:  # what looks a name up says so of one that none can have
+            raise _unreachable(endpoint, "is no name of a machine") from error
         if remote is not None:
             connection.keep_alive()
         return connection

@@ -258,6 +258,13 @@ async def test_its_refusals_are_errors_of_ours(
     assert [lease.ends for lease in gateway.fleet.leases] == [[(code, False)]]
 
 
+async def test_a_name_that_no_machine_can_have_is_out_of_reach(gateway: Gateway) -> None:
+    reach(gateway, OPENAI)
+    gateway.fleet.endpoint = Endpoint("api..example", 80, "", OPENAI)
+    answer = await gateway.ask(CHAT)
+    assert (answer.status, answer.json()["error"]["code"]) == (502, "remote_unreachable")
+
+
 async def test_no_piece_of_a_key_is_left_where_a_refusal_is_cut(gateway: Gateway) -> None:
     reach(gateway, OPENAI, key="remote-key-0123456789")
     gateway.engine.script = failing("401 Unauthorized", problem("x", "x" * 280 + " remote-key-0123456789"))
