@@ -41,7 +41,7 @@ async def test_the_ledger_counts_and_the_client_gets_no_usage_it_did_not_ask_for
 
 @pytest.mark.parametrize("whole", [True, False])
 async def test_a_stream_that_told_its_length_ends_where_it_does_here(of_a_program: Gateway, whole: bool) -> None:
-    """Events are left out of it, or an error is put behind: its length would leave clients waiting, or ask too early."""
+    """Events are left out of it, or an error is put behind: its length would leave clients waiting."""
     said = b'data: {"choices":[{"delta":{"content":"sea"}}]}\n\n'
     events = said + b"data: " + json.dumps(USAGE).encode() + b"\n\ndata: [DONE]\n\n"
 
