@@ -71,9 +71,9 @@ class Shortage(NamedTuple):
 class HostlerError(Exception):
     """Something a user can act on.
 
-    ``code`` is stable and machine-readable. ``message`` is one sentence of what happened; ``hint`` says
-    what to do next. ``source`` says who spoke: the gateway or the engine behind it. ``retry_after_s``,
-    when not None, is when trying again makes sense. ``cause`` is the id of the class of failure
+    ``code`` is stable and machine-readable. ``message`` is one sentence of what happened, text even where the name of a
+    file is none; ``hint`` says what to do next. ``source`` says who spoke: the gateway or the engine behind it.
+    ``retry_after_s``, when not None, is when trying again makes sense. ``cause`` is the id of the class of failure
     (:mod:`hostler.engines.failures.causes`), "" where there is none, and ``evidence`` what showed it.
     """
 
@@ -87,7 +87,7 @@ class HostlerError(Exception):
 
     def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = message.encode("utf-8", "backslashreplace").decode()
         self.hint = self.default_hint if hint is None else hint
         self.retry_after_s = self.default_retry_s if retry_after_s is None else retry_after_s
 

@@ -39,7 +39,8 @@ def instance(known: m.Instance, run: Run, now: float) -> Instance:
         pinned=known.pin,
         load_s=run.load_s,
         started_at=run.started_at,
-        argv=run.argv,
+        # The name of a file may be no text.
+        argv=tuple(word.encode("utf-8", "backslashreplace").decode() for word in run.argv),
         remote=host_of(run.spec.engine),
         changed=run.changes.words,
         warm=run.pid is not None and run.endpoint is not None and (run.spec.proves or known.served > 0),

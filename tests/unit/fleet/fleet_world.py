@@ -60,6 +60,7 @@ class ScriptedRunner:
         self.looked = self.probed = self.asked = 0
         self.mute = False
         self.silent: EngineLost | None = None
+        self.argv: tuple[str, ...] = ("engine",)
 
     async def preflight(self, spec: LoadSpec) -> None:
         self.preparing += 1
@@ -75,7 +76,7 @@ class ScriptedRunner:
         try:
             if spec.profile in self.bugs:
                 raise OSError("no such device")
-            report(Started(4242, ("engine", spec.profile)))
+            report(Started(4242, (*self.argv, spec.profile)))
             report(Stage("loading tensors"))
             if spec.profile in self.hold:
                 self.release[spec.profile] = asyncio.Event()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 import anyio.lowlevel
+import msgspec
 import pytest
 from fleet_world import GIB, world
 
@@ -32,6 +33,13 @@ async def test_a_request_loads_its_profile_and_the_next_is_granted_at_once(tmp_p
         assert [type(e) for e in w.events(LeaseGranted)] == [LeaseGranted] * 2
         assert [e.status for e in w.events(LeaseEnded)] == [200, 200]
         assert w.fleet.recent() == "a"
+
+
+async def test_a_model_whose_file_name_is_no_text_can_be_shown(tmp_path: Path) -> None:
+    async with world(tmp_path, {"a": GIB}) as w:
+        w.runner.argv = ("engine", "--model", "/models/caf\udce9.gguf")
+        await w.fleet.load("a")
+        assert rb"/models/caf\\udce9.gguf" in msgspec.json.encode(w.fleet.instances())
 
 
 async def test_many_callers_share_one_load(tmp_path: Path) -> None:

@@ -44,6 +44,13 @@ def test_the_class_of_a_failure_and_its_evidence_are_told(family: Family) -> Non
     assert family == "problem" or "cause" not in body_of(errors.QueueFull("Full."), family).decode()
 
 
+@pytest.mark.parametrize("family", ["openai", "anthropic", "ollama", "problem"])
+def test_a_file_whose_name_is_no_text_is_told_too(family: Family) -> None:
+    """The request got no answer, and no model was listed any more."""
+    error = errors.ModelError("/models/caf\udce9.gguf is empty.")
+    assert rb"caf\\udce9.gguf is empty" in body_of(error, family)
+
+
 def test_openai_stream_event_ends_the_stream() -> None:
     event = event_of(errors.EngineLost("Gone."), "openai")
     assert event.startswith(b'data: {"error":{')
