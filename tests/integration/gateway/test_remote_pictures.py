@@ -96,10 +96,11 @@ async def test_in_the_words_of_each_api(gateway: Gateway, web: Web) -> None:
     sent = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": DATA}}
     assert heard == [sent, {**result, "content": [sent]}]
     part = {"type": "input_image", "image_url": web.url("a.png")}
-    response = {"model": "eye", "input": [{"role": "user", "content": [part]}]}
+    output = {"type": "function_call_output", "call_id": "c", "output": [part]}
+    response = {"model": "eye", "input": [{"role": "user", "content": [part]}, output]}
     assert (await gateway.ask(response, "/v1/responses")).status == 200
-    heard = json.loads(gateway.engine.heard[1].body)["input"][0]["content"]
-    assert heard == [{**part, "image_url": f"data:image/png;base64,{DATA}"}]
+    said, gave = json.loads(gateway.engine.heard[1].body)["input"]
+    assert said["content"] == gave["output"] == [{**part, "image_url": f"data:image/png;base64,{DATA}"}]
 
 
 async def test_nothing_is_fetched_unless_allowed(gateway: Gateway, web: Web) -> None:

@@ -99,6 +99,8 @@ RIGHT: list[tuple[str, dict[str, object]]] = [
     ("embeddings", {"input": [1, 2, 3], "encoding_format": "base64"}),
     ("embeddings", {"content": "llama.cpp's own"}),
     ("responses", {"input": [{"type": "computer_call_output", "output": {"type": "x"}}], "tools": [{"type": "x"}]}),
+    ("responses", {"input": [{"type": "shell_call_output", "output": [{"stdout": "x"}, "y", 5, None, ["z"]]}]}),
+    ("responses", {"input": [{"type": "function_call_output", "call_id": "c", "output": "done"}]}),
     ("responses", {"input": "x", "store": True, "previous_response_id": None, "include": ["y"]}),
     ("input_tokens", {"input": "x"}),
     ("messages", {"messages": [USER, {"role": "system", "content": "x"}], "thinking": {"type": "adaptive"}}),
@@ -145,6 +147,9 @@ def test_what_is_wanted_is_said(body: dict[str, object], says: str) -> None:
          "messages[0].content[0]"),
         ("responses", {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "%s"}]}]},
          "input[0].content[0]"),
+        ("responses", {"input": [{"type": "function_call_output", "call_id": "c", "output": [
+            {"type": "input_text", "text": "here"}, {"type": "input_image", "text": 5, "image_url": "%s"}]}]},
+         "input[0].output[1]"),
         ("messages", {"messages": [{"role": "user", "content": [
             {"type": "tool_result", "content": [{"type": "image", "source": {"type": "url", "url": "%s"}}]}]}]},
          "messages[0].content[0].content[0]"),

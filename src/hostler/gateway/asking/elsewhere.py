@@ -200,7 +200,7 @@ def _with(body: bytes, pictures: Iterable[tuple[str, Fetched]]) -> bytes:
         part = whole
         for name, index in _STEPS.findall(path):
             part = part[name] if name else part[int(index)]
-        if part["type"] == "image":
+        if part.get("type") == "image":
             part["source"] = {"type": "base64", "media_type": fetched.kind, "data": fetched.data}
         elif isinstance(part["image_url"], str):
             part["image_url"] = fetched.url

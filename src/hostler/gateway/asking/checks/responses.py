@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -37,6 +37,7 @@ class Item(msgspec.Struct, gc=False):
     name: Text = UNSET
     call_id: Text = UNSET
     arguments: Text = UNSET
+    output: Raw | UnsetType = UNSET
 
 
 class Tool(msgspec.Struct, gc=False):
@@ -97,13 +98,30 @@ class Response(Checked, kw_only=True, gc=False):
             _check_format(self.text.format)
 
     def pictures(self) -> Iterable[Picture]:
-        for number, item in enumerate(self.input or ()):
-            content = item.content if isinstance(item, Item) else ()
-            if isinstance(content, list):
-                for at, part in enumerate(content):
-                    if part.type == "input_image":
-                        url = part.image_url
-                        yield Picture(f"input[{number}].content[{at}]", bytes(url) if isinstance(url, Raw) else b"")
+        for number, item in enumerate(self.input if isinstance(self.input, list) else ()):
+            for at, part in enumerate(item.content if isinstance(item.content, list) else ()):
+                if part.type == "input_image":
+                    url = part.image_url
+                    yield Picture(f"input[{number}].content[{at}]", bytes(url) if isinstance(url, Raw) else b"")
+            if isinstance(item.output, Raw):
+                yield from _given(item.output, f"input[{number}].output")
+
+
+class _Given(msgspec.Struct, gc=False):
+    image_url: Raw | UnsetType = UNSET
+
+
+_list = msgspec.json.Decoder(list[Raw] | Thing | str | float | bool | None).decode
+_part = msgspec.json.Decoder(_Given | list[Raw] | str | float | bool | None).decode
+
+
+def _given(output: Raw, path: str) -> Iterator[Picture]:
+    """Pictures that a tool gave: in what is a list for some tools, and anything for others."""
+    parts = _list(output)
+    for at, each in enumerate(parts if isinstance(parts, list) else ()):
+        part = _part(each)
+        if isinstance(part, _Given) and isinstance(part.image_url, Raw):
+            yield Picture(f"{path}[{at}]", bytes(part.image_url))
 
 
 def _check_format(wanted: Format) -> None:
