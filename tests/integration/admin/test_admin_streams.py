@@ -9,12 +9,13 @@ from contextlib import aclosing
 
 import anyio
 import httpx
+import msgspec
 import pytest
 import uvicorn
 import websockets
 from admin_fakes import World
 
-from hostler.events import AnyEvent, LeaseEnded, Swap
+from hostler.events import AnyEvent, LeaseEnded, MemoryHeld, Swap
 from hostler.gateway.admin import streams
 
 pytestmark = pytest.mark.anyio
@@ -127,3 +128,11 @@ async def test_a_reader_from_an_earlier_run_starts_at_the_oldest(world: World) -
     world.bus.publish(swap(1))
     async with aclosing(streams.batches(world.bus, world.closing, streams.Wanted(after=900), 1)) as batches:
         assert [event.id for event in await anext(batches)] == [1]
+
+
+def test_an_event_with_a_name_that_is_no_text_ends_no_stream() -> None:
+    """Such as that of a process which holds memory; each reader broke off there, again and again."""
+    event = MemoryHeld(id=7, profile="a", device="gpu0", missing=1, holders=("py\udcff (pid 7)",), waited_s=2.0)
+    assert b'"py? (pid 7)"' in streams.frame(event)
+    shown = msgspec.json.decode(streams.message(event), type=AnyEvent)
+    assert shown == msgspec.structs.replace(event, holders=("py? (pid 7)",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
@@ -84,12 +85,20 @@ async def frames(bus: Bus, closing: Closing, wanted: Wanted, heartbeat_s: float)
 def frame(event: AnyEvent) -> bytes:
     """One server-sent event."""
     name = str(event.__struct_config__.tag).encode()
-    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.id, name, _encoder.encode(event))
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.id, name, _encoded(event))
 
 
 def message(event: AnyEvent) -> str:
     """One WebSocket message."""
-    return _encoder.encode(event).decode()
+    return _encoded(event).decode()
+
+
+def _encoded(event: AnyEvent) -> bytes:
+    """Whatever its words are: the names of files and processes may be no text."""
+    try:
+        return _encoder.encode(event)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(event), ensure_ascii=False).encode("utf-8", "replace")
 
 
 async def _silence(bus: Bus, closing: Closing, cursor: int, heartbeat_s: float) -> bool:
