@@ -89,18 +89,21 @@ def _print_families(known: Mapping[Family, Known]) -> None:
 
 
 def _subject(session: Session, name: str) -> Subject:
-    """What ``name`` is: a family, a profile, else a model. Raises UnknownProfile with the nearest names."""
+    """What ``name`` is: a profile, a family, whatever a pattern of a profile takes (`gpt-*` is no word on `gpt-oss`),
+    else a model. Raises UnknownProfile with the nearest names."""
     from hostler.cli.whereabouts import load_config
     from hostler.config.names import Names
     from hostler.config.presets.published import families
 
     profiles = load_config(session.config).config.profiles
     known = {str(family): each for family, each in families().items()}
-    found = Names((profile, each.aliases) for profile, each in profiles.items()).find(name)
+    names = Names((profile, each.aliases) for profile, each in profiles.items())
+    found = names.named(name)
+    if found is None and name in known:
+        return _of_family(name, known[name])
+    found = found or names.find(name)
     if found is not None:
         return _of_profile(found, profiles[found], profiles[found].family or _family(session, profiles[found].model))
-    if name in known:
-        return _of_family(name, known[name])
     return _of_model(session, name, [*profiles, *known])
 
 

@@ -50,3 +50,9 @@ def test_what_there_is_and_how_to_take_it(run: Run, home: Path) -> None:
     unknown = run("presets", "gpt-os")
     assert unknown.exit_code == 1
     assert "Did you mean gpt-oss?" in unknown.stderr
+
+
+def test_a_pattern_of_a_profile_hides_no_family(run: Run, home: Path) -> None:
+    (home / "hostler.toml").write_text('[profiles.mine]\nmodel = "gone"\naliases = ["gpt-*"]\npresets.brief.seed = 1\n')
+    assert "https://github.com/openai/gpt-oss" in run("presets", "gpt-oss").stdout
+    assert run("presets", "gpt-4o").stdout.startswith("mine: presets of its own")
