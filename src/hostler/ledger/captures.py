@@ -105,6 +105,11 @@ class Captures:
         made = self._open[request] = Open(asked)
         return made
 
+    def forget(self, request: str) -> None:
+        """A request turned to another profile, which is not captured."""
+        if self._open:
+            self._open.pop(request, None)
+
     def take(self, row: RequestRecord) -> None:
         """A request ended; nothing happens unless it was opened."""
         opened = self._open.pop(row.id, None) if self._open else None

@@ -97,6 +97,14 @@ def test_of_a_captured_profile_it_is_kept_what_the_engine_and_the_client_get(cou
     assert tapped(served, CHAT, peek(STREAM), STREAM, NOWHERE)[0] == body
 
 
+def test_of_a_request_that_turns_to_another_profile_nothing_is_kept(tmp_path: Path) -> None:
+    captures = Captures(tmp_path)
+    out = Outlet("req-1", list[bytes]().append, captures)
+    tapped(msgspec.structs.replace(PROGRAM, capture=True), CHAT, peek(STREAM), STREAM, out)
+    tapped(PROGRAM, CHAT, peek(STREAM), STREAM, out)
+    assert captures._open == {}
+
+
 def test_only_the_chunk_of_usage_is_taken_out() -> None:
     assert passed(*EVENTS, USAGE, b"data: [DONE]\n\n") == b"".join(EVENTS) + b"data: [DONE]\n\n"
 

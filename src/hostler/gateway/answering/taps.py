@@ -83,8 +83,11 @@ def tapped(served: Served, route: Route, asked: Peek, body: bytes, out: Outlet) 
     if not served.counts and asked.stream is True and route.api in _APIS:
         fuller = with_usage(body)
     write, made = out.write, body if fuller is None else fuller
-    if served.capture and out.captures is not None:
-        write = out.captures.open(out.request, b"" if route.form else made).before(write)
+    if out.captures is not None:
+        if served.capture:
+            write = out.captures.open(out.request, b"" if route.form else made).before(write)
+        else:
+            out.captures.forget(out.request)
     if fuller is not None:
         return made, Unasked(write)
     return made, Plain(write) if write is not out.write else None
