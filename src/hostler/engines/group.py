@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 
 from hostler.config.settings import LimitSettings
 from hostler.engines.parent import PARENT_PID, STATUS_FD
@@ -16,6 +19,8 @@ from hostler.errors import BuildUnusable
 
 GROUP_POLL_S = 0.01
 PID_PLACE = "${PID}"
+
+_STATE, _GROUP, _THREADS = 0, 2, 17  # after the name in `/proc/PID/stat`
 
 
 async def spawn(
@@ -74,7 +79,7 @@ async def end(child: anyio.abc.Process, limits: LimitSettings, *, abrupt: bool =
             return True
         with anyio.move_on_after(patience_s):
             await child.wait()
-            while _signal_group(child, 0):  # noqa: ASYNC110 - the kernel tells nobody when a group is empty
+            while await _stays(child):  # noqa: ASYNC110 - the kernel tells nobody when a group is empty
                 await anyio.sleep(GROUP_POLL_S)
             return True
     return False
@@ -90,3 +95,24 @@ def _signal_group(child: anyio.abc.Process, number: int) -> bool:
         # macOS says so of a group that holds only zombies.
         return child.returncode is None
     return True
+
+
+async def _stays(child: anyio.abc.Process) -> bool:
+    """Whether anything of the child's group is left that runs."""
+    return _signal_group(child, 0) and await anyio.to_thread.run_sync(_runs, child.pid)
+
+
+def _runs(group: int) -> bool:
+    """Whether a process of the group does. One that has ended stays in it until it is reaped, which the first process
+    of a container may never do. Looks at every process of the machine."""
+    if sys.platform != "linux":
+        return True
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+                fields = file.read().rpartition(b") ")[2].split()
+                # Its first thread may have ended before others, which hold its memory.
+                ended = fields[_STATE] in b"ZX" and int(fields[_THREADS]) <= 1
+                if int(fields[_GROUP]) == group and not ended:
+                    return True
+    return False

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import anyio
+import psutil
 import pytest
 
 from hostler.config.settings import LimitSettings
@@ -38,6 +39,21 @@ def _group_is_gone(pid: int) -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _runs(each: psutil.Process) -> bool:
+    """Whether it does; it may wait to be reaped, by whoever that falls to."""
+    try:
+        return each.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def test_ready_means_that_tokens_were_generated(runner, spec, run, tmp_path: Path) -> None:
@@ -84,10 +100,12 @@ async def test_grandchildren_go_too(tmp_path: Path) -> None:
     script = "trap 'exit 0' TERM; (trap '' TERM; while :; do sleep 60; done) & echo up; wait"
     with await spawned(("/bin/sh", "-c", script), {}) as begun:
         await anyio.wait_readable(begun.output)
+        family = [each for each in psutil.process_iter() if _group_of(each.pid) == begun.child.pid]
+        assert len(family) >= 2
 
         assert await end(begun.child, LimitSettings(grace_s=0.3, kill_s=5))
 
-        assert _group_is_gone(begun.child.pid)
+        assert not any(map(_runs, family))
 
 
 async def test_cancelling_while_it_loads_leaves_nothing(runner, spec, tmp_path: Path) -> None:
