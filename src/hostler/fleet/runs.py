@@ -175,7 +175,8 @@ class Runs:
                 run.seat.gone()
             try:
                 if run.held:
-                    self._doubts.about(run)  # nobody is to get what has ended
+                    if error is not None:
+                        self._doubts.about(run)  # nobody is to get what has ended
                     loading = any(other.endpoint is None for other in self._runs.values() if other is not run)
                     await self._returned.wait(run.spec.profile, run.held, told=not loading)
             finally:
