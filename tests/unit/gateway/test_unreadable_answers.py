@@ -47,4 +47,6 @@ def test_for_clients_of_ollama() -> None:
         whole(CHAT, Voice("chat"), course)
     with pytest.raises(RemoteFailed):
         embedded(b'{"data":[{"embedding":["\xff"]}]}', "embed", 1, course)
+    told = whole(b'{"choices":[],"timings":{"predicted_ms":1e308}}', Voice("chat"), course)
+    assert json.loads(told)["eval_duration"] == 9 * 10**18
     assert "\ufffd" in problem(b'{"error":{"message":"\xff"}}', "tiny").error

@@ -96,6 +96,9 @@ class _Vectors(msgspec.Struct):
     usage: Usage | None = None
 
 
+#: Times beyond are nobody's; this API counts nanoseconds in 64 bits.
+_LONGEST_S: Final = 9e9
+
 _heard = msgspec.json.Decoder(Heard)
 _vectors = msgspec.json.Decoder(_Vectors)
 _floats = msgspec.json.Decoder(list[float])
@@ -260,7 +263,7 @@ def not_understood(error: Exception) -> RemoteFailed:
 
 
 def _ns(seconds: float) -> int:
-    return max(0, int(seconds * 1e9))
+    return int(min(max(seconds, 0.0), _LONGEST_S) * 1e9)
 
 
 # --- errors -------------------------------------------------------------------------------------------
