@@ -204,6 +204,12 @@ def test_a_build_that_numbers_its_events_needs_nothing(cut: int) -> None:
     assert repair.done
 
 
+def test_a_call_without_a_name_is_told_as_one() -> None:
+    done = event("response.output_item.done", item={"id": "fc_9", "type": "function_call"})
+    told = read_events(fed(Events(RESPONSE), CREATED + done, 1000))[-2]
+    assert (told["type"], told["name"], told["arguments"]) == ("response.function_call_arguments.done", "", "")
+
+
 def test_what_cannot_be_read_passes() -> None:
     stream = b"event: response.output_item.done\ndata: {\n\n:ping\n\n"
     assert fed(Events(RESPONSE), stream, 5) == stream

@@ -104,4 +104,5 @@ def test_a_vector_is_cut_and_its_length_is_one_again(coded: bool) -> None:
 def test_a_vector_that_is_short_enough_stays() -> None:
     body = b'{"data":[{"embedding":[0.5,0.25]}]}'
     assert json.loads(dimensions.whole(asked("embeddings", {"input": "x", "dimensions": 9}), body)) == json.loads(body)
-    assert dimensions.whole(asked("embeddings", {"input": "x", "dimensions": 9}), b"no JSON") == b"no JSON"
+    for unread in (b"no JSON", b'{"data":[{"embedding":"A"}]}', b'{"data":[{"embedding":"AAAA"}]}'):
+        assert dimensions.whole(asked("embeddings", {"input": "x", "dimensions": 1}), unread) == unread

@@ -35,7 +35,7 @@ def whole(asked: Asked, body: bytes) -> bytes:
             for one in _vectors(body).data
         ]
         return msgspec.json.encode(_fields(body) | {"data": Raw(msgspec.json.encode(data))})
-    except msgspec.MsgspecError:
+    except ValueError:  # no JSON, or no base64
         return body
 
 

@@ -27,8 +27,8 @@ _JSON_TEXT: Final = Raw(b'{"type":"output_text","text":"","annotations":[],"logp
 class _Item(msgspec.Struct):
     id: str = ""
     type: str = ""
-    name: str | UnsetType = UNSET
-    arguments: str | UnsetType = UNSET
+    name: str = ""
+    arguments: str = ""
     content: list[_Text] | UnsetType = UNSET
 
 
