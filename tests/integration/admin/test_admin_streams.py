@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import anyio
+import anyio.lowlevel
 import httpx
 import msgspec
 import pytest
@@ -68,6 +69,23 @@ async def test_sse_tells_news_and_keeps_alive(address: str, world: World) -> Non
                 pass
         world.bus.publish(swap(1))
         assert await ids(lines, 1) == [1]
+
+
+async def test_a_filter_is_kept_alive_while_others_happen(world: World) -> None:
+    """Each event that it left out began the time anew, so that a busy gateway said nothing for hours."""
+    wanted = streams.Wanted.read(None, None, "lease.ended")
+    source = streams.batches(world.bus, world.closing, wanted, heartbeat_s=0.2)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks, aclosing(source):
+
+            async def others() -> None:
+                while True:
+                    world.bus.publish(swap(1))
+                    await anyio.lowlevel.checkpoint()
+
+            tasks.start_soon(others)
+            assert await anext(source) == []
+            tasks.cancel_scope.cancel()
 
 
 async def test_sse_ends_with_the_gateway(address: str, world: World) -> None:

@@ -54,7 +54,8 @@ class Wanted(msgspec.Struct, frozen=True):
 async def batches(
     bus: Bus, closing: Closing, wanted: Wanted, heartbeat_s: float
 ) -> AsyncGenerator[list[AnyEvent], None]:
-    """Wanted events, to the last one before ``closing``; an empty list after each ``heartbeat_s`` of silence.
+    """Wanted events, to the last one before ``closing``; an empty list after each ``heartbeat_s`` without one, whatever
+    else happens meanwhile.
 
     A reader costs one number: when it is slower than the ring, a Gap tells what it missed. An ``after``
     above the newest id (from an earlier run of the gateway) starts at the oldest kept event.
@@ -62,6 +63,7 @@ async def batches(
     cursor = bus.last_id if wanted.after is None else wanted.after
     if cursor > bus.last_id:
         cursor = 0
+    told = anyio.current_time()
     while True:
         news = bus.since(cursor, BATCH)
         if news:
@@ -69,10 +71,12 @@ async def batches(
             chosen = [event for event in news if wanted.takes(event)]
             if chosen:
                 yield chosen
+                told = anyio.current_time()
         elif closing.is_set():
             return
-        elif await _silence(bus, closing, cursor, heartbeat_s):
+        elif await _silence(bus, closing, cursor, told + heartbeat_s):
             yield []
+            told = anyio.current_time()
 
 
 async def frames(bus: Bus, closing: Closing, wanted: Wanted, heartbeat_s: float) -> AsyncGenerator[bytes, None]:
@@ -101,9 +105,9 @@ def _encoded(event: AnyEvent) -> bytes:
         return json.dumps(msgspec.to_builtins(event), ensure_ascii=False).encode("utf-8", "replace")
 
 
-async def _silence(bus: Bus, closing: Closing, cursor: int, heartbeat_s: float) -> bool:
-    """Wait for news or the end; True when neither came in time."""
-    with anyio.move_on_after(heartbeat_s) as bound:
+async def _silence(bus: Bus, closing: Closing, cursor: int, until: float) -> bool:
+    """Wait for news or the end; True when neither came in time (``until``, of the loop's clock)."""
+    with anyio.CancelScope(deadline=until) as bound:
         async with anyio.create_task_group() as waiting:
 
             async def first(wait: Callable[[], Awaitable[None]]) -> None:
