@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostler.cli.connect.client import Places, Target, Wanted
-from hostler.cli.connect.composing import BEGIN, changes, composed, without_block
+from hostler.cli.connect.composing import BEGIN, changes, composed, veiled, without_block
 from hostler.cli.connect.known import CLIENTS
 from hostler.cli.connect.writing import configured, planned, undo, write
 from hostler.errors import InvalidRequest
@@ -216,3 +216,11 @@ def test_names_of_a_foreign_gateway_are_no_commands(places: Places) -> None:
     with pytest.raises(InvalidRequest):
         CLIENTS["open-webui"].files(evil, places)
     assert CLIENTS["llm"].start(evil, places) == "llm -m 'hostler/a;touch b' 'Say hello.'"
+
+
+def test_a_key_that_is_in_a_file_already_is_not_shown_again() -> None:
+    old, new = (f"hostler-{letter * 32}" for letter in "ab")
+    text = f'token = "{old}"\nmodel = "hostler-small"\n'
+    assert veiled(text, None) == 'token = "(its key)"\nmodel = "hostler-small"\n'
+    assert veiled(f"{old} {new}", new) == "(its key) (the new key)"
+    assert veiled(f"{old} {new}", new, tells=True) == f"(its key) {new}"

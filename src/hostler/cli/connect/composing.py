@@ -16,6 +16,8 @@ from hostler.errors import InvalidRequest
 BEGIN: Final = "# >>> hostler connect >>>"
 END: Final = "# <<< hostler connect <<<"
 HIDDEN: Final = "(the new key)"
+KEPT: Final = "(its key)"
+_KEY: Final = re.compile(r"\bhostler-[A-Za-z0-9_-]{32}")
 _ENTRY: Final = re.compile(r"^( *)- ", re.MULTILINE)
 
 
@@ -50,7 +52,7 @@ def without_block(text: str) -> str:
 
 
 def changes(path: Path, current: str | None, fresh: str, key: str | None) -> str:
-    """The difference as a unified diff, with ``key`` hidden; empty when there is none."""
+    """The difference as a unified diff, with ``key`` and every other one hidden; empty when there is none."""
     lines = difflib.unified_diff(
         (current or "").splitlines(keepends=True),
         fresh.splitlines(keepends=True),
@@ -58,7 +60,13 @@ def changes(path: Path, current: str | None, fresh: str, key: str | None) -> str
         str(path),
     )
     told = "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
-    return told.replace(key, HIDDEN) if key else told
+    return veiled(told, key)
+
+
+def veiled(text: str, key: str | None, *, tells: bool = False) -> str:
+    """``text`` without keys; ``tells``: but for ``key``, which was just made and stands nowhere else yet."""
+    text = text if tells or key is None else text.replace(key, HIDDEN)
+    return _KEY.sub(lambda found: found[0] if found[0] == key else KEPT, text)
 
 
 def _json(wanted: Wanted, current: str | None) -> str:

@@ -15,7 +15,7 @@ from hostler.cli.command import Session
 from hostler.cli.connect.checking import Checked, check
 from hostler.cli.connect.choosing import AGENTS_NEED, Offers, chosen
 from hostler.cli.connect.client import VARIABLE, Client, Places, Target, shown
-from hostler.cli.connect.composing import HIDDEN, changes
+from hostler.cli.connect.composing import changes, veiled
 from hostler.cli.connect.known import CLIENTS, named
 from hostler.cli.connect.writing import Change, Undone, Written, configured, planned, undo, write
 from hostler.cli.whereabouts import find_gateway, state_folder
@@ -195,8 +195,6 @@ def _connected(
     checked: Checked | None,
 ) -> Connected:
     kept = {each.path: each.kept for each in written}
-    # Once it is in the file, nobody needs to see the key.
-    hidden = target.key if written else None
     return Connected(
         client=client.name,
         url=target.url,
@@ -207,7 +205,7 @@ def _connected(
         files=tuple(
             File(
                 path=each.path,
-                text=each.fresh.replace(hidden, HIDDEN) if hidden else each.fresh,
+                text=veiled(each.fresh, target.key, tells=not written),  # in the file nobody needs to see it
                 changed=each.differs,
                 kept=kept.get(each.path),
             )
