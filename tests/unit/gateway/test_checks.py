@@ -200,6 +200,14 @@ def test_no_address_hides_behind_escapes(part: bytes, counts: bool) -> None:
     check_for(SEEING, read("chat", b'{"messages":[{"role":"user","content":[%b]}]}' % escaped))
 
 
+def test_a_program_that_makes_vectors_of_pictures_gets_no_address() -> None:
+    program = msgspec.structs.replace(SEEING, counts=False)
+    said = '{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "%s"}}]}]}'
+    check_for(program, read("embeddings", (said % PNG).encode()))
+    with pytest.raises(InvalidRequest, match="nothing is fetched"):
+        check_for(program, read("embeddings", (said % "http://10.0.0.1/x.png").encode()))
+
+
 def test_programs_and_remotes_see_for_themselves() -> None:
     body = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x/y"}}]}]}
     asked = read("chat", json.dumps(body).encode())

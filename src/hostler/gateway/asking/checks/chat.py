@@ -110,9 +110,14 @@ class Chat(Sampled, kw_only=True, gc=False):
             raise invalid("top_logprobs", "`top_logprobs` needs `logprobs` to be true.")
 
     def pictures(self) -> Iterable[Picture]:
-        for number, message in enumerate(self.messages or ()):
-            if message.content.__class__ is list:
-                yield from _seen(message.content, f"messages[{number}].content")
+        return seen_in(self.messages or ())
+
+
+def seen_in(messages: Iterable[Message]) -> Iterator[Picture]:
+    """Every picture in the field ``messages``."""
+    for number, message in enumerate(messages):
+        if isinstance(message.content, list):
+            yield from _seen(message.content, f"messages[{number}].content")
 
 
 def _check_message(message: Message, path: str) -> None:
