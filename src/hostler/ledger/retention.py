@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from hostler.clock import Clock
     from hostler.config.settings import LedgerSettings
+    from hostler.ledger.sums import Going
     from hostler.store.writer import Writer
 
 FIRST_S: Final = 120.0
@@ -51,10 +52,10 @@ class Retention:
         """
         bounds = self._settings()
         before = None if bounds.keep is None else self._clock.wall() - bounds.keep
-        last = await self._writer.run(lambda connection: _last_to_go(connection, before, bounds.rows))
+        which = await self._writer.run(lambda connection: _going(connection, before, bounds.rows))
         moved = 0
-        if last is not None:
-            while step := await self._writer.run(lambda connection: _step(connection, last)):
+        if which is not None:
+            while step := await self._writer.run(lambda connection: _step(connection, which)):
                 moved += step
             await self._give_back()
             log.info("ledger.tidied", rows=moved)
@@ -69,16 +70,16 @@ class Retention:
 # Imported in the writer's thread: SQLAlchemy belongs behind the listener.
 
 
-def _last_to_go(connection: Connection, before: float | None, most: int) -> int | None:
-    from hostler.ledger.sums import last_to_go
+def _going(connection: Connection, before: float | None, most: int) -> Going | None:
+    from hostler.ledger.sums import going
 
-    return last_to_go(connection, before, most)
+    return going(connection, before, most)
 
 
-def _step(connection: Connection, last: int) -> int:
+def _step(connection: Connection, which: Going) -> int:
     from hostler.ledger.sums import add_to_days
 
-    return add_to_days(connection, last, STEP)
+    return add_to_days(connection, which, STEP)
 
 
 def _shrink(connection: Connection) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, select
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, false, func, or_, select
 from sqlalchemy.dialects.sqlite import insert
 
 from hostler.store.schema import days, requests
@@ -44,25 +44,41 @@ SUMS: Final[dict[str, ColumnElement[int]]] = {
 _KEY: Final = {"day": DAY, "principal": _at.principal, "profile": _at.profile, "api": _at.api}
 
 
-def last_to_go(connection: Connection, before: float | None, most: int) -> int | None:
-    """The number of the newest row that is older than ``before``, or one too many; None when all stay.
+class Going(NamedTuple):
+    """Rows up to the number ``last`` that are older than ``before``, and all up to the number ``over``."""
+
+    last: int
+    before: float | None = None
+    over: int | None = None
+
+
+def going(connection: Connection, before: float | None, most: int) -> Going | None:
+    """Which rows are older than ``before``, or one too many; None when all stay.
 
     Rows are numbered in the order in which requests ended.
     """
     aged = None if before is None else connection.scalar(select(func.max(_at.row)).where(_at.at < before))
     over = connection.scalar(select(_at.row).order_by(_at.row.desc()).offset(most).limit(1))
-    return max((row for row in (aged, over) if row is not None), default=None)
+    last = max((row for row in (aged, over) if row is not None), default=None)
+    return None if last is None else Going(last, before, over)
 
 
-def add_to_days(connection: Connection, last: int, most: int) -> int:
-    """Move the oldest rows, up to the number ``last`` and at most so many, into the sums of their days; how many."""
-    old = select(_at.row).where(_at.row <= last).order_by(_at.row).limit(most)
+def add_to_days(connection: Connection, which: Going, most: int) -> int:
+    """Move the oldest of these rows, at most so many, into the sums of their days; how many.
+
+    Each by its own time: a clock that was wrong for a while takes no others along.
+    """
+    aged = false() if which.before is None else _at.at < which.before
+    over = false() if which.over is None else _at.row <= which.over
+    goes = and_(_at.row <= which.last, or_(aged, over))
+    old = select(_at.row).where(goes).order_by(_at.row).limit(most)
     end = connection.scalar(select(func.max(old.subquery().c.row)))
     if end is None:
         return 0
+    these = and_(goes, _at.row <= end)
     sums = select(*(column.label(name) for name, column in (_KEY | SUMS).items()))
-    added = insert(days).from_select([*_KEY, *SUMS], sums.where(_at.row <= end).group_by(*_KEY.values()))
+    added = insert(days).from_select([*_KEY, *SUMS], sums.where(these).group_by(*_KEY.values()))
     both = {name: days.c[name] + added.excluded[name] for name in SUMS}
     both |= {"at": func.min(days.c.at, added.excluded.at), "last_at": func.max(days.c.last_at, added.excluded.last_at)}
     connection.execute(added.on_conflict_do_update(index_elements=list(_KEY), set_=both))
-    return connection.execute(delete(requests).where(_at.row <= end)).rowcount
+    return connection.execute(delete(requests).where(these)).rowcount

@@ -89,7 +89,7 @@ def test_whatever_is_moved_into_days_adds_up_as_before(
         recorder._insert(connection, kept)
         before = everything(connection)
         for last in sorted(order):
-            while sums.add_to_days(connection, last, step):
+            while sums.add_to_days(connection, sums.Going(last, over=last), step):
                 assert everything(connection) == before
         transaction.rollback()
 
@@ -123,6 +123,19 @@ async def test_what_is_too_old_or_too_much_goes_and_its_days_stay(ledger: Ledger
     assert (coder.requests, coder.tokens_in, coder.wait_ms, coder.generated_tokens_per_s) == (10, 120, 30.0, 20.0)
     since = ledger.clock.wall() - 4.5 * DAY
     assert (await ledger.queries.usage("key", since)).total.requests == 5
+
+
+async def test_a_clock_that_was_wrong_for_a_while_takes_no_others_along(ledger: Ledger) -> None:
+    """A board without a battery began in 1970: all that had ended before went with its first request."""
+    await filled(ledger, 3)
+    for number, at in enumerate((5.0, ledger.clock.wall() + 1000 * DAY)):
+        ledger.recorder.record(msgspec.structs.replace(ROW, id=f"wrong-{number}", at=at))
+    await ledger.recorder.flush()
+    assert await bounded(ledger, keep=Seconds(1.5 * DAY)).tidy() == 2
+    assert await names(ledger) == ["req-1", "req-2", "wrong-1"]
+    assert (await ledger.queries.usage("profile")).total.requests == 5
+    assert await bounded(ledger, keep=Seconds(1.5 * DAY), rows=2).tidy() == 1
+    assert await names(ledger) == ["req-2", "wrong-1"]
 
 
 async def test_requests_are_written_while_it_goes_on_and_space_is_given_back(ledger: Ledger) -> None:
