@@ -171,7 +171,7 @@ async def test_a_stream_passes_as_it_comes(llama: Gateway) -> None:
     assert llama.fleet.leases[0].ends == [(200, False)]
 
 
-async def test_a_client_that_leaves_frees_the_engine(llama: Gateway) -> None:
+async def test_a_client_that_leaves_frees_the_engine(llama: Gateway, caplog: pytest.LogCaptureFixture) -> None:
     client = await llama.client()
     chat = {"messages": [{"role": "user", "content": "x"}], "stream": True, "fake": {"tokens": 100_000}}
     client.send("POST", "/upstream/tiny/v1/chat/completions", json.dumps(chat).encode())
@@ -180,6 +180,8 @@ async def test_a_client_that_leaves_frees_the_engine(llama: Gateway) -> None:
     with anyio.fail_after(5):
         await llama.fleet.ended.wait()
     assert llama.fleet.leases[0].ends == [(499, True)]
+    assert (await llama.ask({"model": "tiny", "messages": chat["messages"], "max_tokens": 3})).status == 200
+    assert caplog.records == []
 
 
 async def test_an_engine_that_breaks_off(llama: Gateway) -> None:

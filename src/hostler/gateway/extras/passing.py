@@ -43,6 +43,7 @@ class Passing:
             body = await body_of(receive, self._parts.body())
         except ClientGone:
             return
+        failure: HostlerError | None = None  # of a client that is gone too: nothing is told to it
         async with anyio.create_task_group() as group:
 
             async def listen() -> None:
