@@ -51,6 +51,8 @@ class Library:
         for item in assemble(self._findings()):
             if isinstance(item, ScanProblem):
                 problems.append(item)
+            elif (unsaid := _unsaid(item)) is not None:
+                problems.append(unsaid)
             elif item.identity not in seen:
                 seen.add(item.identity)
                 models.append(item)
@@ -104,6 +106,15 @@ class Library:
         if not os.path.isfile(path):
             raise ModelError(f"{path} does not exist.", hint="Correct `model` in the profile, or put the file there.")
         return _outside(path)
+
+
+def _unsaid(item: Assembled) -> ScanProblem | None:
+    """Settings, listings and logs are UTF-8: a file that none of them can name is no model of ours."""
+    for path in (*item.files, *([item.projector] if item.projector else [])):
+        shown = str(path).encode("utf-8", "backslashreplace").decode()
+        if shown != str(path):
+            return ScanProblem(Path(shown), "is not named in UTF-8: rename it")
+    return None
 
 
 def _file_names(model: Model) -> set[str]:

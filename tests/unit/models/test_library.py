@@ -42,6 +42,15 @@ def test_our_folder_and_the_roots(library: Library, save: Save) -> None:
     assert scan.models[0].size == scan.models[0].path.stat().st_size
 
 
+def test_a_file_that_is_not_named_in_utf8_is_a_problem_of_its_own(library: Library, save: Save, tmp_path: Path) -> None:
+    """No profile could be listed any more, nor any configuration taken, because of it."""
+    save("own/A.gguf")
+    save("own/B.gguf").rename(os.fsdecode(os.fsencode(tmp_path) + b"/own/caf\xe9.gguf"))
+    scan = library.scan()
+    assert names(scan) == {"A": "library"}
+    assert [str(problem.path) for problem in scan.problems] == [str(tmp_path / "own/caf\\udce9.gguf")]
+
+
 def test_the_same_file_is_one_model(library: Library, save: Save, tmp_path: Path) -> None:
     real = save("own/A.gguf")
     (tmp_path / "root/link.gguf").symlink_to(real)
