@@ -29,7 +29,7 @@ from typing import Final
 
 from hostler.errors import Draining, EngineLost, EngineSilent, HostlerError, RequestCancelled, UnknownProfile
 from hostler.fleet.protocol import Abandoned, Lease, Standing, Ticket
-from hostler.gateway.answering.folding import asked_of
+from hostler.gateway.answering.folding import Folding, asked_of
 from hostler.gateway.answering.sse import STREAM_LINES, STREAMS, as_event, comment_of
 from hostler.gateway.answering.tail import NO_TOKENS, Tail
 from hostler.gateway.asking.elsewhere import Elsewhere
@@ -55,9 +55,9 @@ class Exchange:
     """One request. Implements the client's Answerer and the engine's Sink."""
 
     __slots__ = (
-        "_answering", "_asked", "_call", "_collected", "_connection", "_ended", "_first", "_full", "_lease", "_opened",
-        "_place", "_principal", "_relay", "_remote", "_route", "_spent_stale", "_sse", "_started", "_status", "_tail",
-        "_task", "_telling", "_ticket", "_tries", "_wanted", "request",
+        "_answering", "_asked", "_call", "_collected", "_connection", "_ended", "_first", "_folding", "_full", "_lease",
+        "_opened", "_place", "_principal", "_relay", "_remote", "_route", "_spent_stale", "_sse", "_started", "_status",
+        "_tail", "_task", "_ticket", "_tries", "_wanted", "request",
     )  # fmt: skip
 
     def __init__(self, relay: Relay, call: Asker, route: Route, principal: str, request: str) -> None:
@@ -82,7 +82,7 @@ class Exchange:
         self._collected: list[bytes] | None = None
         self._full = self._ended = False
         self._tries, self._spent_stale = 0, False
-        self._telling = False  # the engine says how far it is, and so notices a hang-up at once
+        self._folding: Folding | None = None
         self._remote: RemoteCall | None = None  # how a remote is asked
 
     # 1. and 2.
@@ -204,7 +204,7 @@ class Exchange:
         kind, target = self._route.kind(self._call.headers), self._route.target
         listener = self._wanted.heard(self._listener())
         body, sink = asked_of(target, lease, self._wanted.stream, self._wanted.body, listener)
-        self._telling = sink is not listener
+        self._folding = sink if isinstance(sink, Folding) else None
         pieces = (body,) if lease.place is None else placed(body, lease.place)
         head = engine_lines(target, lease.endpoint, self.request, sum(map(len, pieces)), kind)
         connection.send((head, *pieces), sink)
@@ -375,8 +375,8 @@ class Exchange:
         if lease is not None:
             tell_tokens(lease, tokens)
             left = abandoned or connection is not None
-            telling = self._telling or (self._sse and self._tail is not None)
-            heard: Abandoned = "streaming" if telling else "silent"
+            begun = self._sse and self._tail is not None if self._folding is None else self._folding.begun
+            heard: Abandoned = "streaming" if begun else "silent"
             lease.end(status, abandoned=heard if left else None)
         self._relay.closed(self.request)
         account = Account(

@@ -104,6 +104,18 @@ def test_a_completion_keeps_its_probabilities() -> None:
     assert answer["usage"] == USAGE
 
 
+@pytest.mark.parametrize("first", [chat(content="The"), chat(reasoning_content="Hm.")])
+def test_an_answer_has_begun_with_its_first_word_not_with_progress(first: dict[str, object]) -> None:
+    fold = Folding(Heard(), "chat.completion")
+    fold.on_head(STREAM, alone=True)
+    nothing = chat(role="assistant", content=None)
+    for chunk in (nothing | {"prompt_progress": {"total": 9, "cache": 0, "processed": 5}}, nothing):
+        fold.on_data(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+    assert not fold.begun
+    fold.on_data(b"data: " + json.dumps(first).encode() + b"\n\n")
+    assert fold.begun
+
+
 def test_an_error_in_the_middle_is_the_answer() -> None:
     error = {"error": {"code": 500, "message": "Compute error.", "type": "server_error"}}
     heard = told("chat.completion", chat(content="The"), error)

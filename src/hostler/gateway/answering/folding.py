@@ -160,6 +160,11 @@ class Folding:
         self._last: dict[str, Raw] = {}
         self._fault: tuple[int, bytes] | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is something of the answer, so that the engine is past the prompt."""
+        return any(self._text) or any(self._thoughts)
+
     def on_head(self, head: Head, *, alone: bool) -> None:
         self._plain = head.status != 200 or not head.get(b"content-type").startswith(b"text/event-stream")
         if self._plain:
