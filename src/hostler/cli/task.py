@@ -13,7 +13,7 @@ import typer
 
 from hostler.cli.command import Session, command
 from hostler.cli.connect.client import NO_KEY
-from hostler.cli.connect.environment import usual
+from hostler.cli.connect.environment import past_proxies, usual
 from hostler.cli.residency import ProfileName
 from hostler.errors import HostlerError, InvalidRequest
 
@@ -71,9 +71,10 @@ async def _followed(client: Client, profile: str, hold: str | None, words: list[
     import anyio
 
     names = usual(client.url, os.environ.get("HOSTLER_KEY") or NO_KEY, profile)
+    env = {**os.environ, **past_proxies(client.url, os.environ), **names}
     forwarded = [getattr(signal, name) for name in FORWARDED if hasattr(signal, name)]
     with anyio.open_signal_receiver(*forwarded) as signals:
-        process = await anyio.open_process(words, stdin=None, stdout=None, stderr=None, env={**os.environ, **names})
+        process = await anyio.open_process(words, stdin=None, stdout=None, stderr=None, env=env)
         async with anyio.create_task_group() as group:
             group.start_soon(_forward, signals, process)
             group.start_soon(_renew, client, profile, hold)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from hostler.cli.connect.client import NO_KEY, VARIABLE, Client, Places, Target, Wanted, shown
+from hostler.cli.connect.environment import past_proxies
 
 #: Of the user's own set-up; any of them would lead elsewhere.
 LEAD_ELSEWHERE: Final = (
@@ -64,7 +65,8 @@ def started_with(target: Target, places: Places) -> dict[str, str]:
     """The whole environment of a process of it: the user's, less what leads elsewhere, and ours."""
     kept = {name: value for name, value in places.environ.items() if name not in LEAD_ELSEWHERE}
     key = target.key or places.environ.get(VARIABLE) or NO_KEY
-    return kept | environment(target, places) | {"ANTHROPIC_AUTH_TOKEN": key}
+    direct = past_proxies(target.url, places.environ)
+    return {**kept, **direct, **environment(target, places), "ANTHROPIC_AUTH_TOKEN": key}
 
 
 def _script(places: Places) -> Path:
