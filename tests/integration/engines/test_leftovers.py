@@ -13,12 +13,12 @@ from hostler.engines.leftovers import MARK, Leftovers, end_marked
 
 pytestmark = pytest.mark.anyio
 
-#: Starts a marked process in a session of its own, tells its pid and never asks how it ended.
+#: Starts a marked process in a session of its own, which tells its pid, and never asks how it ended.
 CARELESS = f"""
 import os, subprocess, sys, time
 env = {{**os.environ, {MARK!r}: sys.argv[1]}}
-there = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env=env, start_new_session=True)
-print(there.pid, flush=True)
+told = "import os, time; os.write(1, str(os.getpid()).encode()); time.sleep(600)"
+there = subprocess.Popen([sys.executable, "-c", told], env=env, start_new_session=True)
 time.sleep(600)
 """
 
