@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 import time
 
@@ -25,12 +26,12 @@ time.sleep(600)
 
 async def test_one_that_nobody_reaps_is_not_waited_for() -> None:
     """In a container whose first process reaps nobody each end took as long as an engine that does not hear."""
-    async with await anyio.open_process([sys.executable, "-c", CARELESS, "m1"]) as parent:
+    async with await anyio.open_process([sys.executable, "-c", CARELESS, mark := secrets.token_hex(8)]) as parent:
         try:
             assert parent.stdout is not None
             pid = int(await parent.stdout.receive())
             began = time.monotonic()
-            ended = await end_marked("m1", grace_s=60.0, kill_s=60.0)
+            ended = await end_marked(mark, grace_s=60.0, kill_s=60.0)
             assert time.monotonic() - began < 30.0
             with anyio.fail_after(30):
                 while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
