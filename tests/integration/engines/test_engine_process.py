@@ -29,31 +29,9 @@ from hostler.errors import (
 )
 from hostler.testing import http
 from hostler.testing.builds import write_build
+from hostler.testing.processes import group_is_gone, group_of
 
 pytestmark = pytest.mark.anyio
-
-
-def _group_is_gone(pid: int) -> bool:
-    try:
-        os.killpg(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
-
-
-def _group_of(pid: int) -> int | None:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return None
-
-
-def _runs(each: psutil.Process) -> bool:
-    """Whether it does; it may wait to be reaped, by whoever that falls to."""
-    try:
-        return each.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 async def test_ready_means_that_tokens_were_generated(runner, spec, run, tmp_path: Path) -> None:
@@ -66,7 +44,7 @@ async def test_ready_means_that_tokens_were_generated(runner, spec, run, tmp_pat
         pid = engine.started.pid
         assert [record.pid for record in Records(tmp_path / "state").all()] == [pid]
 
-    assert _group_is_gone(pid)
+    assert group_is_gone(pid)
     assert Records(tmp_path / "state").all() == []
 
 
@@ -82,7 +60,7 @@ async def test_a_child_that_ignores_sigterm_is_killed(runner, spec, run, tmp_pat
     async with run(runner(grace_s=0.2), spec(build=str(build))) as engine:
         pid = engine.started.pid
 
-    assert _group_is_gone(pid)
+    assert group_is_gone(pid)
 
 
 async def test_one_that_computes_on_the_processor_alone_is_not_waited_for(runner, spec, run, tmp_path: Path) -> None:
@@ -92,7 +70,7 @@ async def test_one_that_computes_on_the_processor_alone_is_not_waited_for(runner
         async with run(runner(grace_s=600.0), spec(build=str(build))) as engine:
             pid = engine.started.pid
 
-    assert _group_is_gone(pid)
+    assert group_is_gone(pid)
 
 
 async def test_grandchildren_go_too(tmp_path: Path) -> None:
@@ -100,12 +78,12 @@ async def test_grandchildren_go_too(tmp_path: Path) -> None:
     script = "trap 'exit 0' TERM; (trap '' TERM; while :; do sleep 60; done) & echo up; wait"
     with await spawned(("/bin/sh", "-c", script), {}) as begun:
         await anyio.wait_readable(begun.output)
-        family = [each for each in psutil.process_iter() if _group_of(each.pid) == begun.child.pid]
+        family = [each for each in psutil.process_iter() if group_of(each.pid) == begun.child.pid]
         assert len(family) >= 2
 
         assert await end(begun.child, LimitSettings(grace_s=0.3, kill_s=5))
 
-        assert not any(map(_runs, family))
+        assert not any(map(runs, family))
 
 
 async def test_cancelling_while_it_loads_leaves_nothing(runner, spec, tmp_path: Path) -> None:
@@ -123,7 +101,7 @@ async def test_cancelling_while_it_loads_leaves_nothing(runner, spec, tmp_path: 
         await told.wait()
         tasks.cancel_scope.cancel()
 
-    assert _group_is_gone(started[0])
+    assert group_is_gone(started[0])
     assert Records(tmp_path / "state").all() == []
 
 
@@ -150,7 +128,7 @@ async def test_a_failed_load_says_why(runner, spec, run, tmp_path: Path, switche
         assert isinstance(engine.failure, kind)
         assert says in engine.failure.message
         assert not any(isinstance(report, Ready) for report in engine.reports)
-        assert _group_is_gone(engine.started.pid)
+        assert group_is_gone(engine.started.pid)
 
 
 async def test_an_engine_that_is_never_ready_is_given_up_with_its_stage(runner, spec, run, tmp_path: Path) -> None:
@@ -158,7 +136,7 @@ async def test_an_engine_that_is_never_ready_is_given_up_with_its_stage(runner, 
     async with run(runner(load_s=2), spec(build=str(build))) as engine:
         assert isinstance(engine.failure, LoadTimeout)
         assert "generating a first token" in engine.failure.message
-        assert _group_is_gone(engine.started.pid)
+        assert group_is_gone(engine.started.pid)
 
 
 async def test_an_engine_killed_later_is_lost(runner, spec, run, tmp_path: Path) -> None:

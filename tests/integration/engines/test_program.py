@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from hostler.engines.spares import Spares
 from hostler.errors import BuildUnusable, EngineLost, LoadFailed, LoadTimeout, OutOfMemory
 from hostler.fleet.profiles.programs import spec_of
 from hostler.hardware.process import process_start_time
+from hostler.testing.processes import group_is_gone
 
 pytestmark = pytest.mark.anyio
 
@@ -56,14 +56,6 @@ def command(tmp_path: Path) -> MakeSpec:
     return make
 
 
-def _group_is_gone(pid: int) -> bool:
-    try:
-        os.killpg(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
-
-
 async def test_a_program_is_ready_when_it_has_generated(program, command, run, tmp_path: Path) -> None:
     runner = program()
     async with run(runner, command()) as engine:
@@ -79,7 +71,7 @@ async def test_a_program_is_ready_when_it_has_generated(program, command, run, t
         assert [record.pid for record in Records(tmp_path / "state").all()] == [pid]
 
     assert not runner.runs(endpoint)
-    assert _group_is_gone(pid)
+    assert group_is_gone(pid)
     assert Records(tmp_path / "state").all() == []
 
 
@@ -98,7 +90,7 @@ async def test_the_shim_that_waits_becomes_the_next_program(command, run, tmp_pa
             assert second.failure is None
             assert second.started.pid == waiting
         tasks.cancel_scope.cancel()
-    assert _group_is_gone(waiting)
+    assert group_is_gone(waiting)
 
 
 async def test_without_a_task_its_health_is_enough(program, command, run) -> None:
@@ -124,7 +116,7 @@ async def test_a_program_that_never_listens_is_given_up_with_what_was_waited_for
     assert "waiting for /health on port" in engine.failure.message
     assert "hostler logs other" in engine.failure.hint
     assert "disk" not in engine.failure.hint
-    assert _group_is_gone(pid)
+    assert group_is_gone(pid)
 
 
 async def test_a_wrong_health_path_is_named(program, command, run) -> None:
@@ -168,7 +160,7 @@ async def test_its_own_way_to_stop_comes_first(program, command, run, tmp_path: 
         pid, port = engine.started.pid, engine.ready.endpoint.port
 
     assert said.read_text().split() == [str(pid), str(port)]
-    assert _group_is_gone(pid)
+    assert group_is_gone(pid)
 
 
 async def test_what_it_left_behind_is_stopped_when_it_ended_by_itself(program, command, run, tmp_path: Path) -> None:
@@ -209,7 +201,7 @@ async def test_a_stop_that_hangs_or_does_not_exist_is_bounded(program, command, 
     for stop in (("/bin/sleep", "600"), ("/no/such/program",)):
         async with run(program(grace_s=0.3), command(stop=stop)) as engine:
             pid = engine.started.pid
-        assert _group_is_gone(pid)
+        assert group_is_gone(pid)
 
 
 async def test_what_is_declared_counts_at_least(program, command, run) -> None:

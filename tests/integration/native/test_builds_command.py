@@ -16,6 +16,7 @@ import pytest
 
 from hostler.engines.installed import RECORD, Installed, write_record
 from hostler.testing.builds import write_build
+from hostler.testing.processes import is_gone
 
 HOSTLER = Path(sys.executable).with_name("hostler")
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -119,15 +120,7 @@ def test_a_build_in_the_background_is_seen_and_ended(home: Path, hostler: Run, t
     finally:
         os.kill(pid, signal.SIGTERM)
     eventually(lambda: os.listdir(home / "state" / "builds") == [])
-    eventually(lambda: not alive(int(compiler.read_text())))
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    eventually(lambda: is_gone(int(compiler.read_text())))
 
 
 def eventually(true: Callable[[], bool]) -> None:
