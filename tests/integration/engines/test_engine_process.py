@@ -29,7 +29,7 @@ from hostler.errors import (
 )
 from hostler.testing import http
 from hostler.testing.builds import write_build
-from hostler.testing.processes import group_is_gone, group_of
+from hostler.testing.processes import group_is_gone, group_of, runs
 
 pytestmark = pytest.mark.anyio
 
