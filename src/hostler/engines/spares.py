@@ -103,7 +103,8 @@ class Spares:
             return
         await self._end(program)
         try:
-            self._waiting[program] = await spawned((*program, WAIT), {}, subprocess.PIPE)
+            with anyio.CancelScope(shield=True):  # a process that is being made has to be known, to be ended
+                self._waiting[program] = await spawned((*program, WAIT), {}, subprocess.PIPE)
         except (EngineError, OSError):
             return  # the next load says what is wrong
 
