@@ -63,6 +63,8 @@ class Witness:
         self.missed = 0
         self.looks = 0
         self.peak: dict[str, int] = {}
+        #: When each profile last had an engine that became ready, in seconds since the epoch.
+        self.ready_at: dict[str, float] = {}
         self.loads = Loads()
         self.doubles: list[str] = []
         self.over: list[str] = []
@@ -104,6 +106,8 @@ class Witness:
             others = [name for name, profile in self._live.items() if profile == event.profile]
             if others:
                 self.doubles.append(f"{event.instance} was started while {', '.join(others)} lived")
+        if event.state == "ready":
+            self.ready_at[event.profile] = event.at
         if event.state == "ready" and (began := self._starts.pop(event.instance, None)) is not None:
             took = event.at - began
             self._load_s[event.profile] = max(took, self._load_s.get(event.profile, 0.0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from hostler.bench.proof.kills import Kills, Recovered, ratios_of
+from hostler.bench.proof.kills import Compared, Kills, Recovered, ratios_of
 from hostler.bench.proof.page import Proof, Run, section
 from hostler.bench.proof.soak import Point, Soak
 from hostler.bench.proof.stop import Stopped
@@ -26,9 +26,10 @@ SOAK = Soak(
     left=(), ended=0,
     points=tuple(Point(switches=50 * n, rss_mib=70 + n / 100, files=30, threads=5, children=3) for n in range(1, 41)),
 )  # fmt: skip
+NEAR = Compared(p50=1.0, p95=1.3, normal_p95=1.1, medians={"a": 0.5})
 KILLS = Kills(
-    kills=100, requests=900, fates={"answered": 890, "cut": 10}, refusals={}, violations=(), normal_s={"a": 0.5},
-    ratio_p50=1.0, ratio_p95=1.3, normal_p95=1.1, unanswered=0, seconds=90.0, left=(), recoveries=(),
+    kills=100, requests=900, fates={"answered": 890, "cut": 10}, refusals={}, violations=(), ready=NEAR, asked=NEAR,
+    unanswered=0, seconds=90.0, left=(), recoveries=(),
 )  # fmt: skip
 STOP = Stopped(rounds=5, running=20, finished=20, waiting=80, refused=80, ended=(0,) * 5)
 RUN = Run(at=0.0, machine="2 CPUs, Linux", python="3.11", command="make proof PARTS=storm", load=1.0)
@@ -46,19 +47,22 @@ def test_every_promise_has_a_row_and_what_was_run_is_told() -> None:
 def test_what_was_missed_is_said() -> None:
     lost = msgspec.structs.replace(STORM, violations=(Violation(kind="lost", what="no end within 300 s"),))
     grown = msgspec.structs.replace(SOAK, grown_mib=5.5, left=("llama-server",))
-    slow = msgspec.structs.replace(KILLS, ratio_p95=1.6)
+    slow = msgspec.structs.replace(KILLS, ready=msgspec.structs.replace(NEAR, p95=1.6))
     cut = msgspec.structs.replace(STOP, finished=19)
     assert section(Proof(storm=lost, soak=grown, kills=slow, stop=cut)).count("**missed**") == 5
 
 
 def test_a_recovery_is_compared_with_the_loads_of_its_profile_that_are_near() -> None:
     def took(profile: str, at: float, seconds: float) -> Recovered:
-        return Recovered(profile=profile, state="ready", seconds=seconds, answered=True, at=at)
+        return Recovered(profile=profile, state="ready", ready=seconds, asked=seconds + 1, answered=True, at=at)
+
+    def ready(one: Recovered) -> float:
+        return one.ready
 
     early, late = [took("a", at, 1.0) for at in range(9)], [took("a", 100.0 + at, 2.0) for at in range(9)]
     normal = [*early, *late, took("b", 0.0, 9.0)]
-    assert ratios_of([took("a", 3.0, 1.5), took("a", 104.0, 1.5)], normal) == [1.5, 0.75]
-    assert ratios_of(normal, normal) == [1.0] * 18  # a single one of its profile is compared with nothing
+    assert ratios_of([took("a", 3.0, 1.5), took("a", 104.0, 1.5)], normal, ready) == [1.5, 0.75]
+    assert ratios_of(normal, normal, ready) == [1.0] * 18  # a single one of its profile is compared with nothing
 
 
 def test_parts_that_were_not_run_have_no_rows() -> None:

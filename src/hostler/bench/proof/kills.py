@@ -1,8 +1,10 @@
 """100 engines killed at random moments, loads among them: what became of every request, and how soon it goes on.
 
 Clients ask all the time. In turns an engine is killed, and then its profile unloaded while nobody uses it; after each
-the next request is timed to its first token. What a load takes without a kill is so measured under the same load, from
-the moment in which the instance takes no request any more: later others who ask for it have begun its load already. A
+one more request asks for it. Two times are taken: until an engine of the profile has generated a token again, which is
+when the gateway calls it ready, and until the request has its own first token, for which it may share the engine
+with all that the kill has sent back. What a load takes without a kill is so measured under the same load, from the
+moment in which the instance takes no request any more: later others who ask for it have begun its load already. A
 recovery is compared with the normal loads that are nearest in time, since a machine is not always as quick.
 """
 
@@ -30,7 +32,7 @@ from hostler.conformance.fates import Answered
 from hostler.conformance.finding import Found
 from hostler.conformance.own import own_gateway
 from hostler.conformance.report import Violation, fates_of, judged, percentile, refusals_of
-from hostler.conformance.watching import watched
+from hostler.conformance.watching import Watcher, watched
 from hostler.conformance.witness import Witness
 from hostler.wire.management import Instance
 
@@ -47,29 +49,37 @@ LOOK_S: Final = 0.005
 
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds from a kill, or from an unload, to the first token of the next request to that profile; ``at`` seconds
-    since the first."""
+    """Seconds from a kill, or from an unload, until an engine of the profile was ``ready``, and to the first token of
+    the next request to it (``asked``); ``at`` seconds since the first."""
 
     profile: str
     state: str
-    seconds: float
+    ready: float
+    asked: float
     answered: bool
     at: float = 0.0
 
 
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """Recoveries against the median of the normal loads near them, and each normal load (``normal_p95``) against the
+    others near it. ``medians`` of normal loads by profile, seconds."""
+
+    p50: float
+    p95: float
+    normal_p95: float
+    medians: dict[str, float]
+
+
 class Kills(msgspec.Struct, frozen=True, kw_only=True):
-    """All kills. ``ratio_p95`` compares recoveries with the median of the normal loads near them, ``normal_p95`` each
-    normal load with the others. ``normal_s`` are medians of all."""
+    """All kills: to an engine that works again, and to the first token of the next request."""
 
     kills: int
     requests: int
     fates: dict[str, int]
     refusals: dict[str, int]
     violations: tuple[Violation, ...]
-    normal_s: dict[str, float]
-    ratio_p50: float
-    ratio_p95: float
-    normal_p95: float
+    ready: Compared
+    asked: Compared
     unanswered: int
     seconds: float
     left: tuple[str, ...]
@@ -90,8 +100,8 @@ async def run(folder: Path, models: Path, kills: int, seed: int, tell: Teller) -
     async with own_gateway(home, config(home, models)) as own, Client(own.url, "") as client:
         found = await found_at(client, (subjects()[0], *subjects()[2:]))
         witness = Witness({})
-        series = _Series(client, found, witness, seed)
         async with watched(client, witness, looking=False) as watcher:
+            series = _Series(client, found, witness, watcher, seed)
             await series.run(own.pid, kills, tell.counter("kills", kills))
             await watcher.caught_up()
     return series.kills(time.perf_counter() - began, own.left)
@@ -100,9 +110,10 @@ async def run(folder: Path, models: Path, kills: int, seed: int, tell: Teller) -
 class _Series:
     """Kills and unloads, while others ask."""
 
-    def __init__(self, client: Client, found: Found, witness: Witness, seed: int) -> None:
+    def __init__(self, client: Client, found: Found, witness: Witness, watcher: Watcher, seed: int) -> None:
         self._client = client
         self._witness = witness
+        self._watcher = watcher
         self._asking = Asking(server=found.server, exact=True, patience_s=PATIENCE_S)
         self._random = Random(f"{seed}:kills")
         self._weather = Weather(
@@ -168,26 +179,28 @@ class _Series:
     async def _next_token(self, profile: str, state: str, began: float) -> Recovered:
         subject = next(each for each in self._weather.subjects if each.name == profile)
         entry = await self._asking.entry(_one_token(next(self._numbers), subject, self._weather.seed))
+        asked = time.perf_counter() - began
         self._entries.append(entry)
-        answered = isinstance(entry.fate, Answered)
+        await self._watcher.caught_up()
+        since_ready = time.time() - self._witness.ready_at.get(profile, 0.0)
         return Recovered(
-            profile=profile, state=state, seconds=time.perf_counter() - began, answered=answered, at=began - self._began
+            profile=profile,
+            state=state,
+            ready=time.perf_counter() - began - since_ready,
+            asked=asked,
+            answered=isinstance(entry.fate, Answered),
+            at=began - self._began,
         )
 
     def kills(self, seconds: float, left: tuple[str, ...]) -> Kills:
-        normal = {name: statistics.median(taken) for name, taken in _by_profile(self._normal).items()}
-        ratios = ratios_of(self._killed, self._normal)
-        alone = ratios_of(self._normal, self._normal)
         return Kills(
             kills=len(self._killed),
             requests=len(self._entries),
             fates=fates_of(self._entries),
             refusals=refusals_of(self._entries),
             violations=tuple(judged(self._entries, 0, self._witness)),
-            normal_s=normal,
-            ratio_p50=percentile(ratios, 0.5),
-            ratio_p95=percentile(ratios, 0.95),
-            normal_p95=percentile(alone, 0.95),
+            ready=compared(self._killed, self._normal, lambda each: each.ready),
+            asked=compared(self._killed, self._normal, lambda each: each.asked),
             unanswered=sum(not each.answered for each in self._killed),
             seconds=seconds,
             left=left,
@@ -195,25 +208,34 @@ class _Series:
         )
 
 
-def ratios_of(taken: Sequence[Recovered], normal: Sequence[Recovered]) -> list[float]:
+def compared(killed: Sequence[Recovered], normal: Sequence[Recovered], taken: Callable[[Recovered], float]) -> Compared:
+    """Recoveries and normal loads by one of their times."""
+    ratios, alone = ratios_of(killed, normal, taken), ratios_of(normal, normal, taken)
+    by_profile: dict[str, list[float]] = {}
+    for each in normal:
+        by_profile.setdefault(each.profile, []).append(taken(each))
+    return Compared(
+        p50=percentile(ratios, 0.5),
+        p95=percentile(ratios, 0.95),
+        normal_p95=percentile(alone, 0.95),
+        medians={name: statistics.median(times) for name, times in by_profile.items()},
+    )
+
+
+def ratios_of(
+    killed: Sequence[Recovered], normal: Sequence[Recovered], taken: Callable[[Recovered], float]
+) -> list[float]:
     """Each against the median of the :data:`NEAR` normal loads of its profile that are nearest in time, but for itself.
 
     None for one whose profile was never loaded otherwise.
     """
     found = []
-    for one in taken:
+    for one in killed:
         others = [each for each in normal if each.profile == one.profile and each is not one]
         near = sorted(others, key=lambda each: abs(each.at - one.at))[:NEAR]
-        found += [one.seconds / statistics.median(each.seconds for each in near)] if near else []
+        found += [taken(one) / statistics.median(taken(each) for each in near)] if near else []
     return found
 
 
 def _one_token(number: int, subject: Subject, seed: int) -> Ask:
     return Ask(number=number, id=f"conf-{seed:x}-{number}", subject=subject, stream=False, tokens=1, words=2)
-
-
-def _by_profile(taken: Sequence[Recovered]) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
-    for each in taken:
-        found.setdefault(each.profile, []).append(each.seconds)
-    return found
