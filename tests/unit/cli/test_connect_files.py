@@ -134,6 +134,41 @@ def test_a_file_that_was_not_there_is_gone_again_and_edits_are_kept(places: Plac
     assert [each.name for each in places.home.iterdir()] == [edited.name]
 
 
+def test_edits_between_two_writes_are_not_lost_by_the_undo(places: Places) -> None:
+    put(places, "codex", *CLIENTS["codex"].files(OPEN, places))
+    file = places.home / ".codex" / "hostler.config.toml"
+    file.write_text(file.read_text() + '\n[tui]\ntheme = "mine"\n')
+    put(places, "codex", *CLIENTS["codex"].files(KEYED, places))
+    assert 'theme = "mine"' in file.read_text()
+    put(places, "codex", *CLIENTS["codex"].files(OPEN, places))
+    undo("codex", places)
+    (left,) = file.parent.iterdir()
+    assert left.name == "hostler.config.toml.edited"
+    assert 'theme = "mine"' in left.read_text()
+
+
+def test_what_was_kept_and_is_gone_does_not_take_the_rest_with_it(places: Places) -> None:
+    file = places.home / ".codex" / "hostler.config.toml"
+    file.parent.mkdir()
+    file.write_text('approval_policy = "never"\n')
+    put(places, "codex", *CLIENTS["codex"].files(OPEN, places))
+    file.with_name(f"{file.name}.before-hostler").unlink()
+    (done,) = undo("codex", places)
+    assert done.edited is not None
+    assert 'approval_policy = "never"' in done.edited.read_text()
+
+
+def test_a_file_that_is_read_only_stays_so_and_comes_back(places: Places) -> None:
+    file = places.home / ".codex" / "hostler.config.toml"
+    file.parent.mkdir()
+    file.write_text("# mine\n")
+    file.chmod(0o444)
+    put(places, "codex", *CLIENTS["codex"].files(OPEN, places))
+    assert stat.S_IMODE(file.stat().st_mode) == 0o444
+    undo("codex", places)
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("# mine\n", 0o444)
+
+
 def test_an_undo_of_a_block_keeps_what_was_written_since(places: Places) -> None:
     file = places.moved("LLM_USER_PATH", ".config") / "io.datasette.llm" / "extra-openai-models.yaml"
     file.parent.mkdir(parents=True)

@@ -194,7 +194,7 @@ def _connected(
     written: tuple[Written, ...],
     checked: Checked | None,
 ) -> Connected:
-    kept = {each.path: each.kept for each in written}
+    kept = {each.path: each.edited or each.kept for each in written}
     return Connected(
         client=client.name,
         url=target.url,

@@ -40,13 +40,17 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was written for a client; ``kept`` is what was there before, if there was anything."""
+    """A file that was written for a client; ``kept`` is what was there before, if there was anything.
+
+    ``edited`` is what somebody had made of it between this time and the time before.
+    """
 
     client: str
     path: Path
     form: Form
     sha256: str
     kept: Path | None = None
+    edited: Path | None = None
 
 
 class Undone(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,16 +75,22 @@ def write(client: str, changes: list[Change], places: Places, *, private: bool) 
     done: list[Written] = []
     try:
         for change in changes:
-            before = known.get(change.path)
-            kept = before.kept if before else _keep(change)
+            written = _written(client, change, known.get(change.path))
             _replace(change.path, change.fresh, PRIVATE if private else _mode(change.path))
-            written = Written(client=client, path=change.path, form=change.form, sha256=_hash(change.fresh), kept=kept)
             done.append(written)
             known[change.path] = written
             _remember(tuple(known.values()), places)
     except OSError as error:
         raise HomeError(f"{error.filename} cannot be written: {error.strerror}.") from error
     return tuple(done)
+
+
+def _written(client: str, change: Change, before: Written | None) -> Written:
+    """The entry in the record, once what an undo must not lose is put aside."""
+    kept = before.kept if before else _aside(change, "before-hostler")
+    edited = _aside(change, "edited") if before and change.differs and _is_edited(before, change.current) else None
+    sha256 = _hash(change.fresh)
+    return Written(client=client, path=change.path, form=change.form, sha256=sha256, kept=kept, edited=edited)
 
 
 def configured(places: Places) -> frozenset[str]:
@@ -111,7 +121,8 @@ def _undone(written: Written) -> Undone:
     if written.form == "block":
         return _cut(written, current or "")
     edited = None
-    if current is not None and _hash(current) != written.sha256:
+    gone = written.kept is not None and not written.kept.exists()  # then what is here has all that there is of it
+    if current is not None and (gone or _is_edited(written, current)):
         edited = _free(written.path, "edited")
         _replace(edited, current, _mode(written.path))
     if written.kept is not None and written.kept.exists():
@@ -157,13 +168,18 @@ def _read(path: Path) -> str | None:
         raise InvalidRequest(f"{path} cannot be read: {error}.") from error
 
 
-def _keep(change: Change) -> Path | None:
-    """Put what is there aside, to be put back by an undo."""
+def _is_edited(written: Written, current: str | None) -> bool:
+    """Whether somebody changed it since; what is outside of a block is never lost."""
+    return written.form != "block" and current is not None and _hash(current) != written.sha256
+
+
+def _aside(change: Change, word: str) -> Path | None:
+    """Put what is there beside it; None when nothing is there."""
     if change.current is None:
         return None
-    kept = _free(change.path, "before-hostler")
-    _replace(kept, change.current, _mode(change.path))
-    return kept
+    beside = _free(change.path, word)
+    _replace(beside, change.current, _mode(change.path))
+    return beside
 
 
 def _free(path: Path, word: str) -> Path:
