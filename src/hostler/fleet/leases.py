@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ class HeldLease:
         "_callback",
         "_fleet",
         "_lost",
+        "_told",
         "api",
         "asked",
         "beside",
@@ -39,6 +41,7 @@ class HeldLease:
         "redo_s",
         "request",
         "seat",
+        "tenant",
     )
 
     def __init__(
@@ -47,9 +50,11 @@ class HeldLease:
         self._fleet = fleet
         self._callback: Callable[[], None] | None = None
         self._lost = False
+        self._told: asyncio.Event | None = None  # somebody waits for why it is lost
         self.lost: EngineLost | None = None
         self.seat: Seat | None = None
         self.place: Place | None = None
+        self.tenant = ""  # whose words they are, as it was when it was let in
         self.redo_s: float | None = None
         self.ended = False
         self.cancelled = False
@@ -64,6 +69,13 @@ class HeldLease:
         self.endpoint = endpoint
         self.load_ms = load_s * 1000
         self.queue_ms = max(0.0, (now - asked.since - load_s) * 1000)
+
+    def enter(self, seat: Seat | None, conversation: Conversation | None) -> None:
+        """It is let in to an instance with that seat, which says where it goes in the engine."""
+        self.seat = seat
+        if seat is not None:
+            self.tenant = seat.tenant(self.principal)
+            self.place = seat.enter(self.tenant, conversation)
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
         """Call back when the lease is taken back: at once if that was between its grant and now."""
@@ -80,10 +92,25 @@ class HeldLease:
     def lose(self, why: HostlerError | None = None) -> None:
         """Tell the holder, once, that the engine is gone, and why if that is known."""
         self._lost = True
-        self.lost = why if isinstance(why, EngineLost) else None
+        self.doom(why if isinstance(why, EngineLost) else None)
         callback, self._callback = self._callback, None
         if callback is not None:
             callback()
+
+    def doom(self, why: EngineLost | None) -> None:
+        """The holder will be told that the engine is gone; why is known before."""
+        self.lost = why
+        if self._told is not None:
+            self._told.set()
+
+    async def why(self, within_s: float) -> EngineLost | None:
+        known = self._lost or self.lost is not None or self.endpoint.remote is not None
+        if not known:
+            self._told = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await self._told.wait()
+        return self.lost
 
     def measured(self, tokens_per_s: float, timing: Timing | None = None) -> None:
         if not self.ended:
@@ -93,7 +120,7 @@ class HeldLease:
 
     def timed(self, timing: Timing) -> None:
         if not self.ended and self.seat is not None:
-            self.seat.finished(self.principal, timing, self.place)
+            self.seat.finished(self.tenant, timing, self.place)
 
     def leave_slot(self) -> None:
         """The engine is done with it."""

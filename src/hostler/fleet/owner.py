@@ -163,9 +163,9 @@ class FleetOwner(Operated):
             lease.lose(why)
 
     def _doom(self, instance: str, why: EngineLost) -> None:
-        """The instance is about to be ended: its connections break before that is told."""
+        """The instance is about to be ended, or has and its memory is waited for: its requests hear why."""
         for lease in [held for held in self._held.values() if held.instance == instance]:
-            lease.lost = why
+            lease.doom(why)
 
     def _waits_for_time(self, message: m.Message) -> bool:
         """Whether the next wake may have come nearer; the common grant and release must stay cheap."""
@@ -252,7 +252,7 @@ class FleetOwner(Operated):
             return lease
         self._recent = asked.profile
         self._held[asked.request] = lease
-        lease.seat, lease.place = run.seat, run.enter(asked.principal, asked.conversation)
+        lease.enter(run.seat, asked.conversation)
         if len(self._held) > 1:
             self._crowded = now
         waited_s = now - asked.since

@@ -123,6 +123,11 @@ class Lease(Protocol):
         seen alive, or is gone. So who asks again at once waits in line for that."""
         ...
 
+    async def why(self, within_s: float) -> EngineLost | None:
+        """Why the engine was lost, as its log and its end show: as soon as that is known, None when it is not within
+        ``within_s`` seconds. Of a remote nothing is ever known."""
+        ...
+
     def end(self, status: int, *, abandoned: Abandoned | None = None) -> None:
         """Give the instance back; later calls do nothing.
 

@@ -11,7 +11,6 @@ from hostler.errors import EngineLost
 from hostler.fleet.learning.pace import Condition, Pace
 from hostler.fleet.learning.reported import Reported
 from hostler.fleet.prompts.seat import Seat
-from hostler.fleet.protocol import Conversation, Place
 from hostler.fleet.recovery.ladder import Changes
 from hostler.fleet.recovery.returned import Held
 from hostler.fleet.slots import SlotWatch
@@ -56,10 +55,6 @@ class Run:
         self.load_s: float | None = None
         self.reload_s: float | None = None
         self.tokens_per_s: float | None = None
-
-    def enter(self, principal: str, conversation: Conversation | None) -> Place | None:
-        """A request of that principal gets a lease; where it goes in the engine."""
-        return None if self.seat is None else self.seat.enter(principal, conversation)
 
     def progress(self, now: float) -> tuple[str, float | None]:
         """The stage, and the fraction estimated from the last measured load (None without one)."""

@@ -174,6 +174,8 @@ class Runs:
             if run.seat is not None:
                 run.seat.gone()
             try:
+                if isinstance(error, EngineLost):
+                    self._yard.doom(run.spec.instance, error)
                 if run.held:
                     if error is not None:
                         self._doubts.about(run)  # nobody is to get what has ended

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from hostler.accounts.keys import Principal
+from hostler.errors import HostlerError
 
 
 class Answerer(Protocol):
@@ -49,7 +50,7 @@ class Asker(Protocol):
 
     def answer(self, status: int, lines: bytes, body: bytes) -> None: ...
 
-    def cut(self, *, unread: bool = False) -> None: ...
+    def cut(self, *, unread: bool = False, why: HostlerError | None = None) -> None: ...
 
 
 class Client(Protocol):
@@ -185,10 +186,10 @@ class Call:
         self.write(body)
         self.finish()
 
-    def cut(self, *, unread: bool = False) -> None:
+    def cut(self, *, unread: bool = False, why: HostlerError | None = None) -> None:
         """Break off so that the client can tell: the connection closes without the body's end.
 
-        ``unread``: also throw away what was written and the client has not read.
+        ``unread``: also throw away what was written and the client has not read. ``why`` is for who can still say it.
         """
         self.flush()
         self.response_complete = True

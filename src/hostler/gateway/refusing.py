@@ -23,7 +23,7 @@ def break_off(call: Asker, error: HostlerError, family: Family, *, events: bool,
     ``begun``: something of the engine's was sent.
     """
     if not events:
-        call.cut()
+        call.cut(why=error)
         return
     # A first empty line ends whatever event was left half-said.
     call.write((b"\n\n" if begun else b"") + event_of(error, family))

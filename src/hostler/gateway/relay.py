@@ -25,12 +25,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
 
 from hostler.errors import Draining, EngineLost, EngineSilent, HostlerError, RequestCancelled, UnknownProfile
 from hostler.fleet.protocol import Abandoned, Lease, Standing, Ticket
 from hostler.gateway.answering.folding import Folding, asked_of
-from hostler.gateway.answering.sse import STREAM_LINES, STREAMS, as_event, comment_of
+from hostler.gateway.answering.sse import STREAM_LINES, STREAMS, Collected, comment_of
 from hostler.gateway.answering.tail import NO_TOKENS, Tail
 from hostler.gateway.asking.elsewhere import Elsewhere
 from hostler.gateway.asking.peek import placed
@@ -42,13 +41,11 @@ from hostler.gateway.queueing import CLIENT_LEFT, COMMENT_S, Patience, priority_
 from hostler.gateway.refusing import break_off, refuse, taken_back
 from hostler.gateway.relay_parts import Relay, tell_tokens
 from hostler.gateway.remote import RemoteCall, RemoteRequest
-from hostler.gateway.retrying import pause_s
+from hostler.gateway.retrying import WHY_S, pause_s
 from hostler.gateway.routes import Route
 from hostler.gateway.rows import Account
 from hostler.gateway.upstream import Connection, Receiver
 from hostler.gateway.wanted import Wanted
-
-_STRANGE_ANSWER_LIMIT: Final = 1 * 2**20
 
 
 class Exchange:
@@ -79,7 +76,7 @@ class Exchange:
         self._opened = False  # 200 and SSE comments were sent while waiting
         self._answering = False  # the engine's head has come
         self._sse = False  # what the client gets is an event stream
-        self._collected: list[bytes] | None = None
+        self._collected: Collected | None = None
         self._full = self._ended = False
         self._tries, self._spent_stale = 0, False
         self._folding: Folding | None = None
@@ -143,12 +140,10 @@ class Exchange:
     def _patience(self) -> Patience:
         limits = self._relay.limits
         return Patience(
-            profile=self._wanted.profile,
-            since=self._started,
-            bound_s=limits.queue_timeout_s,
+            profile=self._wanted.profile, since=self._started, bound_s=limits.queue_timeout_s,
             first_s=COMMENT_S if self._opened else limits.load_grace_s,
             say=self._comment if self._wanted.stream else None,
-        )
+        )  # fmt: skip
 
     def _comment(self, standing: Standing) -> None:
         """Keep a stream alive and say where it stands; every SSE reader skips it, people read the note."""
@@ -163,15 +158,14 @@ class Exchange:
     # 3.
 
     def _use(self, lease: Lease) -> None:
-        self._lease = lease
+        self._lease, self._spent_stale = lease, False
         lease.on_cancel(self._on_cancel)
         if self._lease is not lease:
             return  # taken back between its grant and this turn
         if lease.endpoint.remote is not None:
             try:
                 asked = RemoteRequest(self._route, self._wanted.body, self._call.headers, self._principal)
-                heard = self._wanted.heard(self._listener())
-                self._remote = RemoteCall(lease.endpoint, asked, heard, self._relay.clock.wall())
+                self._remote = RemoteCall(lease.endpoint, asked, self._listener(), self._relay.clock.wall())
             except HostlerError as error:
                 self._refuse(error)
                 return
@@ -202,8 +196,7 @@ class Exchange:
             connection.send((self._remote.lines,), self._remote)
             return
         kind, target = self._route.kind(self._call.headers), self._route.target
-        listener = self._wanted.heard(self._listener())
-        body, sink = asked_of(target, lease, self._wanted.stream, self._wanted.body, listener)
+        body, sink = asked_of(target, lease, self._wanted.stream, self._wanted.body, self._listener())
         self._folding = sink if isinstance(sink, Folding) else None
         pieces = (body,) if lease.place is None else placed(body, lease.place)
         head = engine_lines(target, lease.endpoint, self.request, sum(map(len, pieces)), kind)
@@ -221,7 +214,7 @@ class Exchange:
         self._status = head.status
         events = head.get(b"content-type").startswith(STREAMS)
         if self._opened:
-            self._collected = None if events and head.status == 200 else []
+            self._collected = None if events and head.status == 200 else Collected()
             return
         self._sse = events
         # Of events some may be left out, or one put behind: they are as long as they get.
@@ -236,13 +229,13 @@ class Exchange:
         tail.add(data)
         if self._collected is None:
             (self._wanted.tap or self._call).write(data)
-        elif sum(map(len, self._collected)) < _STRANGE_ANSWER_LIMIT:
-            self._collected.append(data)
+        else:
+            self._collected.add(data)
 
     def on_end(self) -> None:
         self._connection = None
         if self._collected is not None:
-            self._call.write(as_event(b"".join(self._collected), self._route.family))
+            self._call.write(self._collected.event(self._route.family))
         elif self._wanted.tap is not None:
             self._wanted.tap.end()
         self._call.finish()
@@ -324,13 +317,26 @@ class Exchange:
         pause = None if self._answering else pause_s(error, self._tries)
         if pause is None:
             if not self._falls_back(error):
-                self._fail(error, abandoned=isinstance(error, EngineSilent))
+                self._give_up(error)
             return
         if self._lease is not None:
             self._lease.end(status_of(error))
             self._lease = None
         self._task = self._relay.spawn(self._again(pause), self.on_stalled)
         self._tries += 1
+
+    def _give_up(self, error: EngineLost) -> None:
+        """End with the loss, and with why where the client can still be told: that shows a moment later."""
+        silent, lease = isinstance(error, EngineSilent), self._lease
+        if silent or lease is None or lease.lost is not None:
+            self._fail(error, abandoned=silent)
+        else:
+            self._task = self._relay.spawn(self._fail_knowing(lease, error), self.on_stalled)
+
+    async def _fail_knowing(self, lease: Lease, error: EngineLost) -> None:
+        why = await lease.why(WHY_S)
+        if not self._ended:
+            self._fail(why or error)
 
     async def _again(self, pause_s: float) -> None:
         await asyncio.sleep(pause_s)
@@ -359,7 +365,7 @@ class Exchange:
         lease, self._lease = self._lease, None
         if lease is not None:
             lease.end(status_of(error), abandoned="silent" if isinstance(error, EngineSilent) else None)
-        self._tries, self._spent_stale, self._remote = 0, False, None
+        self._tries, self._remote = 0, None
         self._task = self._relay.spawn(self._again(0), self.on_stalled)
         return True
 

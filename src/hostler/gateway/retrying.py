@@ -11,6 +11,9 @@ from hostler.errors import EngineLost, EngineSilent, RemoteUnreachable
 #: alive, so the request waits in line for just as long as it must. One that is lost again leaves time.
 PAUSES_S: Final = (0.0, 0.1, 0.5)
 
+#: How long an error waits for the end of a process, which says why, to show: milliseconds where it ended by itself.
+WHY_S: Final = 0.25
+
 
 def pause_s(error: EngineLost, tries: int) -> float | None:
     """How long to wait after so many tries; None: not again. Never quite the same, so that not all come at once.

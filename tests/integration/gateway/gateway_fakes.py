@@ -70,6 +70,9 @@ class FakeLease:
     def doubt(self) -> None:
         self.doubted = True
 
+    async def why(self, within_s: float) -> EngineLost | None:
+        return self._fleet.why
+
     def end(self, status: int, *, abandoned: Abandoned | None = None) -> None:
         self.ends.append((status, abandoned is not None))
         self._fleet.ended.set()
@@ -115,6 +118,7 @@ class FakeFleet:
         self.beside = False
         self.grant_asked = True
         self.full = False
+        self.why: EngineLost | None = None  # what its leases say of an engine that is lost
         self.place: Place | None = None
         self.conversation: Conversation | None = None
         self.leases: list[FakeLease] = []

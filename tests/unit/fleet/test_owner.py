@@ -133,6 +133,21 @@ async def test_a_crash_is_told_and_the_next_request_works(tmp_path: Path) -> Non
         assert w.runner.loads == ["a", "a"]
 
 
+async def test_who_has_lost_an_engine_hears_why_as_soon_as_its_end_is_known(tmp_path: Path) -> None:
+    async with world(tmp_path, {"a": GIB}) as w:
+        lease = await w.fleet.ask("a", "r1", "me", "openai").wait()
+        assert await lease.why(0.0) is None
+        w.runner.error = EngineLost("It died by SIGSEGV.")
+        w.runner.error.cause = "crashed"
+        w.runner.crash["a"].set()
+        with anyio.fail_after(5):
+            why = await lease.why(60.0)
+        assert why is lease.lost is w.runner.error
+        await w.until(lambda: not w.fleet.instances())
+        assert await lease.why(60.0) is why
+        lease.end(502)
+
+
 async def test_a_caller_who_leaves_in_the_queue_causes_no_load(tmp_path: Path) -> None:
     async with world(tmp_path, {"a": 6 * GIB, "b": 6 * GIB}) as w:
         lease = await w.fleet.ask("a", "r1", "me", "openai").wait()

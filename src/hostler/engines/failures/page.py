@@ -31,7 +31,8 @@ _ABOUT: Final[dict[When, str]] = {
     "changes: the configuration, the model's files, the build, a device that is there again; or until somebody says "
     "`hostler load PROFILE`. Errors and events carry the cause below, with the line of the log that showed it.",
     "run": "A request that has no byte yet when its engine is lost is tried again on a new one, three times at most. "
-    "A stream that has begun ends with an error event (`engine_lost`): what was said cannot be taken back.",
+    "A stream that has begun ends with an error event (`engine_lost`), with the cause below where that shows within a "
+    "quarter of a second: what was said cannot be taken back.",
     "machine": "What happens to devices and disks is told by events, and by notes below the table of `hostler ps`.",
 }
 _FEW = 20  # letters of a message that are too few to search for

@@ -48,21 +48,25 @@ class Seat:
 
     # --- while it runs ----------------------------------------------------------------------------------
 
-    def enter(self, principal: str, conversation: Conversation | None) -> Place | None:
-        """A request of that principal is let in: where it goes. None: the engine is to be told nothing.
+    def tenant(self, principal: str) -> str:
+        """Whose words a request of that principal brings: asked once, since keys may change while it runs."""
+        return self._keeper.tenancy.of(principal)
+
+    def enter(self, tenant: str, conversation: Conversation | None) -> Place | None:
+        """A request of that tenant is let in: where it goes. None: the engine is to be told nothing.
 
         ``conversation`` is None where it cannot be told.
         """
         llamacpp = self._spec.engine.kind == "llamacpp"
-        return self._slots.enter(self._keeper.tenancy.of(principal), conversation if llamacpp else None)
+        return self._slots.enter(tenant, conversation if llamacpp else None)
 
     def left(self, place: Place | None) -> None:
         """A request is out of the slot that it was sent to."""
         self._slots.leave(place)
 
-    def finished(self, principal: str, timing: Timing, place: Place | None = None) -> None:
+    def finished(self, tenant: str, timing: Timing, place: Place | None = None) -> None:
         """The engine told what a request took; whether it went on from what was restored shows here."""
-        self._slots.finished(self._keeper.tenancy.of(principal), place)
+        self._slots.finished(tenant, place)
         self._deepest = max(self._deepest, timing.cached + timing.prompt + timing.generated)
         if timing.prompt >= _ENOUGH and timing.prefill and self._key:
             self._keeper.figures.read(self._key, timing.prefill)

@@ -14,6 +14,7 @@ from hostler.gateway.routes import Route
 
 #: What a stream's Content-Type begins with: events, or Ollama's lines.
 STREAMS: Final = (b"text/event-stream", b"application/x-ndjson")
+STRANGE_LIMIT: Final = 1 * 2**20
 STREAM_LINES: Final = b"content-type: text/event-stream\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 
 
@@ -68,6 +69,26 @@ def note_of(profile: str, standing: Standing) -> str:
     done = "" if standing.fraction is None else f", {int(10 * standing.fraction)}0%"
     behind = f", place {standing.position} in line" if standing.position > 1 else ""
     return f"Loading {profile}: {standing.stage}{done}{behind}."
+
+
+class Collected:
+    """An answer that is not a stream, and is to be told in one that has already begun; its first MiB."""
+
+    __slots__ = ("_pieces", "_size")
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def add(self, data: bytes) -> None:
+        """A piece of it."""
+        if self._size < STRANGE_LIMIT:
+            self._pieces.append(data)
+            self._size += len(data)
+
+    def event(self, family: Family) -> bytes:
+        """All of it; an error keeps its body."""
+        return as_event(b"".join(self._pieces), family)
 
 
 def as_event(answer: bytes, family: Family) -> bytes:

@@ -15,7 +15,7 @@ import msgspec
 
 from hostler.errors import HostlerError, RemoteFailed, UnknownProfile
 from hostler.gateway.call import Answerer, Asker
-from hostler.gateway.errors import status_of
+from hostler.gateway.errors import body_of, status_of
 from hostler.gateway.relay_parts import Relay
 from hostler.gateway.translate.ollama import shapes as o
 from hostler.gateway.translate.ollama.answers import Course, Voice, embedded, problem, whole
@@ -129,11 +129,12 @@ class Talk:
             self._stays(lines)
         self._call.answer(status, self._lines(lines, JSON), text)
 
-    def cut(self, *, unread: bool = False) -> None:
+    def cut(self, *, unread: bool = False, why: HostlerError | None = None) -> None:
         if self._held is None or unread:
             self._call.cut(unread=unread)
         else:
-            self.answer(502, self._held.lines, _BROKEN)
+            status, body = (502, _BROKEN) if why is None else (status_of(why), body_of(why, "openai"))
+            self.answer(status, self._held.lines, body)
 
     # Inside.
 

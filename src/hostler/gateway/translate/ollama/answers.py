@@ -274,6 +274,8 @@ class _Complaint(msgspec.Struct):
     code: str | int | None = None
     hint: str = ""
     source: str = ""
+    cause: str = ""
+    evidence: str = ""
 
 
 class _Problem(msgspec.Struct):
@@ -308,4 +310,4 @@ def _told(said: _Complaint | str, model: str) -> o.Problem:
     code = said.code if isinstance(said.code, str) else ""
     if code == "model_not_found":
         return o.Problem(f"model '{model}' not found", code, said.source, said.message)
-    return o.Problem(said.message or "no answer", code, said.source)
+    return o.Problem(said.message or "no answer", code, said.source, cause=said.cause, evidence=said.evidence)

@@ -202,3 +202,5 @@ class Problem(msgspec.Struct, omit_defaults=True):
     code: str = ""
     source: str = ""
     hint: str = ""
+    cause: str = ""
+    evidence: str = ""
