@@ -182,6 +182,7 @@ class Reports:
             status=self.status,
             reload=self.reload,
             plan=self.plan,
+            keys=gateway.keys,
             config=gateway.running_config.shown,
             log_file=self.log_file,
             origins=gateway.origins,

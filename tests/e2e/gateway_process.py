@@ -185,8 +185,8 @@ class RunningGateway:
 
     @property
     def address(self) -> http.Address:
-        """Host and port."""
-        parts = urlsplit(self.url)
+        """Host and port; of one that listens everywhere, on this machine."""
+        parts = urlsplit(self.url.replace("//0.0.0.0:", "//127.0.0.1:"))
         return parts.hostname or "", parts.port or 0
 
     def signal(self, number: int = signal.SIGTERM) -> None:

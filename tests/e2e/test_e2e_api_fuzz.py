@@ -73,9 +73,9 @@ BODIES = (
     b'{"now": true} trailing', b"\xef\xbb\xbf{}", b"null", b"NaN", b"",
 )  # fmt: skip
 PATHS = (
-    b"/api/profiles/", b"/api/profiles/coder/unload", b"/api/load", b"/api/load/", b"/api/requests", b"/api/requests/",
-    b"/api/usage", b"/api/logs", b"/api/instances/", b"/api/models/cache/clear", b"/api/hardware/gpu/metrics",
-    b"/api/", b"/api/docs/", b"/api/schema", b"/api/audit", b"/api/gateway/reload",
+    b"/api/profiles/", b"/api/profiles/coder/unload", b"/api/load", b"/api/load/", b"/api/keys", b"/api/requests",
+    b"/api/requests/", b"/api/usage", b"/api/logs", b"/api/instances/", b"/api/models/cache/clear",
+    b"/api/hardware/gpu/metrics", b"/api/", b"/api/docs/", b"/api/schema", b"/api/audit", b"/api/gateway/reload",
 )  # fmt: skip
 QUERIES = (b"", b"?", b"?limit=", b"?profile=", b"?since=", b"?until=", b"?lines=", b"?device=", b"?seconds=")
 LINES = (

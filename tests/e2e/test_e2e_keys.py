@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
+import anyio
 import pytest
-from gateway_process import RunningGateway, eventually
+from gateway_process import HOSTLER, RunningGateway, eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -151,3 +154,76 @@ async def test_a_whole_life_of_keys_in_an_empty_home(gateway, place) -> None:
 
     await eventually(opened, "on loopback nothing is needed without keys")
     assert (await running.get("/api/gateway", rebound)).status == 403
+
+
+OPEN_TO_OTHERS = "0.0.0.0"  # asked by 127.0.0.1 alone
+
+
+async def test_an_address_that_others_reach_wants_a_key(gateway, place) -> None:
+    """Refused without one, with the way out; with one it serves, by any name, whoever has a key, and nobody else."""
+    place.write(place.fake("coder"), top=f'host = "{OPEN_TO_OTHERS}"')
+    refused = place.cli("up")
+    assert refused.code == 1
+    assert f"Listening on {OPEN_TO_OTHERS} without any key would let everybody on the network in." in refused.err
+    assert "hostler key new NAME" in refused.err
+    assert 'host = "127.0.0.1"' in refused.err
+    assert not (place.state / "gateway.json").exists()
+
+    key = {"authorization": f"Bearer {place.cli('key', 'new', 'me', '--scope', 'admin').out.strip()}"}
+    running = gateway()
+    assert (await running.get("/health")).status == 200
+    for headers in ({}, {"host": "127.0.0.1"}, {"host": "evil.example"}, {"authorization": "Bearer hostler-x"}):
+        for path in ("/v1/models", "/api/gateway", "/api/tags", "/metrics", "/upstream/coder/health"):
+            assert (await running.get(path, headers)).status == 401, (headers, path)
+        assert (await running.post("/v1/chat/completions", {"model": "coder"}, headers)).status == 401
+    for host in ("127.0.0.1", "evil.example", "machine.lan:4785"):
+        assert (await running.get("/v1/models", key | {"host": host})).status == 200
+    assert (await running.get("/api/gateway", key)).json()["url"].startswith(f"http://{OPEN_TO_OTHERS}:")
+    assert place.cli("key", "rm", "me").code == 0
+
+    async def closed() -> bool:
+        answer = await running.get("/v1/models", key)
+        return answer.status == 401 and "can be reached by others and has no key" in answer.body.decode()
+
+    await eventually(closed, "without any key nobody comes in, this machine included")
+
+
+ASK = """
+import json, os, sys, urllib.error, urllib.request
+
+def status(path, key, body=None):
+    data = None if body is None else json.dumps(body).encode()
+    asked = urllib.request.Request(os.environ["HOSTLER_URL"] + path, data, {"Authorization": "Bearer " + key})
+    try:
+        return urllib.request.urlopen(asked).status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+key = os.environ["OPENAI_API_KEY"]
+chat = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 2}
+told = {name: status("/v1/chat/completions", key, {"model": name, **chat}) for name in ("coder", "other")}
+told["api"] = status("/api/gateway", key)
+told["lend"] = status("/api/keys", key, {"name": "x", "profiles": ["other"], "lasts_s": 60})
+told["key"] = key
+told["held"] = [name for name, value in os.environ.items() if value == sys.argv[1]]
+print(json.dumps(told))
+"""
+
+
+async def test_a_command_gets_a_key_of_its_own_for_as_long_as_it_runs(gateway, place) -> None:
+    admin = place.cli("key", "new", "me", "--scope", "admin").out.strip()
+    place.write(place.fake("coder"), place.fake("other"))
+    running = gateway()
+    words = (str(HOSTLER), "run", "coder", "--", sys.executable, "-c", ASK, admin)
+    done = await anyio.run_process(words, env=place.environment() | {"HOSTLER_KEY": admin})
+    told = json.loads(done.stdout)
+    assert (told["coder"], told["other"], told["api"], told["lend"], told["held"]) == (200, 404, 403, 403, [])
+    lent = {"authorization": f"Bearer {told['key']}"}
+    assert (await running.get("/v1/models", lent)).status == 401
+    assert [each["name"] for each in place.cli("key", "ls", "--json").json] == ["me"]
+    rows = [(row["who"], row["action"]) for row in reversed(place.cli("audit", "--json").json)]
+    assert rows[1:] == [("me", "load"), ("me", "lend key"), ("me", "take key back"), ("me", "end hold")]
+    name = place.cli("audit", "--json").json[1]["target"]
+    assert name.startswith("run-python")
+    requests = (await running.get("/api/requests", {"x-api-key": admin})).json()["recent"]
+    assert name in {each["principal"] for each in requests}

@@ -54,12 +54,16 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredKey(Bounds, frozen=True, kw_only=True, omit_defaults=True):
-    """A key as the file keeps it; ``sha256`` is hexadecimal, ``created`` seconds since the Unix epoch if known."""
+    """A key as the file keeps it; ``sha256`` is hexadecimal, ``created`` seconds since the Unix epoch if known.
+
+    ``lent_by``: the key whose owner started a program with this one; "" of a key that somebody keeps.
+    """
 
     name: str
     scope: Scope
     sha256: str
     created: float | None = None
+    lent_by: str = ""
 
 
 class KeyFile(msgspec.Struct, frozen=True):
@@ -100,7 +104,7 @@ class Keyring:
     def _hold(self, stored: tuple[StoredKey, ...]) -> None:
         self._stored = stored
         self._by_hash = _by_hash(stored)
-        self._owners = {key.name: f"{key.name} {key.sha256[:16]}" for key in stored}
+        self._owners = _owners(stored)
 
     @property
     def empty(self) -> bool:
@@ -118,7 +122,8 @@ class Keyring:
         return tuple(key.name for key in self._stored)
 
     def owner(self, name: str) -> str:
-        """Whose a principal's name is: a key that is made anew with an old name is somebody else."""
+        """Whose a principal's name is: a key that is made anew with an old name is somebody else, one that is lent
+        speaks for who lent it."""
         return self._owners.get(name, name)
 
     def authenticate(self, headers: Mapping[bytes, bytes]) -> Principal:
@@ -166,7 +171,7 @@ class Keyring:
 
         await watch(self._path, changed, interval_s, self._read_at)
 
-    def add(self, name: str, scope: Scope = "admin", bounds: Bounds = UNBOUND) -> str:
+    def add(self, name: str, scope: Scope = "admin", bounds: Bounds = UNBOUND, lent_by: str = "") -> str:
         """Make a key, store its hash, and return the key; it is never shown again.
 
         Raises InvalidRequest for an impossible name or bounds, Conflict for a name that is taken, HomeError.
@@ -179,25 +184,48 @@ class Keyring:
             key = f"hostler-{secrets.token_urlsafe(24)}"
             digest = hashlib.sha256(key.encode()).hexdigest()
             fresh = StoredKey(
-                name=name, scope=scope, sha256=digest, created=self._now(), **msgspec.structs.asdict(bounds)
-            )
+                name=name, scope=scope, sha256=digest, created=self._now(), lent_by=lent_by,
+                **msgspec.structs.asdict(bounds),
+            )  # fmt: skip
             self._store((*self._stored, fresh))
         return key
 
+    def prolong(self, name: str, expires: float) -> None:
+        """Have a key that is lent end later. Raises NotFound, HomeError."""
+        with self._changing():
+            self._lent(name)
+            prolonged = (
+                msgspec.structs.replace(key, expires=expires) if key.name == name else key for key in self._stored
+            )
+            self._store(tuple(prolonged))
+
+    def take_back(self, name: str) -> None:
+        """Forget a key that is lent. Raises NotFound, HomeError."""
+        with self._changing():
+            self._lent(name)
+            self._store(tuple(key for key in self._stored if key.name != name))
+
     def remove(self, name: str) -> None:
-        """Forget a key. Raises NotFound, HomeError."""
+        """Forget a key, and those that were lent with it. Raises NotFound, HomeError."""
         with self._changing():
             if name not in self.names:
                 there = f"There are: {', '.join(self.names)}." if self.names else "There are none."
                 raise NotFound(f"No key is named {name!r}.", hint=there)
-            self._store(tuple(key for key in self._stored if key.name != name))
+            self._store(tuple(key for key in self._stored if name not in (key.name, key.lent_by)))
+
+    def _lent(self, name: str) -> None:
+        if not any(key.name == name and key.lent_by for key in self._stored):
+            raise NotFound(f"No key that is lent is named {name!r}.", hint="`hostler key rm NAME` removes others.")
 
     @contextmanager
     def _changing(self) -> Generator[None, None, None]:
-        """Nobody else changes the file meanwhile, and what others changed before is known."""
+        """Nobody else changes the file meanwhile, and what others changed before is known. What was lent and is over
+        is forgotten: whoever had it did not come to give it back."""
         lock = _lock(self._path)
         try:
-            self._hold(_read(self._path) or ())
+            now = self._now()
+            held = (key for key in _read(self._path) or () if not key.lent_by or (key.expires or now) > now)
+            self._hold(tuple(held))
             yield
         finally:
             os.close(lock)
@@ -229,6 +257,11 @@ def _read(path: Path) -> tuple[StoredKey, ...] | None:
     except (msgspec.DecodeError, ValueError) as error:
         raise HomeError(f"The keys in {path} are damaged: {error}.", hint="Restore or remove that file.") from error
     return stored
+
+
+def _owners(stored: tuple[StoredKey, ...]) -> dict[str, str]:
+    own = {key.name: f"{key.name} {key.sha256[:16]}" for key in stored}
+    return {key.name: own.get(key.lent_by, own[key.name]) for key in stored}
 
 
 def _by_hash(stored: tuple[StoredKey, ...]) -> dict[bytes, Principal]:

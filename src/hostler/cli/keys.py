@@ -32,7 +32,10 @@ key_app = typer.Typer(
 
 
 class KeyInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A key as it is listed; ``created`` and ``expires`` in seconds since the Unix epoch, if they are known and set."""
+    """A key as it is listed; ``created`` and ``expires`` in seconds since the Unix epoch, if they are known and set.
+
+    ``lent_by`` is the key with which a command was started that has this one for as long as it runs.
+    """
 
     name: str
     scope: Scope
@@ -40,6 +43,7 @@ class KeyInfo(msgspec.Struct, frozen=True, kw_only=True):
     expires: float | None = None
     profiles: tuple[str, ...] = ()
     rate: int | None = None
+    lent_by: str = ""
 
 
 class NewKey(KeyInfo, frozen=True, kw_only=True):
@@ -176,7 +180,11 @@ def _without_admin(ring: Keyring) -> Iterator[str]:
 
 
 def ls(session: Session) -> None:
-    """List the keys."""
+    """List the keys.
+
+    One that is lent belongs to a command that was started by `hostler run` or `hostler claude`, whose name and process
+    it says; it may use that command's profiles alone, and ends with it, or an hour after it was killed.
+    """
     from hostler.cli.output import write_json
 
     stored = _keyring(session.config).stored
@@ -193,15 +201,16 @@ def _print_keys(session: Session, stored: tuple[StoredKey, ...]) -> None:
 
     from hostler.cli import output
 
-    shown = output.table("KEY", "SCOPE", "CREATED", "EXPIRES", "A MINUTE", "PROFILES", fold="PROFILES")
+    lent = ("LENT BY",) if any(key.lent_by for key in stored) else ()
+    shown = output.table("KEY", "SCOPE", *lent, "CREATED", "EXPIRES", "A MINUTE", "PROFILES", fold="PROFILES")
     for key in stored:
         made, ends = key.created and _minute(key.created), key.expires and _minute(key.expires)
         if key.expires is not None and key.expires <= time.time():
             ends = f"{ends} (over)"
         rate = None if key.rate is None else str(key.rate)
         shown.add_row(
-            Text(key.name), Text(key.scope), output.dash(made), output.dash(ends), output.dash(rate),
-            Text(", ".join(key.profiles) or "all"),
+            Text(key.name), Text(key.scope), *(output.dash(key.lent_by) for _ in lent), output.dash(made),
+            output.dash(ends), output.dash(rate), Text(", ".join(key.profiles) or "all"),
         )  # fmt: skip
     output.console(session).print(shown)
 

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hostler.cli.command import Session, command
-from hostler.cli.connect.client import NO_KEY
+from hostler.cli.connect.client import NO_KEY, VARIABLE
 from hostler.cli.connect.environment import past_proxies, usual
+from hostler.cli.following import followed
+from hostler.cli.lending import lent
 from hostler.cli.residency import ProfileName
 from hostler.errors import HostlerError, InvalidRequest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from anyio.abc import Process
-
     from hostler.client.gateway import Client
 
 CommandArgument = Annotated[
@@ -30,7 +26,6 @@ CommandArgument = Annotated[
 
 HOLD_S = 120.0  # how long a profile stays when this process is killed
 RENEW_S = HOLD_S / 3
-FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 
 
 def register(app: typer.Typer) -> None:
@@ -51,6 +46,8 @@ async def run(session: Session, profile: ProfileName, words: CommandArgument) ->
     The command gets OPENAI_BASE_URL, OPENAI_API_KEY, ANTHROPIC_BASE_URL, ANTHROPIC_AUTH_TOKEN, OLLAMA_HOST,
     HOSTLER_URL, and the profile in OPENAI_MODEL, ANTHROPIC_MODEL and HOSTLER_PROFILE. Signals go to it; its exit
     code is ours.
+
+    Where the gateway has keys it gets one of its own, for this profile and nothing else, that ends with it.
     """
     if shutil.which(words[0]) is None:
         raise InvalidRequest(f"There is no command {words[0]!r}.", hint="Write it as you would in a shell.")
@@ -59,37 +56,14 @@ async def run(session: Session, profile: ProfileName, words: CommandArgument) ->
     async with session.connect() as client:
         held = await client.hold(profile, HOLD_S)
         try:
-            return await _followed(client, held.profile, held.id, words)
+            async with lent(client, ("run", words[0]), (held.profile,)) as loan:
+                names = usual(client.url, loan.key or os.environ.get(VARIABLE) or NO_KEY, held.profile)
+                env = {**loan.environ(os.environ), **past_proxies(client.url, os.environ), **names}
+                return await followed(words, env, lambda: _renew(client, held.profile, held.id), loan.beside)
         finally:
             with anyio.CancelScope(shield=True), suppress(HostlerError):
                 if held.id is not None:
                     await client.end_hold(held.id)
-
-
-async def _followed(client: Client, profile: str, hold: str | None, words: list[str]) -> int:
-    """Run the command to its end; its exit code, as a shell tells it."""
-    import anyio
-
-    names = usual(client.url, os.environ.get("HOSTLER_KEY") or NO_KEY, profile)
-    env = {**os.environ, **past_proxies(client.url, os.environ), **names}
-    forwarded = [getattr(signal, name) for name in FORWARDED if hasattr(signal, name)]
-    with anyio.open_signal_receiver(*forwarded) as signals:
-        process = await anyio.open_process(words, stdin=None, stdout=None, stderr=None, env=env)
-        async with anyio.create_task_group() as group:
-            group.start_soon(_forward, signals, process)
-            group.start_soon(_renew, client, profile, hold)
-            code = await process.wait()
-            group.cancel_scope.cancel()
-    return code if code >= 0 else 128 - code
-
-
-async def _forward(signals: AsyncIterator[signal.Signals], process: Process) -> None:
-    """Hand on what this process is sent; Ctrl-C reaches the command by its terminal already."""
-    async for number in signals:
-        if number == signal.SIGINT and sys.stdin.isatty():
-            continue
-        with suppress(ProcessLookupError):
-            process.send_signal(number)
 
 
 async def _renew(client: Client, profile: str, hold: str | None) -> None:

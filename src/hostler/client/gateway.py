@@ -20,6 +20,7 @@ from hostler.events import AnyEvent
 from hostler.hardware.facts import Machine
 from hostler.wire.caching import CacheCleared, CacheStatus, ClearOptions
 from hostler.wire.hardware import Metrics
+from hostler.wire.keys import Lending, LentKey, Prolonging
 from hostler.wire.loading import CompareOptions, LoadComparison, LoadModeStatus
 from hostler.wire.management import (
     Cancelled,
@@ -108,6 +109,20 @@ class Client:
     async def end_hold(self, hold: str) -> HoldInfo:
         """End a hold; what was loaded for it is gone when this returns."""
         return await self._transport.delete(f"/api/load/{quote(hold, safe='')}", HoldInfo)
+
+    async def lend_key(self, wanted: Lending) -> LentKey:
+        """A key for a program; None in it where the gateway has none. Forbidden for who may only use models."""
+        return await self._transport.post("/api/keys", LentKey, wanted)
+
+    async def prolong_key(self, name: str, seconds: float) -> LentKey:
+        """A key that is lent ends so long after now; NotFound when it has ended already."""
+        return await self._transport.post(
+            f"/api/keys/{quote(name, safe='')}/prolong", LentKey, Prolonging(lasts_s=seconds)
+        )
+
+    async def take_key_back(self, name: str) -> LentKey:
+        """End a key that is lent; NotFound when it has ended already."""
+        return await self._transport.delete(f"/api/keys/{quote(name, safe='')}", LentKey)
 
     async def unload(self, name: str, *, now: bool = False) -> Switched:
         """Drain and stop a profile's instance; ``now`` cuts its requests off."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -57,13 +58,20 @@ def locate(asked: str | None, state: Path) -> Target | None:
     if url:
         return Target(_with_scheme(url), "asked")
     record = read_record(state)
-    return None if record is None else Target(record.url.rstrip("/"), "record")
+    return None if record is None else Target(_reachable(record.url), "record")
 
 
 def address(host: str, port: int) -> str:
     """``http://host:port`` as a client can reach it: an any-address becomes loopback."""
     host = ANY_ADDRESS.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{host}:{port}"
+
+
+def _reachable(url: str) -> str:
+    """The address where ``url`` listens, as a client can reach it."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return address(host, parts.port) if host in ANY_ADDRESS and parts.port else url.rstrip("/")
 
 
 def _with_scheme(url: str) -> str:

@@ -50,6 +50,7 @@ def world(home: Path, prompts: FakePrompts) -> World:
             load_modes=FakeLoadModes(),
             logs=world.logs,
             closing=world.closing,
+            keys=keys,
             authenticate=keys.authenticate,
             status=world.status,
             reload=world.reload,

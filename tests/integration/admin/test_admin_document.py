@@ -58,6 +58,9 @@ async def test_paths_are_all_there(document: dict[str, dict[str, object]]) -> No
         "/api/hardware/gpu/metrics",
         "/api/instances",
         "/api/instances/{instance_id}",
+        "/api/keys",
+        "/api/keys/{name}",
+        "/api/keys/{name}/prolong",
         "/api/load",
         "/api/load/{hold_id}",
         "/api/logs",
@@ -121,7 +124,7 @@ def test_answers_are_what_the_document_says(world: World) -> None:
     world.closing.set()  # followed logs and event streams end at once
     schema = schemathesis.openapi.from_asgi("/api/schema", world.app)
     operations = [result.ok() for result in schema.get_all_operations()]
-    assert len(operations) == 32
+    assert len(operations) == 35
     for operation in operations:
         can_be_wrong = len(operation.body) + len(operation.query)
         for mode in GenerationMode if can_be_wrong else (GenerationMode.POSITIVE,):

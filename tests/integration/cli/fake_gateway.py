@@ -13,9 +13,10 @@ import anyio
 import msgspec
 import uvicorn
 
-from hostler.errors import HostlerError, NotFound, UnknownProfile
+from hostler.errors import Forbidden, HostlerError, NotFound, UnknownProfile
 from hostler.events import AnyEvent, InstanceChanged, LoadProgress
 from hostler.wire.hardware import DeviceMetrics, Metrics, Reading
+from hostler.wire.keys import LentKey
 from hostler.wire.loading import ChosenMode, LoadComparison, LoadModeStatus, ModeFigures, ModeLoad
 from hostler.wire.management import (
     Cancelled,
@@ -144,6 +145,8 @@ class FakeGateway:
         self.asked: list[tuple[str, str]] = []
         self.bodies: list[dict[str, object]] = []
         self.keys: list[str] = []
+        self.lends: str | None = None  # the key that it lends
+        self.manages = True
         self.last_event_ids: list[str] = []
         self.hung_up = threading.Event()
         self.endless = False
@@ -219,6 +222,12 @@ class FakeGateway:
             case "POST", "api", "load":
                 name = str(self.bodies[-1]["profile"])
                 return HoldInfo(profile=self._known(name).name, state="ready", id="hold-1", hold_s=120.0)
+            case "POST", "api", "keys":
+                if not self.manages:
+                    raise Forbidden("The key 'laptop' may only use models.")
+                return LentKey(name=str(self.bodies[-1]["name"]), key=self.lends)
+            case "DELETE", "api", "keys", name:
+                return LentKey(name=name)
             case "DELETE", "api", "load", "hold-1":
                 return HoldInfo(profile="smollm2", state="unloaded")
             case "POST", "api", "profiles", name, "load":

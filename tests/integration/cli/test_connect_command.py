@@ -126,6 +126,20 @@ def test_claude_gets_the_gateway_a_folder_of_its_own_and_nothing_that_leads_else
     assert "8,192 tokens" in ended.stderr
 
 
+def test_claude_gets_a_key_that_ends_with_it(gateway: FakeGateway, hostler: Hostler, claude: dict[str, str]) -> None:
+    gateway.lends = "hostler-lent"
+    ended = hostler("claude", "--model", "tiny", "--small-model", "tiny", "-p", "x", HOSTLER_KEY="secret", **claude)
+    assert ended.returncode == 7, ended.stderr
+    words, environ = json.loads(ended.stdout)
+    assert words == ["-p", "x"]
+    assert environ["ANTHROPIC_AUTH_TOKEN"] == environ["HOSTLER_KEY"] == "hostler-lent"
+    assert "secret" not in environ.values()
+    name = gateway.bodies[-1]["name"]
+    assert gateway.bodies[-1]["profiles"] == ["smollm2"]
+    assert str(name).startswith("claude-")
+    assert gateway.asked[1:] == [("POST", "/api/keys"), ("DELETE", f"/api/keys/{name}")]
+
+
 def test_claude_that_is_not_there_says_how_to_install_it(gateway: FakeGateway, hostler: Hostler) -> None:
     ended = hostler("claude", PATH="/nonexistent")
     assert ended.returncode == 1

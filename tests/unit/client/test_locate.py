@@ -38,6 +38,15 @@ def test_the_record_of_a_running_gateway_is_next(tmp_path: Path) -> None:
     assert locate(None, tmp_path) == Target("http://127.0.0.1:4999", "record")
 
 
+@pytest.mark.parametrize(
+    ("url", "told"), [("http://0.0.0.0:4999", "http://127.0.0.1:4999"), ("http://[::]:4999", "http://[::1]:4999")]
+)
+def test_of_a_gateway_that_listens_everywhere_this_machine_is_asked(tmp_path: Path, url: str, told: str) -> None:
+    of = write(tmp_path)
+    (tmp_path / RECORD).write_bytes(msgspec.json.encode(GatewayRecord(of.pid, of.start_time, url)))
+    assert locate(None, tmp_path) == Target(told, "record")
+
+
 def test_a_record_of_a_process_that_is_gone_is_ignored(tmp_path: Path) -> None:
     write(tmp_path, pid=2**22 + 1)
     assert read_record(tmp_path) is None

@@ -98,17 +98,20 @@ async def connect(
         await setting_up.set_up(session, wish)
 
 
-def claude(session: Session, words: Words = None, model: ModelOption = None, small: SmallOption = None) -> None:
+def claude(session: Session, words: Words = None, model: ModelOption = None, small: SmallOption = None) -> int:
     """Start Claude Code on this gateway, and on no other.
 
     It gets a configuration folder apart from the user's own account, the gateway's address and models, and every switch
     that keeps it from talking to anybody else. What follows the options goes to it; its exit code is ours.
+
+    Where the gateway has keys it gets one of its own, for these models and nothing else, that ends with it.
     """
     import shutil
 
     import anyio
 
     from hostler.cli.connect import claude_code
+    from hostler.cli.connect.lent import run_lent
     from hostler.cli.connect.setting_up import found_target, places, warn_of_room
     from hostler.errors import NotFound
 
@@ -121,5 +124,8 @@ def claude(session: Session, words: Words = None, model: ModelOption = None, sma
     warn_of_room(target)
     claude_code.folder(where).mkdir(parents=True, exist_ok=True, mode=0o700)
     sys.stdout.flush()
-    # The same process: signals, terminal and exit code need no one between.
-    os.execve(program, [program, *(words or ())], claude_code.started_with(target, where))  # noqa: S606
+    started = [program, *(words or ())]
+    code = anyio.run(run_lent, started, target, where)
+    if code is None:  # the same process: signals, terminal and exit code need no one between
+        os.execve(program, started, claude_code.started_with(target, where))  # noqa: S606
+    return code

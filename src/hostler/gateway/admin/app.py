@@ -21,6 +21,7 @@ from hostler.gateway.admin.routes.docs import DocsRoutes
 from hostler.gateway.admin.routes.gateway import GatewayRoutes
 from hostler.gateway.admin.routes.hardware import HardwareRoutes
 from hostler.gateway.admin.routes.holds import HoldRoutes
+from hostler.gateway.admin.routes.keys import KeyRoutes
 from hostler.gateway.admin.routes.loading import LoadModeRoutes
 from hostler.gateway.admin.routes.profiles import ProfileRoutes
 from hostler.gateway.admin.routes.running import InstanceRoutes, RequestRoutes
@@ -53,6 +54,7 @@ def _litestar(services: Services) -> Litestar:
             AuditRoutes,
             ProfileRoutes,
             HoldRoutes,
+            KeyRoutes,
             InstanceRoutes,
             RequestRoutes,
             UsageRoutes,

@@ -7,6 +7,7 @@ import msgspec
 from hostler.hardware.facts import Absence, Cpu, Device, Figure, Machine, PcieLink
 from hostler.wire.caching import CacheCleared, CacheSettings, CacheStatus, SavedPrompt
 from hostler.wire.hardware import DeviceMetrics, History, Metrics, Reading
+from hostler.wire.keys import LentKey
 from hostler.wire.loading import ChosenMode, LoadComparison, LoadModeStatus, ModeFigures, ModeLoad
 from hostler.wire.management import (
     Cancelled,
@@ -316,6 +317,11 @@ EXAMPLES: dict[tuple[str, str], object] = {
     ("get", "/api/profiles/{name}/plan"): _PLAN,
     ("post", "/api/load"): HoldInfo(profile="smollm2", state="ready", id="hold-1f2e3d4c", hold_s=1800.0),
     ("delete", "/api/load/{hold_id}"): HoldInfo(profile="smollm2", state="unloaded"),
+    ("post", "/api/keys"): LentKey(
+        name="run-aider-4711-9f2c", profiles=("coder",), expires=1_767_229_200.0, key="hostler-..."
+    ),
+    ("post", "/api/keys/{name}/prolong"): LentKey(name="run-aider-4711-9f2c", expires=1_767_231_000.0),
+    ("delete", "/api/keys/{name}"): LentKey(name="run-aider-4711-9f2c"),
     ("post", "/api/profiles/{name}/load"): Switched(profile="smollm2", state="ready"),
     ("post", "/api/profiles/{name}/unload"): Switched(profile="smollm2", state="unloaded", unloaded=("smollm2",)),
     ("post", "/api/profiles/{name}/pin"): Pinned(profile="smollm2", state="ready", pinned=True),

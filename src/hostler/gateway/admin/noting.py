@@ -26,6 +26,9 @@ _ACTS: Final = tuple(
         ("DELETE", r"/api/profiles/(.+)/(?:pin)", "unpin"),
         ("POST", r"/api/load()", "load"),
         ("DELETE", r"/api/load/(.+)", "end hold"),
+        ("POST", r"/api/keys()", "lend key"),
+        ("POST", r"/api/keys/(.+)/prolong", "prolong key"),
+        ("DELETE", r"/api/keys/(.+)", "take key back"),
         ("POST", r"/api/gateway/reload()", "reload"),
         ("POST", r"/api/requests/(.+)/cancel", "cancel"),
         ("POST", r"/api/models/cache/clear()", "clear prompts"),
@@ -38,6 +41,7 @@ _ACTS: Final = tuple(
 
 class _Named(msgspec.Struct):
     profile: str = ""
+    name: str = ""
 
 
 async def noted(audit: Audit, who: str, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,6 +90,7 @@ def act(method: str, path: str, body: bytes) -> tuple[str, str]:
 
 def _named(body: bytes) -> str:
     try:
-        return msgspec.json.decode(body, type=_Named).profile
+        named = msgspec.json.decode(body, type=_Named)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
+    return named.profile or named.name

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hostler.accounts.audit import Audit
-from hostler.accounts.keys import Principal
+from hostler.accounts.keys import Keyring, Principal
 from hostler.events import Bus
 from hostler.fleet.protocol import Catalogue, Fleet
 from hostler.gateway.cors import Origins
@@ -151,6 +151,7 @@ class Services:
     load_modes: LoadComparer
     logs: LogReader
     closing: Closing
+    keys: Keyring
     authenticate: Callable[[Mapping[bytes, bytes]], Principal]
     status: Callable[[], GatewayStatus]
     reload: Callable[[], Awaitable[Reloaded]]
