@@ -72,7 +72,11 @@ def unwritable(gateway: Gateway) -> Unwritable:
         "log": log.file_problem,
         "captures": lambda: gateway.captures.problem,
     }
-    return Unwritable(sources, gateway.bus)
+    again: dict[Part, Callable[[], None]] = {
+        "audit": lambda: gateway.audit.try_again(),
+        "captures": lambda: gateway.captures.try_again(),
+    }
+    return Unwritable(sources, gateway.bus, again)
 
 
 def exposition(gateway: Gateway) -> Exposition:

@@ -19,6 +19,7 @@ import msgspec
 
 from hostler import log
 from hostler.events import Bus, ConfigReloaded
+from hostler.store.watching import trouble_in
 from hostler.wire.audit import AuditRecord
 
 FILE_NAME: Final = "audit.jsonl"
@@ -35,7 +36,7 @@ class Audit:
         self._path = path
         self._before = path.with_name(f"{path.name}.1")
         self._largest = largest
-        #: Why the last record could not be written; "" when it was.
+        #: Why the last record could not be written; "" when it was, or could be by now.
         self.problem = ""
 
     def write(self, record: AuditRecord) -> None:
@@ -50,6 +51,14 @@ class Audit:
         except OSError as error:
             self.problem = error.strerror or str(error)
             log.warning("audit.unwritable", file=str(self._path), reason=self.problem)
+
+    def try_again(self) -> None:
+        """See whether a record could be written now, after one could not. Blocking."""
+        try:
+            os.close(self._open())
+            self.problem = trouble_in(self._path.parent)
+        except OSError as error:
+            self.problem = error.strerror or str(error)
 
     async def note(self, record: AuditRecord) -> None:
         """The same, off the event loop."""

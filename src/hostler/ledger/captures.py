@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from hostler import log
+from hostler.store.watching import trouble_in
 from hostler.wire.management import RequestRecord
 
 FOLDER: Final = "captures"
@@ -97,7 +98,7 @@ class Captures:
         self._open: dict[str, Open] = {}
         self._waiting = 0
         self._thread: ThreadPoolExecutor | None = None
-        #: Why the last one could not be written; "" when it was.
+        #: Why the last one could not be written; "" when it was, or could be by now.
         self.problem = ""
 
     def open(self, request: str, asked: bytes) -> Open:
@@ -119,6 +120,10 @@ class Captures:
         self._waiting += 1
         writing = asyncio.get_running_loop().run_in_executor(self._thread, self._write, opened, row)
         writing.add_done_callback(self._written)
+
+    def try_again(self) -> None:
+        """See whether one could be written now, after one could not. Blocking."""
+        self.problem = trouble_in(self._folder)
 
     def close(self) -> None:
         """Write what waits."""

@@ -36,14 +36,21 @@ class Retention:
     async def run(self) -> None:
         """Look some time after the start and then every hour, until cancelled."""
         await anyio.sleep(FIRST_S)
+        begun = False
         while True:
             try:
+                begun = begun or await self.begin()
                 await self.tidy()
             except StoreUnavailable as failure:
                 log.debug("ledger.untidied", reason=failure.message)
             except Exception as bug:  # noqa: BLE001 - nobody waits for it, and it must not end the gateway
                 log.bug("ledger.bug", bug)
             await anyio.sleep(EVERY_S)
+
+    async def begin(self) -> bool:
+        """A file that an older version began is made one that can get smaller. Raises StoreUnavailable."""
+        await self._writer.run(_let_shrink)
+        return True
 
     async def tidy(self) -> int:
         """Move what is over into its days; how many rows. Requests that end meanwhile are written between the steps.
@@ -82,8 +89,14 @@ def _step(connection: Connection, which: Going) -> int:
     return add_to_days(connection, which, STEP)
 
 
+def _let_shrink(connection: Connection) -> bool:
+    from hostler.store.database import let_shrink
+
+    return let_shrink(connection)
+
+
 def _shrink(connection: Connection) -> int:
-    """How many free pages are left; 0 too for a file that an older version made, which uses them again instead."""
+    """How many free pages are left; 0 too for a file that cannot get smaller, which uses them again instead."""
     free = _pages(connection)
     cursor = connection.connection.cursor()
     try:

@@ -6,6 +6,7 @@ Importing this module imports SQLAlchemy; :mod:`hostler.store.writer` does so in
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ from hostler.store.schema import metadata
 from hostler.store.version import HEAD, inspect, move_aside
 
 MIGRATION_S = 600.0
+#: A larger file is not made anew: that would hold up whoever wants to write for seconds.
+ANEW_BYTES = 128 * 2**20
 
 
 def connect(path: Path) -> Connection:
@@ -45,6 +48,29 @@ def close(connection: Connection) -> None:
     """Close the connection and everything behind it."""
     connection.close()
     connection.engine.dispose()
+
+
+def let_shrink(connection: Connection) -> bool:
+    """Make a file that an older version began one that gives its free space back; whether it was made anew for that.
+
+    Nothing happens to one that does already, that is larger than :data:`ANEW_BYTES`, or that has no room beside it.
+    """
+    pages, page_bytes, mode = (_pragma(connection, name) for name in ("page_count", "page_size", "auto_vacuum"))
+    size = pages * page_bytes
+    if mode or size > ANEW_BYTES or shutil.disk_usage(str(connection.engine.url.database)).free < 3 * size:
+        return False
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        cursor.execute("VACUUM")
+    finally:
+        cursor.close()
+    log.info("store.made_anew", bytes=size, left=_pragma(connection, "page_count") * page_bytes)
+    return True
+
+
+def _pragma(connection: Connection, name: str) -> int:
+    return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
 
 
 def _own(path: Path) -> None:

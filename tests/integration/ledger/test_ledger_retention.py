@@ -175,11 +175,18 @@ async def test_a_file_of_before_takes_part(ledger: Ledger) -> None:
         connection.executescript("DROP TABLE days; UPDATE alembic_version SET version_num = '0002'")
         connection.execute("PRAGMA auto_vacuum=NONE")
         connection.execute("VACUUM")
+        connection.executescript(f"CREATE TABLE gone AS SELECT zeroblob({2**20}) AS bytes; DROP TABLE gone")
     writer = Writer(path)
     writer.start()
     again = Retention(writer, lambda: LedgerSettings(keep=Seconds(0)), ManualClock(wall=ledger.clock.wall() + 1))
+    before = path.stat().st_size
+    assert before > 2**20
+    assert await writer.run(database.let_shrink)
+    assert not await writer.run(database.let_shrink)
+    assert await again.begin()
     assert await again.tidy() == 1
     await writer.close()
+    assert path.stat().st_size < before / 4
 
 
 async def test_without_a_database_it_says_so(blocked: Ledger) -> None:
