@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hostler.cli.command import Session, command
+from hostler.config.quantities import format_seconds
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -57,9 +59,9 @@ async def ps(session: Session, explain: ExplainOption = False) -> None:
     """List the running engines.
 
     Shows state, memory per device, leases of slots, tokens/s, idle time and its limit; below them what is the matter
-    with one now, and what is other than its profile asks after it ran out of memory. Then the profiles without an
-    engine that failed, with the reason, and those that are parked, with how soon they would be back; with --json both
-    are in `hostler ls --json`.
+    with one now, and what is other than its profile asks after it ran out of memory. Below the engines stand the
+    profiles that are parked, which hold no memory and are back soon, then those that failed, with the reason; with
+    --json both are in `hostler ls --json`.
     """
     from hostler.cli import output
 
@@ -71,31 +73,27 @@ async def ps(session: Session, explain: ExplainOption = False) -> None:
         output.write_json(running)
     elif not running:
         print("Nothing is loaded. A request loads its profile by itself; `hostler load PROFILE` does it now.")
-    else:
+    left = {profile.name: profile.parked for profile in known if profile.parked and profile.state == "unloaded"}
+    if left or (running and not session.json):
         screen = output.console(session)
-        screen.print(_instances(running))
+        screen.print(_instances(running, left))
         for instance in running:
             for note in (*instance.notes, *instance.changed):
                 screen.print(f"{instance.profile}: {note}", style="yellow", markup=False, highlight=False)
     for profile in known:
         if profile.state == "failed":
             print(f"{profile.name} failed: {_trouble(profile)}")
-        elif profile.parked is not None and profile.state == "unloaded":
-            print(parked(profile.name, profile.parked))
     if explain and not session.json:
         for line in explained(running, waiting):
             print(line)
     _warn_of_dark_gpus(session)
 
 
-def parked(name: str, left: Parked) -> str:
-    """What is left of a profile that was loaded, and how soon it would be back."""
-    from hostler.cli import output
-
-    kept = [] if left.cached is None else [f"{left.cached:.0%} of its files in the page cache"]
+def back(left: Parked) -> str:
+    """How soon a parked profile would be loaded, and what of it is left for that."""
+    kept = [] if left.cached is None else [f"{left.cached:.0%} of its files cached"]
     kept += [f"{left.prompts} prompt{'' if left.prompts == 1 else 's'} saved"] if left.prompts else []
-    why = f" ({', '.join(kept)})" if kept else ""
-    return f"{name} is parked: back in about {output.seconds(round(left.load_s, 1))}{why}."
+    return "; ".join((f"back in {format_seconds(round(left.load_s, 1))}", *kept))
 
 
 def explained(running: list[Instance], waiting: list[RequestInFlight]) -> list[str]:
@@ -189,7 +187,8 @@ def _trouble(profile: ProfileInfo) -> str:
     return profile.reason
 
 
-def _instances(running: list[Instance]) -> Table:
+def _instances(running: list[Instance], left: Mapping[str, Parked]) -> Table:
+    """Engines, and behind them what is parked."""
     from rich.text import Text
 
     from hostler.cli import output
@@ -210,4 +209,6 @@ def _instances(running: list[Instance]) -> Table:
             "pinned" if instance.pinned else output.ttl(instance.ttl_s),
             output.dash(instance.pid),
         )
+    for name, parked in left.items():
+        shown.add_row(Text(name), output.state("parked"), "-", back(parked), *"-----")
     return shown

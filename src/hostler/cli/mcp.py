@@ -85,10 +85,13 @@ class Tools:
             return _text([profile for profile in await client.profiles() if not profile.hidden])
 
     async def status(self) -> str:
-        """Show what is loaded and what it holds, the requests that run or wait, and the memory of each device."""
+        """Show what is loaded and what it holds, what is parked (holds nothing, is back soon), the requests that run
+        or wait, and the memory of each device."""
         async with self._gateway() as client:
             gateway, requests = await client.status(), await client.requests(1)
-            return _text({"gateway": gateway, "instances": await client.instances(), "requests": requests.in_flight})
+            known, instances = await client.profiles(), await client.instances()
+        parked = {each.name: each.parked for each in known if each.parked and each.state == "unloaded"}
+        return _text({"gateway": gateway, "instances": instances, "parked": parked, "requests": requests.in_flight})
 
     async def plan(self, profile: str) -> str:
         """Show how a profile would be loaded now: memory and layers on each device, speed, what would have to leave."""

@@ -103,8 +103,16 @@ def test_ps_and_ls_show_what_is_parked(gateway: FakeGateway, run: Run) -> None:
     left = Parked(parked_s=40.0, cached=0.98, prompts=2, load_s=0.42)
     gateway.profiles[0] = msgspec.structs.replace(gateway.profiles[0], state="unloaded", parked=left)
     name = gateway.profiles[0].name
-    told = f"{name} is parked: back in about 0.4s (98% of its files in the page cache, 2 prompts saved)."
-    assert told in run("ps").stdout.splitlines()
+    told = f"{name} parked - back in 0.4s; 98% of its files cached; 2 prompts saved - - - - -".split()
+    assert run("ps").stdout.splitlines()[-1].split() == told
+    gateway.instances.clear()
+    alone = run("ps").stdout.splitlines()
+    assert (alone[0].startswith("Nothing is loaded."), alone[1].split()[0], alone[-1].split()) == (
+        True,
+        "PROFILE",
+        told,
+    )
+    assert json.loads(run("ps", "--json").stdout) == []
     assert "parked" in run("ls").stdout
 
 

@@ -6,6 +6,7 @@ import builtins
 import json
 import os
 
+import msgspec
 import pytest
 from cli_run import HOSTLER
 from fake_gateway import FakeGateway
@@ -17,6 +18,7 @@ from mcp.types import TextContent
 from hostler.cli.mcp import server
 from hostler.client.gateway import Client
 from hostler.errors import HostlerError
+from hostler.wire.management import Parked
 
 pytestmark = pytest.mark.anyio
 
@@ -45,6 +47,8 @@ async def test_what_an_agent_is_offered(gateway: FakeGateway) -> None:
 
 
 async def test_looking(gateway: FakeGateway) -> None:
+    left = Parked(parked_s=40.0, cached=0.98, prompts=2, load_s=0.42)
+    gateway.profiles[1] = msgspec.structs.replace(gateway.profiles[1], state="unloaded", parked=left)
     async with agent_of(gateway) as agent:
         _, profiles = await called(agent, "list_profiles")
         _, status = await called(agent, "status")
@@ -52,6 +56,7 @@ async def test_looking(gateway: FakeGateway) -> None:
     told = json.loads(status)
     assert told["gateway"]["url"] == gateway.url
     assert [each["id"] for each in told["instances"]] == ["smollm2-1"]
+    assert told["parked"]["gemma3-270m"]["load_s"] == 0.42
     assert [each["id"] for each in told["requests"]] == ["req-9"]
 
 

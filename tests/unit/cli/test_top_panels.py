@@ -24,7 +24,7 @@ from hostler.cli.top.panels.requests import Requests as RequestsPanel
 from hostler.cli.top.telling import tell
 from hostler.events import AnyEvent
 from hostler.wire.hardware import Reading
-from hostler.wire.management import DeviceMemory, Requests
+from hostler.wire.management import DeviceMemory, Parked, Requests
 
 
 def lines(panel: Panel, known: Board, width: int = 78) -> list[str]:
@@ -69,6 +69,17 @@ def test_limits_of_idle_instances() -> None:
     assert "9.0s/10m" in shown[1]
     assert "-/pinned" in shown[2]
     assert "-/never" in shown[3]
+
+
+def test_profiles_that_are_parked_stand_below_and_count_as_nothing() -> None:
+    left = Parked(parked_s=40.0, cached=1.0, prompts=1, load_s=0.42)
+    parked, loaded = profile("b", parked=left), profile("a", parked=left)
+    shown = Instances().show(board(instances=(instance("a"),), profiles=(parked, loaded)), 78)
+    assert shown.title == "Instances (1)"
+    assert [row.key for row in shown.rows] == ["a-1", "b"]
+    assert shown.rows[1].line.plain == "b  parked  back in 0.4s; 100% of its files cached; 1 prompt saved"
+    alone = lines(Instances(), board(instances=(), profiles=(parked,)))
+    assert (alone[0].startswith("Nothing is loaded."), len(alone)) == (True, 2)
 
 
 def test_profiles_that_failed_are_listed_with_the_reason() -> None:

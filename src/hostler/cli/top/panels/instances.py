@@ -5,13 +5,14 @@ from __future__ import annotations
 import msgspec
 from rich.text import Text
 
+from hostler.cli.listing import back
 from hostler.cli.output import rate
 from hostler.cli.top.board import Board
 from hostler.cli.top.columns import Column, Fitted, fit
 from hostler.cli.top.marks import BAD, DIM, WARN, progress_bar, short_size, short_time, state
 from hostler.cli.top.panels.panel import Row, Shown, note
 from hostler.events import LoadProgress
-from hostler.wire.management import Instance, ProfileInfo
+from hostler.wire.management import Instance, Parked, ProfileInfo
 
 #: Held more than this times the plan: shown as a warning.
 OVER = 1.1
@@ -27,7 +28,7 @@ class _Item(msgspec.Struct, frozen=True):
 
 
 class Instances:
-    """The running engines, then profiles that failed."""
+    """The running engines, then profiles that failed, then those that are parked."""
 
     id = "instances"
     selects = True
@@ -42,9 +43,12 @@ class Instances:
         failed = [profile for profile in snapshot.profiles if profile.state == "failed"]
         table = fit(COLUMNS, items, width)
         rows = [_row(table, item, board.loads.get(item.instance.id), width) for item in items]
-        rows += [_failed(profile, width) for profile in failed]
-        if not rows:
+        if not rows and not failed:
             rows = [note("Nothing is loaded. A request loads its profile by itself; l loads one now.", width)]
+        rows += [_failed(profile, width) for profile in failed]
+        loaded = {instance.profile for instance in snapshot.instances}  # profiles are looked at less often
+        left = [each for each in snapshot.profiles if each.state == "unloaded" and each.name not in loaded]
+        rows += [_parked(each.name, each.parked, width) for each in left if each.parked]
         return Shown(_title(snapshot.instances), tuple(rows), table.head() if items else None)
 
 
@@ -71,6 +75,12 @@ def _failed(profile: ProfileInfo, width: int) -> Row:
     line = Text(f"{profile.name}  ", no_wrap=True).append("failed  ", style=BAD).append(profile.reason)
     line.truncate(width, overflow="ellipsis")
     return Row(profile.name, line)
+
+
+def _parked(name: str, left: Parked, width: int) -> Row:
+    line = Text(no_wrap=True).append(f"{name}  ").append(f"parked  {back(left)}", style=DIM)
+    line.truncate(width, overflow="ellipsis")
+    return Row(name, line)
 
 
 def memory(instance: Instance) -> Text:
