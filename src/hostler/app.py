@@ -98,7 +98,7 @@ class Gateway:
         self.experience = Experience(folders.state, self.prompts)
         self.load_modes = LoadModes(folders.state / "load_modes.json")
         self.facts = FactsCache()
-        settings = _runner_settings(folders, config)
+        self._engines = settings = _runner_settings(folders, config)
         self.runner = LlamaCpp(settings, self.builds, self.devices.held_by)
         self.catalogue = ProfileCatalogue(
             config,
@@ -188,6 +188,7 @@ class Gateway:
         self.origins.configure(config.gateway.cors)
         self.inference.configure(config.limits)
         self._server.configure(self.inference.client_limits)
+        self._engines.configure(config.limits, config.log)
         if config.log != self._log:
             self._log = config.log
             log.configure(config.log, self.folders.logs)
@@ -389,11 +390,6 @@ def _rates(config: Config) -> Rates:
 
 
 def _runner_settings(folders: Home, config: Config) -> RunnerSettings:
-    return RunnerSettings(
-        limits=config.limits,
-        logs=folders.logs,
-        state=folders.state,
-        cache=folders.cache,
-        log_max_bytes=config.log.max_size,
-        log_keep=config.log.keep,
-    )
+    settings = RunnerSettings(limits=config.limits, logs=folders.logs, state=folders.state, cache=folders.cache)
+    settings.configure(config.limits, config.log)
+    return settings

@@ -13,10 +13,7 @@ from hostler.config.settings import Config, Profile
 SHAPING = ("model", "context", "slots", "task", "embeddings", "kv", "placement", "devices", "workload", "engine")
 
 #: What is read at the start alone. Everything else is in force as soon as the file was read again.
-AT_START: Final = (
-    "gateway.host", "gateway.port", "gateway.ollama_port", "gateway.preload", "limits.load_s", "limits.grace_s",
-    "limits.kill_s", "log.max_size", "log.keep",
-)  # fmt: skip
+AT_START: Final = ("gateway.host", "gateway.port", "gateway.ollama_port", "gateway.preload")
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):

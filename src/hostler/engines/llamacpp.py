@@ -45,7 +45,7 @@ class LlamaCpp:
         self._on_gpus = on_gpus
         self._records = Records(settings.state)
         #: Its ``run`` is to be run as long as engines are; else every load starts a launcher of its own.
-        self.spares = Spares(settings.limits)
+        self.spares = Spares(lambda: settings.limits)
 
     async def preflight(self, spec: LoadSpec) -> None:
         """Raises BuildUnusable, FlagConflict, FlagUnsupported or ModelError for what can be known beforehand."""
@@ -117,10 +117,8 @@ class LlamaCpp:
             env={**made.env, "LLAMA_API_KEY": key},
             build=build.title,
             key=key,
-            limits=self._settings.limits,
+            settings=self._settings,
             log=path_for(self._settings.logs, spec.profile),
-            log_max_bytes=self._settings.log_max_bytes,
-            log_keep=self._settings.log_keep,
             spares=self.spares,
             # It has nothing to save, and takes tens of milliseconds to take its vocabulary apart. Drivers of GPUs are
             # given the chance.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -26,15 +26,15 @@ def path_for(logs: Path, profile: str) -> Path:
 class LogFile:
     """Appends lines to a file of mode 0600 in a folder of mode 0700.
 
-    At ``max_bytes`` the file becomes ``.1``, that one ``.2``, up to ``keep``. A disk that cannot be written
+    ``bounds`` says, each time, the bytes at which the file becomes ``.1`` (that one ``.2``, and so on) and how many are
+    kept so. A disk that cannot be written
     costs the lines, not the engine: ``failed`` then says why. Occurrences of ``secret`` are masked.
     """
 
-    def __init__(self, path: Path, *, max_bytes: int, keep: int, secret: str = "") -> None:
+    def __init__(self, path: Path, bounds: Callable[[], tuple[int, int]], *, secret: str = "") -> None:
         self.path = path
         self.failed: OSError | None = None
-        self._max_bytes = max_bytes
-        self._keep = keep
+        self._bounds = bounds
         self._secret = secret
         self._file: BinaryIO | None = None
         self._size = 0
@@ -60,7 +60,7 @@ class LogFile:
         return text.replace(self._secret, "***").replace(f"****{self._secret[-4:]}", "****")
 
     def _append(self, data: bytes) -> None:
-        if self._size and self._size + len(data) > self._max_bytes:
+        if self._size and self._size + len(data) > self._bounds()[0]:
             self._rotate()
         if self._file is not None:
             self._file.write(data)
@@ -76,14 +76,17 @@ class LogFile:
 
     def _rotate(self) -> None:
         self._close()
-        if self._keep:
-            for number in range(self._keep - 1, 0, -1):
-                older = self._numbered(number)
-                if older.exists():
-                    older.replace(self._numbered(number + 1))
+        _, keep = self._bounds()
+        for number in range(keep - 1, 0, -1):
+            older = self._numbered(number)
+            if older.exists():
+                older.replace(self._numbered(number + 1))
+        if keep:
             self.path.replace(self._numbered(1))
         else:
             self.path.unlink(missing_ok=True)
+        while (spare := self._numbered(keep := keep + 1)).exists():  # more were kept before
+            spare.unlink()
         self._open()
 
     def _numbered(self, number: int) -> Path:

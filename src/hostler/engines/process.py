@@ -18,14 +18,14 @@ import anyio
 import anyio.abc
 import msgspec
 
-from hostler.config.settings import LimitSettings, Task
+from hostler.config.settings import Task
 from hostler.engines.failures import Ending, after_ready, at_load, could_not_bind
 from hostler.engines.group import end
 from hostler.engines.leftovers import end_marked
 from hostler.engines.loglines import Listening, complaint, meaning, without_prompts
 from hostler.engines.logs import Lines, LogFile
 from hostler.engines.orphans import Record, Records
-from hostler.engines.protocol import Complaint, Endpoint, LoadSpec, Ready, Report, Stage, Started
+from hostler.engines.protocol import Complaint, Endpoint, LoadSpec, Ready, Report, RunnerSettings, Stage, Started
 from hostler.engines.readiness import StillLoading, work
 from hostler.engines.spares import Spares
 from hostler.engines.spawned import Spawned, spawned
@@ -67,10 +67,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str]
     build: str
     key: str
-    limits: LimitSettings
+    settings: RunnerSettings
     log: Path
-    log_max_bytes: int
-    log_keep: int
     spares: Spares | None = None
     address: Listening | None = None
     prove: Callable[[Endpoint, Task], Awaitable[float | None]] = work
@@ -95,7 +93,8 @@ async def run(launch: Launch, records: Records, report: Callable[[Report], None]
     Raises LoadFailed (or a subclass, or FlagUnsupported) when it ends before it was ready, EngineLost after.
     When this is over, nothing of the process or its descendants in the group is left.
     """
-    log = LogFile(launch.log, max_bytes=launch.log_max_bytes, keep=launch.log_keep, secret=launch.key)
+    bounds = launch.settings
+    log = LogFile(launch.log, lambda: (bounds.log_max_bytes, bounds.log_keep), secret=launch.key)
     failure: EngineError | None = None
     with log, await _begun(launch) as begun:
         child = begun.child
@@ -109,7 +108,7 @@ async def run(launch: Launch, records: Records, report: Callable[[Report], None]
             with anyio.CancelScope(shield=True):
                 if launch.before_end is not None:
                     await launch.before_end(child.pid if child.returncode is None else None)
-                gone = await end(child, launch.limits, abrupt=launch.abrupt)
+                gone = await end(child, launch.settings.limits, abrupt=launch.abrupt)
                 if launch.mark:
                     await _end_leftovers(launch, report)
             if gone:
@@ -119,7 +118,7 @@ async def run(launch: Launch, records: Records, report: Callable[[Report], None]
 
 
 async def _end_leftovers(launch: Launch, report: Callable[[Report], None]) -> None:
-    limits = launch.limits
+    limits = launch.settings.limits
     leftovers = await end_marked(launch.mark, limits.grace_s, limits.kill_s)
     if leftovers.found:
         report(Complaint("error" if leftovers.left else "warning", leftovers.told))
@@ -187,7 +186,7 @@ class _Watch:
     async def _become_ready(self) -> EngineError | None:
         """Report Ready after real work, within ``load_s``; else why not (None when it ended)."""
         try:
-            with self._loading, anyio.fail_after(self._launch.limits.load_s):
+            with self._loading, anyio.fail_after(self._launch.settings.limits.load_s):
                 await self._listening.wait()
                 endpoint = self._endpoint()
                 self._reached(self._launch.proving)
@@ -214,7 +213,7 @@ class _Watch:
         return Endpoint(self._address.host, self._address.port, self._launch.key)
 
     def _too_slow(self) -> LoadTimeout:
-        limit, stages = self._launch.limits.load_s, [self._stage]
+        limit, stages = self._launch.settings.limits.load_s, [self._stage]
         if self._launch.address is not None:
             stages.append(self._launch.proving)  # its log may have told of other stages meanwhile
         told, profile = "; ".join(dict.fromkeys(stages)), self._launch.spec.profile

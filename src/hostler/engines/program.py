@@ -58,7 +58,7 @@ class Program:
     ) -> None:
         self._settings = settings
         self._on_gpus = on_gpus
-        self._spares = spares or Spares(settings.limits)
+        self._spares = spares or Spares(lambda: settings.limits)
         self._records = Records(settings.state)
         self._health: dict[Endpoint, LoadSpec] = {}
 
@@ -125,7 +125,7 @@ class Program:
         values = {"PORT": str(port), "MODEL": str(spec.model.path), "PROFILE": spec.profile, "KEY": key}
         engine = spec.engine
         argv = (_executable(spec), *filled(engine.argv[1:], values))
-        limits, log = self._settings.limits, path_for(self._settings.logs, spec.profile)
+        settings, log = self._settings, path_for(self._settings.logs, spec.profile)
         stop, mark = filled(engine.stop, values), secrets.token_hex(16)
         return process.Launch(
             spec=spec,
@@ -134,15 +134,13 @@ class Program:
             env={**dict(zip(engine.env, filled(engine.env.values(), values), strict=True)), MARK: mark},
             build=f"`{Path(engine.argv[0]).name}`",
             key=key,
-            limits=limits,
+            settings=settings,
             log=log,
-            log_max_bytes=self._settings.log_max_bytes,
-            log_keep=self._settings.log_keep,
             spares=self._spares,
             address=Listening(HOST, port),
             prove=lambda endpoint, _: prove(spec, endpoint),
             proving=_proving(spec, port),
-            before_end=(lambda pid: _ask_to_end(pid, stop, limits)) if stop else None,
+            before_end=(lambda pid: _ask_to_end(pid, stop, settings.limits)) if stop else None,
             stop=stop,
             mark=mark,
         )

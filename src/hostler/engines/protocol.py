@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from hostler.config.settings import EngineSettings, LimitSettings, Rung, Speaks, Task
+from hostler.config.settings import EngineSettings, LimitSettings, LogSettings, Rung, Speaks, Task
 from hostler.models.facts import GgufFacts, Model
 from hostler.placement.plan import Plan
 
@@ -157,8 +157,9 @@ class Runner(Protocol):
         ...
 
 
-class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a runner is built with."""
+class RunnerSettings(msgspec.Struct, kw_only=True):
+    """What a runner is built with. ``limits`` and the bounds of engines' logs may be replaced at any time: engines that
+    run already keep to what stands here then."""
 
     limits: LimitSettings
     logs: Path
@@ -166,3 +167,7 @@ class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
     cache: Path
     log_max_bytes: int = 10 * 2**20
     log_keep: int = 3
+
+    def configure(self, limits: LimitSettings, log: LogSettings) -> None:
+        """Take other bounds from now on."""
+        self.limits, self.log_max_bytes, self.log_keep = limits, log.max_size, log.keep

@@ -34,7 +34,7 @@ GUARD: Final[Program] = (sys.executable, "-P", "-m", "hostler.engines.guard")
 class Spares:
     """Keeps launchers ready while :meth:`run` runs; without that there is never one."""
 
-    def __init__(self, limits: LimitSettings) -> None:
+    def __init__(self, limits: Callable[[], LimitSettings]) -> None:
         self._limits = limits
         self._wanted: set[Program] = set()
         self._nudge = anyio.Event()
@@ -93,7 +93,7 @@ class Spares:
                 await found.child.stdin.send(told + b"\n")
                 await found.child.stdin.aclose()
             except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
-                await _ended(found, self._limits)
+                await _ended(found, self._limits())
                 return None
         return found
 
@@ -110,7 +110,7 @@ class Spares:
 
     async def _end(self, program: Program) -> None:
         if (found := self._waiting.pop(program, None)) is not None:
-            await _ended(found, self._limits)
+            await _ended(found, self._limits())
 
 
 def _program(argv: Sequence[str]) -> Program | None:

@@ -143,7 +143,8 @@ class Server:
     def configure(self, limits: ClientLimits) -> None:
         """Take other limits, for connections that are made from now on."""
         allow_files(limits.connections)
-        self._server.config.http_protocol_class = cast(type[ClientConnection], self._connection(limits))
+        made = cast(type[ClientConnection], self._connection(limits))
+        self._server.config.http = self._server.config.http_protocol_class = made
 
     def _connection(self, limits: ClientLimits) -> Callable[..., ClientConnection]:
         return functools.partial(ClientConnection, desk=self._desk, limits=limits, turned_away=self._turned_away)

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 def _log(path: Path, max_bytes: int = 10**6, keep: int = 2, secret: str = "") -> LogFile:
-    return LogFile(path, max_bytes=max_bytes, keep=keep, secret=secret)
+    return LogFile(path, lambda: (max_bytes, keep), secret=secret)
 
 
 def test_a_profile_name_cannot_leave_the_folder(tmp_path: Path) -> None:
@@ -84,3 +84,19 @@ async def test_following_survives_rotation(tmp_path: Path) -> None:
         tasks.cancel_scope.cancel()
 
     assert got == ["line 0", "line 1", "line 2", "line 3"]
+
+
+def test_bounds_may_change_while_it_is_written(tmp_path: Path) -> None:
+    bounds = [(10, 3)]
+    path = tmp_path / "a.log"
+    with LogFile(path, lambda: bounds[0]) as log:
+        for number in range(5):
+            log.write([f"line {number} is longer"])
+        assert sorted(each.name for each in tmp_path.iterdir()) == ["a.log", "a.log.1", "a.log.2", "a.log.3"]
+        bounds[0] = (10, 1)
+        log.write(["the last"])
+        assert path.with_name("a.log.1").read_text() == "line 4 is longer\n"
+        assert sorted(each.name for each in tmp_path.iterdir()) == ["a.log", "a.log.1"]
+        bounds[0] = (10_000, 1)
+        log.write(["more"] * 9)
+    assert path.read_text().startswith("the last\nmore\n")

@@ -77,7 +77,7 @@ async def test_it_says_why_it_cannot_load_like_any_other(runner, spec, run, tmp_
 
 
 async def test_one_that_died_meanwhile_is_passed_over() -> None:
-    spares = Spares(LimitSettings())
+    spares = Spares(LimitSettings)
     spares.want(EMBEDDED)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(spares.run)
@@ -95,7 +95,7 @@ async def _alive(spares: Spares, pid: int) -> bool:
 
 
 async def test_other_programs_and_environments_get_none() -> None:
-    spares = Spares(LimitSettings())
+    spares = Spares(LimitSettings)
     spares.want(EMBEDDED)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(spares.run)
@@ -108,7 +108,7 @@ async def test_other_programs_and_environments_get_none() -> None:
 
 async def test_a_file_whose_name_is_no_text_is_told_to_it_as_it_is() -> None:
     """It could not be told, and the launcher was forgotten: such a model could be loaded once, and never again."""
-    spares = Spares(LimitSettings())
+    spares = Spares(LimitSettings)
     spares.want(GUARD)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(spares.run)

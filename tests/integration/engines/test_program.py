@@ -76,7 +76,7 @@ async def test_a_program_is_ready_when_it_has_generated(program, command, run, t
 
 
 async def test_the_shim_that_waits_becomes_the_next_program(command, run, tmp_path: Path) -> None:
-    spares = Spares(LimitSettings())
+    spares = Spares(LimitSettings)
     folders = {name: tmp_path / name for name in ("logs", "state", "cache")}
     runner, spec = Program(RunnerSettings(limits=LimitSettings(), **folders), spares=spares), command()
     async with anyio.create_task_group() as tasks:
