@@ -80,3 +80,46 @@ def test_what_is_no_form_is_told(body: bytes, kind: bytes) -> None:
 def test_only_the_model_is_renamed(fields: list[tuple[str, bytes]], name: str) -> None:
     expected = form(*((each, name.encode() if each == "model" else value) for each, value in fields))
     assert renamed_form(form(*fields), KIND, name) == expected
+
+
+def head(disposition: str) -> bytes:
+    return f"--xYz\r\nContent-Disposition: form-data{disposition}\r\n\r\near\r\n--xYz--".encode()
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        '; name="model"; name="file"',
+        "; name=model; name=file",
+        "; NAME = model",
+        '; filename="a\\"; name=file; \\\\"; name="model"',
+        "; filename*=UTF-8''a%22%3B%20name%3Dfile; name=model",
+        "; name*=UTF-8''file; name=model",
+        '; filename="model.wav"; name="mo\\del"',
+        '; odd; ; name="model"; filename=x',
+        ';name=model;filename="',
+    ],
+)
+def test_the_first_name_of_a_part_counts(disposition: str) -> None:
+    assert peek_form(head(disposition), KIND).model == "ear"
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        '; name="file"; name="model"',
+        '; filename="x; name=model"; name=file',
+        '; filename="\\"; name=\\"model"; name=file',
+        "; filename=name=model",
+        "; filename*=UTF-8''x%3B name=model",
+        '; name="model\\"x"',
+        '; name=""',
+        "",
+    ],
+)
+def test_what_only_looks_like_a_name_is_none(disposition: str) -> None:
+    assert peek_form(head(disposition), KIND).model is None
+
+
+def test_of_a_field_that_comes_twice_the_first_counts() -> None:
+    assert peek_form(form(("model", b"ear"), ("file", b"x"), ("model", b"eye")), KIND).model == "ear"

@@ -1,7 +1,7 @@
 """Bodies that are forms (audio, images): the two fields that the gateway looks at, found without a copy of the rest.
 
-Source: RFC 7578 and RFC 2046, 5.1. The body is one buffer, bounded as every body is; the parts with files in it are
-skipped by looking for the next boundary. What the engine gets is the client's bytes, but for its `model`.
+Sources: RFC 7578; RFC 2046, 5.1; RFC 6266, 4.1. The body is one buffer, bounded as every body is; the parts with files
+in it are skipped by looking for the next boundary. What the engine gets is the client's bytes, but for its `model`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ HEAD: Final = 8 * 2**10
 VALUE: Final = 1000
 
 _BOUNDARY = re.compile(rb'(?i)^multipart/form-data\s*;.*?\bboundary=(?:"([^"\r\n]{1,70})"|([^\s;",]{1,70}))')
-_NAME = re.compile(rb'(?i)^content-disposition:[^\r\n]*;\s*name="?([^"\r\n;]*)"?', re.MULTILINE)
+_DISPOSITION = re.compile(rb"(?i)^content-disposition:[ \t]*([^;\r\n]*)", re.MULTILINE)
+#: A parameter: its name, and its value, if any, in quotes (a backslash takes what follows as it is) or without them.
+_PARAMETER = re.compile(rb'[ \t]*;[ \t]*([^\s=;"]*)(?:[ \t]*=[ \t]*(?:"((?:[^"\\\r\n]|\\[^\r\n])*)"|([^\s;"]*)))?')
+_ESCAPED = re.compile(rb"\\(.)")
 
 
 class Part(NamedTuple):
@@ -31,7 +34,10 @@ class Part(NamedTuple):
 
 def peek_form(body: bytes, kind: bytes) -> Peek:
     """What the gateway must know of a form whose Content-Type is ``kind``; raises InvalidRequest."""
-    fields = {part.name: part for part in _parts(body, kind) if part.name in (b"model", b"stream")}
+    fields: dict[bytes, Part] = {}
+    for part in _parts(body, kind):
+        if part.name in (b"model", b"stream"):
+            fields.setdefault(part.name, part)
     model, stream = (_text(body, fields.get(name)) for name in (b"model", b"stream"))
     return Peek(model=model, stream=None if stream is None else stream.lower() in ("true", "1"))
 
@@ -60,10 +66,20 @@ def _parts(body: bytes, kind: bytes) -> Iterator[Part]:
         end = body.find(b"\r\n" + mark, start) if start > 3 else -1
         if end < 0:
             break
-        named = _NAME.search(body, at, start)
-        yield Part(named[1] if named else b"", start, end)
+        yield Part(_name(body, at, start), start, end)
         at = end + 2
     raise InvalidRequest("The form breaks off, has too many parts, or one with too long a head.")
+
+
+def _name(body: bytes, at: int, end: int) -> bytes:
+    """The field's name as a part's head says it; the first of several."""
+    found = _DISPOSITION.search(body, at, end)
+    while found is not None:
+        at = found.end()
+        found = _PARAMETER.match(body, at, end)
+        if found is not None and found[1].lower() == b"name":
+            return found[3] or b"" if found[2] is None else _ESCAPED.sub(rb"\1", found[2])
+    return b""
 
 
 def _boundary(kind: bytes) -> bytes:
