@@ -10,7 +10,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -35,6 +35,9 @@ class Source(msgspec.Struct, frozen=True):
 
 
 DEFAULT = Source("default")
+
+#: The value of a table that says nothing, whose name alone says something.
+EMPTY: Final = object()
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -84,6 +87,8 @@ class Reading:
             self._wrong(source(path), path, value, "expected a table")
         elif isinstance(shape, Map):
             for name, item in value.items():
+                if isinstance(shape.item, Table) and item == {} and path != ("profiles",):
+                    self.given[(*path, name)] = Given(EMPTY, source((*path, name)))
                 self.take(shape.item, (*path, name), item, source)
         else:
             self._table(shape, path, value, source)

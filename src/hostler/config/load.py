@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from hostler.config.layers import DEFAULT, Given, Reading, Source
+from hostler.config.layers import DEFAULT, EMPTY, Given, Reading, Source
 from hostler.config.positions import find
 from hostler.config.profiles import Own, check_names, contradictions, inherit, problems
 from hostler.config.remotes import usual_of
@@ -87,9 +87,15 @@ def parse(
     given = _everything(reading, own)
     config = _Builder(reading, given).config()
     for path, wrong in contradictions(config):
-        reading.blame(given[path].source if path in given else DEFAULT, path, wrong)
+        reading.blame(_source(given, path), path, wrong)
     _refuse(reading)
     return Loaded(config=config, sources=_sources(config, given), file=file, text=text)
+
+
+def _source(given: dict[KeyPath, Given], path: KeyPath) -> Source:
+    """Where ``path`` was said; of one that was not, the table that it would stand in, if that has a place."""
+    said = (path[:length] for length in range(len(path), 0, -1))
+    return next((given[each].source for each in said if each in given), DEFAULT)
 
 
 def _toml(text: str, file: Path) -> dict[str, object]:
@@ -176,7 +182,10 @@ def _plant(tree: dict[str, object], path: KeyPath, value: Given) -> None:
         inner = tree.setdefault(part, {})
         assert isinstance(inner, dict)
         tree = inner
-    tree[last] = value
+    if value.value is EMPTY:
+        tree.setdefault(last, {})
+    else:
+        tree[last] = value
 
 
 def _sources(config: Config, given: dict[KeyPath, Given]) -> dict[str, Source]:

@@ -24,6 +24,10 @@ def wrong(text: str) -> tuple[str, ...]:
     ("text", "line"),
     [
         (
+            "[auto.x]",
+            "hostler.toml:6: auto.x.profiles: it is empty; an `auto` name needs the profiles that it may mean",
+        ),
+        (
             "[auto.x]\nprofiles = []",
             "hostler.toml:7: auto.x.profiles: it is empty; an `auto` name needs the profiles that it may mean",
         ),

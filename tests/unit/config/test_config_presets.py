@@ -33,6 +33,8 @@ def profile(text: str) -> Profile:
             "[profiles.p.presets.latest]\nseed = 1",
             'hostler.toml:4: profiles.p.presets.latest.seed: "latest" means no preset',
         ),
+        ("[profiles.p.presets.latest]", 'hostler.toml:3: profiles.p.presets.latest: "latest" means no preset'),
+        ("[profiles.p.presets.'a b']", "hostler.toml:3:"),
         ("[profiles.p.presets.'a b']\nseed = 1", '"a b" is no name of a preset'),
         ("[profiles.p.presets.a]\ntemperture = 1", 'unknown key; did you mean "temperature"?'),
         ("request.set.stream = true", "request.set.stream: `stream` is not a profile's to change"),
@@ -46,6 +48,14 @@ def test_what_cannot_be_meant_is_told(text: str, wrong: str) -> None:
     with pytest.raises(ConfigError) as raised:
         profile(text)
     assert wrong in raised.value.message
+
+
+def test_a_preset_that_says_nothing_is_one_all_the_same() -> None:
+    """It does what the profile does, and takes nothing from what it extends."""
+    assert set(profile("[profiles.p.presets.plain]\n").presets) == {"plain"}
+    extended = "[profiles.p.presets.x]\ntop_k = 7\n[profiles.q]\nextends = 'p'\n[profiles.q.presets.x]\n"
+    both = parse(f"[profiles.p]\nmodel = 'x'\n{extended}", FILE).config.profiles
+    assert both["p"].presets == both["q"].presets
 
 
 def test_an_own_preset_changes_the_shipped_one_and_both_the_sampling() -> None:

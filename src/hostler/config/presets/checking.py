@@ -22,11 +22,12 @@ _KEPT: Final = frozenset({"model", "stream", "messages", "input", "prompt", "id_
 def wrong_with_requests(profile: Profile) -> Iterator[tuple[KeyPath, str]]:
     """What is wrong with each of them, with its key inside the profile."""
     for name, preset in profile.presets.items():
-        said = next((field for field in preset.__struct_fields__ if getattr(preset, field) is not None), "")
+        said = [field for field in preset.__struct_fields__ if getattr(preset, field) is not None]
+        at: KeyPath = ("presets", name, *said[:1])
         if name in _RESERVED:
-            yield ("presets", name, said), f'"{name}" means no preset'
+            yield at, f'"{name}" means no preset'
         elif not _NAME.fullmatch(name):
-            yield ("presets", name, said), f'"{name[:64]}" is no name of a preset: it has letters, digits and . _ -'
+            yield at, f'"{name[:64]}" is no name of a preset: it has letters, digits and . _ -'
     if profile.preset and profile.preset not in listed(profile):
         yield ("preset",), f'the profile has no preset "{profile.preset}"{_instead(profile)}'
     yield from _fields("set", profile.request.set)
