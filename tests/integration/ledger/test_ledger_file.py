@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import anyio
+import anyio.lowlevel
 import pytest
+from sqlalchemy import Connection
 
 from hostler.clock import ManualClock
 from hostler.errors import StoreUnavailable
@@ -62,12 +65,33 @@ async def test_recent_of_one_profile(ledger: Ledger) -> None:
 
 
 async def test_a_full_batch_is_written_without_being_asked(ledger: Ledger) -> None:
-    for number in range(BATCH):
-        ledger.recorder.record(row(number))
+    rows = [row(number) for number in range(BATCH + 1)]
+    for each in rows[:BATCH]:
+        ledger.recorder.record(each)
     with anyio.fail_after(20):
         while ledger.recorder.waiting():
             await ledger.writer.run(lambda connection: None)
-    assert len(await ledger.queries.recent(limit=1000)) == BATCH
+    ledger.recorder.record(rows[BATCH])  # one more than statements of many rows write
+    assert await ledger.queries.recent(limit=2 * BATCH) == tuple(reversed(rows))
+
+
+async def test_what_comes_during_a_write_waits_for_the_next_one(ledger: Ledger) -> None:
+    """Or a busy gateway would write a row or two at a time, and wait for the disk each time."""
+    recorder = ledger.recorder
+    for number in range(BATCH):
+        recorder.record(row(number))
+    with anyio.fail_after(20):
+        while recorder.waiting():
+            await anyio.lowlevel.checkpoint()  # until the write begins
+        recorder.record(row(BATCH))
+        while len(await ledger.writer.run(_rows)) < BATCH:
+            pass
+    assert [each.id for each in recorder.waiting()] == [f"req-{BATCH}"]
+    assert (await ledger.queries.recent(limit=1))[0].id == f"req-{BATCH}"
+
+
+def _rows(connection: Connection) -> Sequence[object]:
+    return connection.exec_driver_sql("SELECT id FROM requests").all()
 
 
 async def test_rows_survive_a_restart(ledger: Ledger) -> None:
