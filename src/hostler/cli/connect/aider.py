@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from hostler.cli.connect.client import NO_KEY, Client, Places, Target, Wanted, shown
+from hostler.cli.connect.environment import directly
 
 
 def _config(places: Places) -> Path:
@@ -58,7 +59,7 @@ def _known(target: Target) -> dict[str, object]:
 
 def _start(target: Target, places: Places) -> str:
     key = 'OPENAI_API_KEY="$HOSTLER_KEY" ' if target.keyed and not target.key else ""
-    return f"{key}aider --config {shown(_config(places), places)}"
+    return directly(target.url, places.environ, f"{key}aider --config {shown(_config(places), places)}")
 
 
 CLIENT: Final = Client(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from hostler.cli.connect.client import NO_KEY, VARIABLE, Client, Places, Target, Wanted, shown
-from hostler.cli.connect.environment import past_proxies
+from hostler.cli.connect.environment import direct, past_proxies
 
 #: Of the user's own set-up; any of them would lead elsewhere.
 LEAD_ELSEWHERE: Final = (
@@ -76,9 +76,20 @@ def _script(places: Places) -> Path:
 def _files(target: Target, places: Places) -> tuple[Wanted, ...]:
     lines = [f"export {name}={shlex.quote(value)}" for name, value in environment(target, places).items()]
     key = shlex.quote(target.key) if target.key else f'"${{{VARIABLE}:-{NO_KEY}}}"'
-    lines += [f"export ANTHROPIC_AUTH_TOKEN={key}", f"unset {' '.join(LEAD_ELSEWHERE)}"]
+    lines += [*_past_proxies(target.url), f"export ANTHROPIC_AUTH_TOKEN={key}", f"unset {' '.join(LEAD_ELSEWHERE)}"]
     text = "# Claude Code on this gateway; for a shell.\n" + "\n".join(lines) + "\n"
     return (Wanted(path=_script(places), form="text", text=text),)
+
+
+def _past_proxies(url: str) -> tuple[str, ...]:
+    """Whatever the shell has in either spelling then, and the gateway's host."""
+    if not (host := direct(url)):
+        return ()
+    return (
+        'export NO_PROXY="${NO_PROXY:-${no_proxy:-}}"',
+        f'export NO_PROXY="${{NO_PROXY:+$NO_PROXY,}}"{shlex.quote(host)}',
+        'export no_proxy="$NO_PROXY"',
+    )
 
 
 CLIENT: Final = Client(

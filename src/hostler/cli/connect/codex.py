@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from hostler.cli.connect.client import VARIABLE, Client, Places, Target, Wanted
+from hostler.cli.connect.environment import directly
 
 #: Between two events of a stream; a long prompt is read for minutes without one.
 PATIENCE_MS: Final = 3_600_000
@@ -46,5 +47,5 @@ CLIENT: Final = Client(
     install="npm install -g @openai/codex",
     api="responses",
     files=_files,
-    start=lambda _, __: "codex --profile hostler",
+    start=lambda target, places: directly(target.url, places.environ, "codex --profile hostler"),
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from hostler.cli.connect.client import VARIABLE, Client, Places, Target, Wanted, shown
+from hostler.cli.connect.environment import direct, directly
 
 
 def _file(places: Places) -> Path:
@@ -25,6 +26,8 @@ def _model(name: str, roles: list[str], target: Target) -> str:
         "roles": roles,
         "capabilities": ["tool_use"],
     }
+    if host := direct(target.url):
+        fields["requestOptions"] = {"noProxy": [host]}
     if options:
         fields["defaultCompletionOptions"] = options
     # JSON's values are YAML's.
@@ -47,6 +50,8 @@ CLIENT: Final = Client(
     install="npm install -g @continuedev/cli, or the extension of your editor",
     api="chat",
     files=_files,
-    start=lambda _, places: f"cn --config {shown(_file(places), places)}",
+    start=lambda target, places: directly(
+        target.url, places.environ, f"CONTINUE_TELEMETRY_ENABLED=0 cn --config {shown(_file(places), places)}"
+    ),
     after="The extension offers the model beside those it has already.",
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
+import shlex
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-_LOOPBACK: Final = ("127.", "localhost", "::1")
+#: What a proxy on the way out cannot know.
+_NEAR: Final = ("localhost", ".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
 
 def usual(url: str, key: str, profile: str) -> Mapping[str, str]:
@@ -25,11 +28,28 @@ def usual(url: str, key: str, profile: str) -> Mapping[str, str]:
     }
 
 
-def past_proxies(url: str, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """What keeps requests to a gateway on this machine from going out by a proxy that the environment names."""
+def direct(url: str) -> str:
+    """The host of a gateway that is asked directly, whatever proxies the environment names: this machine, or one of
+    the same network. "" for any other."""
     host = urlsplit(url).hostname or ""
-    if not host.startswith(_LOOPBACK) or not any(name.lower().endswith("_proxy") for name in environ):
+    try:
+        near = ipaddress.ip_address(host.partition("%")[0]).is_private
+    except ValueError:
+        near = "." not in host or host.endswith(_NEAR)
+    return host if near else ""
+
+
+def past_proxies(url: str, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """What keeps requests to a gateway that is near from going out by a proxy that the environment names. Both
+    spellings: programs look at one or the other."""
+    host = direct(url)
+    if not host or not any(name.lower().endswith("_proxy") for name in environ):
         return {}
     before = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
-    told = ",".join(filter(None, (before, host)))
+    told = before if host in before.split(",") else ",".join(filter(None, (before, host)))
     return {"NO_PROXY": told, "no_proxy": told}
+
+
+def directly(url: str, environ: Mapping[str, str], line: str) -> str:
+    """``line`` of a shell with that before it."""
+    return "".join(f"{name}={shlex.quote(value)} " for name, value in past_proxies(url, environ).items()) + line

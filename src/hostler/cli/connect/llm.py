@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from hostler.cli.connect.client import Client, Places, Target, Wanted
+from hostler.cli.connect.environment import directly
 
 
 def _folder(places: Places) -> Path:
@@ -44,6 +45,8 @@ CLIENT: Final = Client(
     api="chat",
     agent=False,
     files=_files,
-    start=lambda target, _: f"llm -m {shlex.quote(f'hostler/{target.model}')} 'Say hello.'",
+    start=lambda target, places: directly(
+        target.url, places.environ, f"llm -m {shlex.quote(f'hostler/{target.model}')} 'Say hello.'"
+    ),
     after="Where the gateway wants a key, llm keeps it: `llm keys set hostler`.",
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from hostler.cli.connect.client import VARIABLE, Client, Places, Target, Wanted, shown
+from hostler.cli.connect.environment import direct
 from hostler.errors import InvalidRequest
 
 #: What stands for itself in a shell; names come from a gateway that may be somebody else's.
@@ -38,6 +39,9 @@ def _files(target: Target, places: Places) -> tuple[Wanted, ...]:
         "DO_NOT_TRACK": "true",
         "SCARF_NO_ANALYTICS": "true",
     }
+    if host := direct(target.url):
+        # Either spelling alone may be there; Docker puts nothing in for a variable, and takes it for one more name.
+        variables |= {"NO_PROXY": f"{_plain(host)},${{NO_PROXY:-${{no_proxy}}}}", "no_proxy": f"{host},${{NO_PROXY}}"}
     lines = "".join(f"{name}={value}\n" for name, value in variables.items())
     return (Wanted(path=_file(places), form="text", text=f"# Open WebUI on this gateway.\n{lines}"),)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from hostler.cli.connect.client import VARIABLE, Client, Places, Target, Wanted, shown
+from hostler.cli.connect.environment import directly
 
 
 def _file(places: Places) -> Path:
@@ -40,6 +41,11 @@ def _files(target: Target, places: Places) -> tuple[Wanted, ...]:
     return (Wanted(path=_file(places), form="json", tree=tree),)
 
 
+def _start(target: Target, places: Places) -> str:
+    line = f"OPENCODE_DISABLE_MODELS_FETCH=1 OPENCODE_CONFIG={shown(_file(places), places)} opencode"
+    return directly(target.url, places.environ, line)
+
+
 CLIENT: Final = Client(
     name="opencode",
     title="opencode",
@@ -47,5 +53,5 @@ CLIENT: Final = Client(
     install="npm install -g opencode-ai",
     api="chat",
     files=_files,
-    start=lambda _, places: f"OPENCODE_DISABLE_MODELS_FETCH=1 OPENCODE_CONFIG={shown(_file(places), places)} opencode",
+    start=_start,
 )
