@@ -42,6 +42,8 @@ class Operated(Shown):
         self._tell(m.Hold(name, profile, self._clock.monotonic() + seconds))
         try:
             await self.load(profile)
+            if name in self._state.holds:  # no unload came between: its time begins when it is ready
+                self._tell(m.Hold(name, profile, self._clock.monotonic() + seconds))
         except BaseException:
             if hold is None:
                 self._tell(m.Unhold(name))

@@ -132,10 +132,13 @@ class FakeFleet:
 
 
 class FakeCatalogue:
-    """Three profiles: one from the config, one found, one whose model is broken."""
+    """Three profiles: one from the config, one found, one whose model is broken; and `auto` names, as they are set."""
+
+    def __init__(self) -> None:
+        self.autos: dict[str | None, str] = {}
 
     def resolve(self, name: str | None) -> Served:
-        known = {"fast": "coder", None: "coder"} | {each: each for each in NAMES}
+        known = {"fast": "coder", None: "coder"} | {each: each for each in NAMES} | self.autos
         if name not in known:
             raise UnknownProfile(f"There is no profile {name!r}.", hint="The nearest are coder.")
         return Served(name=known[name], task="chat", embeddings=False, sampling=SamplingSettings(), context=4096)
@@ -144,7 +147,8 @@ class FakeCatalogue:
         """There is nothing new."""
 
     def entries(self) -> list[Entry]:
-        return [_entry(name) for name in NAMES]
+        autos = [msgspec.structs.replace(_entry(name), origin="auto") for name in self.autos if name]
+        return [*(_entry(name) for name in NAMES), *autos]
 
     def default(self) -> str | None:
         return "coder"

@@ -216,3 +216,13 @@ class TestWhoMayManage:
         assert problem(await client.get("/api/profiles", headers=host), 403) == "forbidden"
         key = world.keys.add("boss")
         assert (await client.get("/api/profiles", headers=host | {"x-api-key": key})).status_code == 200
+
+
+async def test_an_auto_name_stands_for_what_it_means_now(client: httpx.AsyncClient, world: World) -> None:
+    """It was refused as removed, and listed as failed from then on."""
+    world.catalogue.autos["any"] = "coder"
+    assert (await client.post("/api/profiles/any/load")).json()["profile"] == "coder"
+    assert (await client.post("/api/profiles/any/switch")).json()["profile"] == "coder"
+    assert (await client.post("/api/load", json={"profile": "any", "hold": "1m"})).json()["profile"] == "coder"
+    assert {profile for _, profile, _ in world.fleet.asked} == {"coder"}
+    assert (await client.get("/api/profiles/any")).json()["origin"] == "auto"

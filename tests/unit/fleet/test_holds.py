@@ -32,6 +32,21 @@ def test_what_is_held_makes_no_room_until_the_hold_is_over() -> None:
     assert yard.granted(waiting)
 
 
+def test_a_hold_is_not_over_before_the_load_that_it_is_for() -> None:
+    """A hold of a minute was over during a load of two: nothing took the instance away any more."""
+    yard = Yard({"a": GIB})
+    yard.tell(m.Hold("h1", "a", 60.0))
+    yard.ask("a", lease=False)
+    yard.now = 120.0
+    yard.tell(m.Tick())
+    assert "h1" in yard.state.holds
+    a = yard.loaded("a")
+    yard.tell(m.Hold("h1", "a", yard.now + 60.0))
+    yard.now = 180.0
+    yard.tell(m.Tick())
+    assert yard.stopped() == [a]
+
+
 def test_what_was_loaded_for_a_hold_leaves_with_it_when_its_requests_are_done() -> None:
     yard = Yard({"a": GIB})
     a = held(yard, "a")

@@ -27,6 +27,7 @@ It reads no clock, does no I/O and does not log, so every rule below is a proper
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -64,6 +65,10 @@ def next_wake(state: m.State, rules: Rules, after: float) -> float | None:
     times += [f.until for profile, f in state.failures.items() if profile in blocked]
     times += [w.since + starvation(state, w.profile, rules) for w in state.waiting]
     return min((t for t in times if t is not None and t > after), default=None)
+
+
+#: How much longer a hold lasts each time that it would be over and its profile is still being loaded.
+_LOADING_S: Final = 1.0
 
 
 class _Turn(Decisions):
@@ -249,8 +254,12 @@ class _Turn(Decisions):
         self._refuse_where(lambda w: True, GatewayDraining("The gateway is stopping."))
 
     def _tick(self, _: m.Tick) -> None:
-        for name, hold in list(self.state.holds.items()):
-            if self.at.now >= hold.until:
+        loads = {w.profile for w in self.state.waiting if not w.lease}
+        for name, hold in [(name, hold) for name, hold in self.state.holds.items() if self.at.now >= hold.until]:
+            if hold.profile in loads:  # none is over before its load is
+                longer = replace(hold, until=self.at.now + _LOADING_S)
+                self.state = replace(self.state, holds={**self.state.holds, name: longer})
+            else:
                 self._unhold(m.Unhold(name))
         self._relieve()
         self._bring_back()

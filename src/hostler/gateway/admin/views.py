@@ -18,15 +18,21 @@ async def profiles(catalogue: Catalogue, fleet: Fleet) -> list[ProfileInfo]:
 
 async def profile(catalogue: Catalogue, fleet: Fleet, name: str) -> ProfileInfo:
     """One profile by name or alias. Raises UnknownProfile."""
-    meant = await resolved(catalogue, name)
-    entry = next(entry for entry in catalogue.entries() if entry.name == meant)
+    entry = _named(catalogue, name)
+    if entry is None:
+        meant = (await found(catalogue, name)).name
+        entry = next(entry for entry in catalogue.entries() if entry.name == meant)
     return _profile(entry, fleet.profile(entry.name), catalogue.default())
 
 
 async def resolved(catalogue: Catalogue, name: str) -> str:
-    """The name of the profile that ``name`` means. Raises UnknownProfile."""
-    entry = next((entry for entry in catalogue.entries() if entry.name == name), None)
-    return entry.name if entry else (await found(catalogue, name)).name
+    """The profile that ``name`` means; of an `auto` name, the one that it means now. Raises UnknownProfile."""
+    entry = _named(catalogue, name)
+    return entry.name if entry and entry.origin != "auto" else (await found(catalogue, name)).name
+
+
+def _named(catalogue: Catalogue, name: str) -> Entry | None:
+    return next((entry for entry in catalogue.entries() if entry.name == name), None)
 
 
 def instance(fleet: Fleet, wanted: str) -> Instance:
