@@ -43,6 +43,7 @@ from hostler.fleet.learning.experience import Experience
 from hostler.fleet.learning.foresight import Around, Foresight
 from hostler.fleet.learning.loadmodes import LoadModes
 from hostler.fleet.learning.loadtrials import LoadTrials, Subject
+from hostler.fleet.learning.probing import Probing
 from hostler.fleet.learning.teaching import Teaching
 from hostler.fleet.learning.watch import Eyes
 from hostler.fleet.memory import Budget
@@ -53,6 +54,7 @@ from hostler.fleet.profiles.planning import World
 from hostler.fleet.prompts.keeper import Keeper
 from hostler.fleet.prompts.tenants import Tenancy
 from hostler.fleet.recovery.mended import Mended
+from hostler.gateway.answering.repairs.known import probes_of
 from hostler.gateway.cors import Origins
 from hostler.gateway.front import ASGIApp, Front, FrontParts, LateApp
 from hostler.gateway.guard import Door
@@ -108,6 +110,7 @@ class Gateway:
             self.facts,
             world=self._world(),
             resident=lambda profile: self.fleet.context(profile),
+            sound=lambda profile: self.fleet.sound(profile),
         )
         drivers = Drivers(self.runner, Program(settings, self.devices.held_by, self.runner.spares), Remotes(os.environ))
         self.fleet = FleetOwner(
@@ -238,6 +241,7 @@ class Gateway:
         return Eyes(
             conditions=lambda: conditions(self.telemetry.metrics(seconds=0.0), self.fleet.budget.readings),
             throttled=lambda: self.telemetry.throttled(),
+            probing=Probing(self.experience.findings, probes_of, self.bus),
             holders=self.devices.holders,
             teach=Teaching(self.facts.shape, self.devices.machine, self.folders.cache),
         )

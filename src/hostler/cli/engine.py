@@ -33,7 +33,8 @@ BuildName = Annotated[str, typer.Argument(metavar="NAME", help="As `hostler engi
 class BuildInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One build. ``kind``: inside the wheel, made here, being made, or found on PATH (used only when named).
 
-    ``devices`` are the GPUs it can use; speeds are tokens per second of its last trial, None before one.
+    ``devices`` are the GPUs it can use; ``defects`` says of each that engines may have whether it has it, as far as it
+    was asked; speeds are tokens per second of its last trial, None before one.
     ``active``: profiles that name no build use it. ``problem`` says why it cannot run, else empty.
     """
 
@@ -44,6 +45,7 @@ class BuildInfo(msgspec.Struct, frozen=True, kw_only=True):
     path: Path | None = None
     devices: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
+    defects: dict[str, bool] = {}
     decode: float | None = None
     prefill: float | None = None
     trial_model: str | None = None
@@ -141,8 +143,10 @@ def _described(
 ) -> BuildInfo:
     from hostler.engines.capabilities import capabilities
     from hostler.engines.installed import FOLDER, Trials
+    from hostler.fleet.learning.findings import Findings
 
-    trial = Trials(home_of(session).state / FOLDER).of(build)
+    state = home_of(session).state
+    trial, findings = Trials(state / FOLDER).of(build), Findings(state).of(build.key)
     return BuildInfo(
         name=name,
         kind=kind,
@@ -151,6 +155,7 @@ def _described(
         path=build.path,
         devices=build.devices,
         capabilities=capabilities(build),
+        defects={name: not found.sound for name, found in findings.items() if found.sound is not None},
         decode=trial.decode if trial else None,
         prefill=trial.prefill if trial else None,
         trial_model=trial.model if trial else None,

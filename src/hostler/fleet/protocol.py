@@ -16,6 +16,7 @@ from hostler.config.settings import Ability, Priority, Profile, Speaks, Task
 from hostler.engines.protocol import Endpoint
 from hostler.errors import EngineLost, HostlerError, UnknownProfile
 from hostler.events import InstanceState
+from hostler.fleet.learning.defects import UNKNOWN, Defect
 from hostler.models.facts import GgufFacts, Model
 from hostler.models.reasoning import Thinking
 from hostler.wire.management import Instance, Parked, RequestInFlight
@@ -186,6 +187,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     notes: bool = False
     #: Its engine tells what a stream took; others have to be asked.
     counts: bool = True
+    #: What need not be put right, because its engine is known to be right there.
+    sound: frozenset[Defect] = UNKNOWN
     #: Lines of system prompts that change each time are left out.
     steady: bool = True
     #: Its chat template refuses two turns of one side in a row.

@@ -8,6 +8,7 @@ import anyio.abc
 from hostler.clock import Clock
 from hostler.engines.protocol import Endpoint, LoadSpec
 from hostler.errors import EngineLost
+from hostler.fleet.learning.defects import UNKNOWN, Defect
 from hostler.fleet.learning.pace import Condition, Pace
 from hostler.fleet.learning.reported import Reported
 from hostler.fleet.prompts.seat import Seat
@@ -43,6 +44,7 @@ class Run:
         self.seat: Seat | None = None
         self.tasks: anyio.abc.TaskGroup | None = None
         self.leaving = self.doubted = False
+        self.sound: frozenset[Defect] = UNKNOWN  # the defects that its build is known not to have
         self.cached: float | None = None  # how much of its files was in the page cache when it began
         self.trouble = ""
         self.lost: EngineLost | None = None

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from hostler.clock import Clock
 from hostler.engines.protocol import Endpoint
 from hostler.fleet import views
+from hostler.fleet.learning.defects import UNKNOWN, Defect
 from hostler.fleet.leases import HeldLease, QueuedTicket
 from hostler.fleet.memory import Budget
 from hostler.fleet.parked import Parking
@@ -140,6 +141,12 @@ class Shown:
         instance = live(self._state, profile)
         run = self._runs.get(instance.id) if instance is not None else None
         return None if run is None else run.spec.context
+
+    def sound(self, profile: str) -> frozenset[Defect]:
+        """The defects that the engine of the profile's instance is known not to have; none where there is none."""
+        instance = live(self._state, profile)
+        run = self._runs.get(instance.id) if instance is not None else None
+        return UNKNOWN if run is None else run.sound
 
     def _free_on(self, device: str) -> int | None:
         """Bytes free on the device at this moment."""

@@ -137,7 +137,7 @@ class Wanted:
         self._room = room_of(served, self.route, asking.peek, self.body)
         if self._room is not None and not self._room.counted:
             self._bound(self._room, None)
-        self._repairs = repairs_of(served, self.route.api, asking.peek)
+        self._repairs = repairs_of(served, self.route, asking.peek)
 
     async def count(self, endpoint: Endpoint, told: Callable[[int], None]) -> None:
         """Have the engine count the prompt that it reads, for a repair."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import anyio
 import msgspec
 import pytest
 from gateway_fakes import EngineSide, Gateway, Heard
+
+from hostler.fleet.learning.defects import Defect
 
 pytestmark = pytest.mark.anyio
 
@@ -153,3 +156,30 @@ async def test_a_wrong_field_never_reaches_the_engine(gateway: Gateway) -> None:
         assert isinstance(told, dict)
         assert (answer.status, told["error"]["param"], told["error"]["source"]) == (400, param, "gateway")
     assert not gateway.engine.heard
+
+
+async def test_an_engine_that_is_sound_is_spliced_byte_for_byte(gateway: Gateway) -> None:
+    """What is not looked at is not held back either: half of an event goes on before its other half has come."""
+    went_on = anyio.Event()
+    first, rest = b'data: {"choices":[{"index":0,"delta":', b'{"content":"x"}}]}\n\n'
+
+    async def halting(heard: Heard, side: EngineSide) -> None:
+        if not json.loads(heard.body).get("stream"):
+            fault = {"code": 500, "message": "Failed to parse tools: Missing tool type", "type": "server_error"}
+            await side.json({"error": fault}, status="500 Internal Server Error")
+            return
+        await side.stream_head()
+        await side.say(b"%x\r\n%b\r\n" % (len(first), first))
+        await went_on.wait()
+        await side.say(b"%x\r\n%b\r\n0\r\n\r\n" % (len(rest), rest))
+
+    tiny = gateway.catalogue.served["tiny"]
+    gateway.catalogue.served["tiny"] = msgspec.structs.replace(tiny, sound=frozenset(get_args(Defect)))
+    gateway.engine.script = halting
+    client = await gateway.client()
+    client.send("POST", "/v1/chat/completions", json.dumps(CHAT | {"stream": True}).encode())
+    await client.head()
+    assert await client.chunk() == first
+    went_on.set()
+    assert await client.chunk() == rest
+    assert (await gateway.ask(CHAT)).status == 500  # it is believed

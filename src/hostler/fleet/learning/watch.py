@@ -13,6 +13,7 @@ from hostler import log
 from hostler.engines.protocol import LoadSpec
 from hostler.events import Bus, SlowerThanPredicted
 from hostler.fleet.learning.pace import Circumstances, Condition, likely_cause
+from hostler.fleet.learning.probing import Probing
 from hostler.fleet.protocol import Timing
 from hostler.fleet.run import Run
 
@@ -30,11 +31,13 @@ class Eyes(msgspec.Struct, frozen=True, kw_only=True):
     """What is seen beside the engines: ``conditions`` of devices now, by id; why they stay ``throttled``, if they do;
     who holds memory there (``holders``, for people; blocks).
 
-    ``teach`` gets the first answers of an instance, in a thread, unless something outside of it made them slow.
+    ``probing`` finds out which defects builds have. ``teach`` gets the first answers of an instance, in a thread,
+    unless something outside of it made them slow.
     """
 
     conditions: Callable[[], Mapping[str, Condition]] = dict
     throttled: Callable[[], Mapping[str, Collection[str]]] = dict
+    probing: Probing | None = None
     holders: Callable[[str], Sequence[str]] = lambda device: ()
     teach: Teach = _nothing
     settle_s: float = SETTLE_S
@@ -49,8 +52,10 @@ class Watch:
         self._busy = busy
 
     def ready(self, run: Run) -> None:
-        """The run became ready: remember how its devices are."""
+        """The run became ready: remember how its devices are, and see which defects its build has."""
         run.before = dict(self._eyes.conditions())
+        if self._eyes.probing is not None:
+            self._eyes.probing.begin(run, self._busy)
 
     def holders(self, device: str) -> Sequence[str]:
         """The processes that hold memory of a device. Blocking."""

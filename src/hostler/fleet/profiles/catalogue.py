@@ -20,6 +20,7 @@ from hostler.config.settings import Config, GroupSettings, Profile
 from hostler.engines.placing import draft_of
 from hostler.engines.protocol import LoadSpec
 from hostler.errors import ConfigError, HostlerError, ModelError, UnknownProfile
+from hostler.fleet.learning.defects import UNKNOWN, Defect
 from hostler.fleet.profiles.auto import Auto, entries_of
 from hostler.fleet.profiles.planning import Alone, Asked, Planning, World, this_machine
 from hostler.fleet.profiles.presets import Meanings
@@ -48,7 +49,7 @@ class ProfileCatalogue:
     """See :class:`hostler.fleet.protocol.Catalogue`. Empty of models until the first :meth:`refresh`.
 
     ``world`` is what loads are planned on, by default this machine without anything of ours on it. ``resident`` tells
-    the context of a profile's instance, None when it has none.
+    the context of a profile's instance, None when it has none; ``sound`` the defects that its engine does not have.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class ProfileCatalogue:
         facts: FactsCache | None = None,
         world: World | None = None,
         resident: Callable[[str], int | None] = lambda _: None,
+        sound: Callable[[str], frozenset[Defect]] = lambda _: UNKNOWN,
     ) -> None:
         self._library = library
         self._clock = clock
@@ -67,6 +69,7 @@ class ProfileCatalogue:
         self._facts = facts or FactsCache()
         self._planning = Planning(world or this_machine())
         self._resident = resident
+        self._sound = sound
         self._view = view(config, Scan((), ()))
         self._forget()
         self._scanned_at = self._rested_at = float("-inf")
@@ -125,7 +128,7 @@ class ProfileCatalogue:
         """What was made of an earlier view."""
         self._meanings = Meanings(self._view.names, self._presets)
         self._served: dict[tuple[str, str], Served] = {}
-        self._loaded: dict[tuple[str, str], Served] = {}  # with the context of an instance that got another
+        self._loaded: dict[tuple[str, str], Served] = {}  # as an instance has it
 
     def resolve(self, name: str | None) -> Served:
         profile, preset = (self._nameless(), "") if name is None else self._meanings.of(name)
@@ -149,11 +152,14 @@ class ProfileCatalogue:
         if served is None:
             served = self._served[key] = self._serve(profile, preset)
         real = self._resident(profile)
-        if real is None or real == served.context:
+        if real is None:
+            return served
+        sound = self._sound(profile)
+        if real == served.context and not sound:
             return served
         loaded = self._loaded.get(key)
-        if loaded is None or loaded.context != real:
-            loaded = self._loaded[key] = msgspec.structs.replace(served, context=real)
+        if loaded is None or loaded.context != real or loaded.sound is not sound:
+            loaded = self._loaded[key] = msgspec.structs.replace(served, context=real, sound=sound)
         return loaded
 
     def _presets(self, name: str) -> tuple[str, ...]:

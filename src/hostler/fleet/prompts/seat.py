@@ -60,6 +60,11 @@ class Seat:
         llamacpp = self._spec.engine.kind == "llamacpp"
         return self._slots.enter(tenant, conversation if llamacpp else None)
 
+    @property
+    def unused(self) -> bool:
+        """Whether its slots hold nothing of anybody."""
+        return self._slots.empty
+
     def left(self, place: Place | None) -> None:
         """A request is out of the slot that it was sent to."""
         self._slots.leave(place)

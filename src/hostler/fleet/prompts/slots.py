@@ -132,6 +132,11 @@ class Slots:
         """Whether any slot is certain to be one tenant's."""
         return any(len(tenants) == 1 for tenants in self._held)
 
+    @property
+    def empty(self) -> bool:
+        """Whether nobody's words are in any slot."""
+        return self._held.keys() == {_NOBODY}
+
     def conversation(self, number: int) -> Conversation:
         """What is known of the conversation in that slot."""
         return self._slots[number].conversation

@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable, Sequence
 
-from hostler.testing.fake_engine import shapes
+from hostler.testing.fake_engine import shapes, soundness
 from hostler.testing.fake_engine.asks import Asks, Refused, mapping, read_json, refuse, render, sequence, tokenize
 from hostler.testing.fake_engine.flags import Options
 from hostler.testing.fake_engine.generation import Generation
@@ -128,7 +128,8 @@ class Engine:
             if handler is None:
                 raise Refused(404, shapes.NOT_FOUND)
             handler(connection, request)
-        except Refused as refused:
+        except Refused as error:
+            refused = soundness.told(request.path, error) if connection.switches.sound else error
             connection.answer(refused.status, refused.body)
 
     # Generation
@@ -145,13 +146,19 @@ class Engine:
             text = "scripted error " + "x" * int(switches.error_mib * 2**20)
             raise Refused(switches.error, shapes.error(switches.error, text, "server_error"))
         ask = self._asks.completion if "chat" not in request.path and "ompletion" in request.path else self._asks.chat
+        if switches.sound:
+            soundness.check(body)
         plan, dialect = ask(request.path, body, switches)
+        if switches.sound:
+            dialect, plan = soundness.dialect(dialect), soundness.plan(plan, body)
         Generation(connection, self.slots, self.totals).start(plan, dialect)
 
     def _embed(self, connection: Connection, request: Request) -> None:
         if not self.options.embeddings:
             raise Refused(501, shapes.unsupported("embeddings", "--embeddings"))
-        body = read_json(request.body)
+        body, sound = read_json(request.body), connection.switches.sound
+        if sound:
+            soundness.check(body)
         every = inputs(body)
         for tokens in every:
             self._fits_batch(len(tokens))
@@ -161,7 +168,7 @@ class Engine:
         packed = body.get("encoding_format") == "base64"
         data: list[Json] = []
         for index, tokens in enumerate(every):
-            numbers = vector(tokens)
+            numbers = soundness.cut(vector(tokens), body.get("dimensions")) if sound else vector(tokens)
             coded = base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
             item: Json = {"embedding": coded if packed else numbers, "index": index, "object": "embedding"}
             data.append(item | ({"encoding_format": "base64"} if packed else {}))

@@ -51,6 +51,7 @@ class Switches:
     tool_calls: bool = _switch(False, "call the first tool also when the choice is left open")
     tool: str = _switch("", "NAME:ARGUMENTS: call this tool where it is offered, once in a conversation")
     lost_first_event: bool = _switch(False, "start with an emoji and lose the stream's first event")
+    sound: bool = _switch(False, "have none of the defects that are put right on the way to clients")
     # Talking
     idle_ms: float = _switch(5000.0, "close a connection idle for so long; 0: never")
     requests_per_connection: int = _switch(100, "close a connection after so many answers; 0: never")

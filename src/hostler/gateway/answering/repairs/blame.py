@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from hostler.fleet.learning.defects import Defect, Probe
 from hostler.gateway.errors import Family
 
 #: What its messages begin with, or hold, when a request is at fault.
@@ -82,3 +83,57 @@ def _anthropic(status: int, error: _Error) -> object:
     kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "api_error")
     more = {name: value for name in ("n_prompt_tokens", "n_ctx") if (value := getattr(error, name)) is not UNSET}
     return {"type": "error", "error": {"type": kind, "message": error.message, "source": "engine", **more}}
+
+
+# --- whether it is needed -----------------------------------------------------------------------------
+
+
+def blames_rightly(status: int, body: bytes) -> bool | None:
+    """Whether what is wrong with a request is told as that; an engine that takes it says nothing of the kind."""
+    if status < 400:
+        return None
+    try:
+        return status < 500 and bool(_fault(body).error.message)
+    except msgspec.MsgspecError:
+        return False
+
+
+class _Envelope(msgspec.Struct):
+    type: str
+    error: _Error
+
+
+def in_its_envelope(status: int, body: bytes) -> bool | None:
+    """Whether an error of Anthropic's API comes in its form."""
+    if status < 400:
+        return None
+    try:
+        said = msgspec.json.decode(body, type=_Envelope)
+    except msgspec.MsgspecError:
+        return False
+    return status < 500 and said.type == "error" and said.error.type is not UNSET
+
+
+_CHAT: Final = "/v1/chat/completions"
+_SPOILT: Final = Raw(b'{"messages": [')
+_HI: Final = {"role": "user", "content": "Hi"}
+_ROLE: Final = {"messages": [{"role": 5, "content": "Hi"}], "max_tokens": 1}
+_TOOL: Final = {"messages": [_HI], "tools": [{"type": "function", "function": {}}], "max_tokens": 1}
+_TEXT: Final = {"messages": [{"role": "user", "content": [{"type": "text"}]}], "max_tokens": 1}
+
+
+def _asks(defect: Defect, path: str, *bodies: object) -> tuple[Probe, ...]:
+    return tuple(Probe(defect, path, body, blames_rightly, computes=False) for body in bodies)
+
+
+MISPLACED: Final = _asks("misplaced_blame", _CHAT, _SPOILT, _ROLE, _TOOL, _TEXT)
+FOREIGN: Final = (
+    Probe("foreign_errors", "/v1/messages", {"max_tokens": 1}, in_its_envelope, computes=False),
+    Probe("foreign_errors", "/v1/messages", _SPOILT, in_its_envelope, computes=False),
+)
+
+
+def misplaced_of_vectors(most: int) -> tuple[Probe, ...]:
+    """The same of embeddings; the last one is a prompt of more tokens than the ``most`` that it can read."""
+    bodies: tuple[object, ...] = ({"input": {}}, {"input": "x", "encoding_format": "no"}, {"input": [1] * (most + 1)})
+    return _asks("misplaced_blame_of_vectors", "/v1/embeddings", _SPOILT, *bodies)

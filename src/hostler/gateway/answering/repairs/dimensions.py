@@ -7,10 +7,12 @@ import base64
 import math
 from array import array
 from sys import byteorder
+from typing import Final
 
 import msgspec
 from msgspec import Raw
 
+from hostler.fleet.learning.defects import Probe
 from hostler.gateway.answering.repairs.protocol import Asked
 from hostler.gateway.asking.checks.embeddings import Embedding
 
@@ -63,3 +65,25 @@ def _base64(vector: list[float]) -> str:
     if byteorder == "big":
         numbers.byteswap()
     return base64.b64encode(numbers.tobytes()).decode()
+
+
+class _Numbers(msgspec.Struct):
+    embedding: list[float]
+
+
+class _Answer(msgspec.Struct):
+    data: list[_Numbers]
+
+
+def is_cut(status: int, body: bytes) -> bool | None:
+    """Whether a vector of two dimensions, as was asked for, came."""
+    if status != 200:
+        return None
+    try:
+        vectors = [one.embedding for one in msgspec.json.decode(body, type=_Answer).data]
+    except msgspec.MsgspecError:
+        return None
+    return bool(vectors) and all(len(one) == 2 and abs(math.hypot(*one) - 1) < 1e-3 for one in vectors)
+
+
+IGNORED: Final = Probe("ignored_dimensions", "/v1/embeddings", {"input": "Hi", "dimensions": 2}, is_cut)

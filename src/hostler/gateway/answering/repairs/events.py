@@ -13,8 +13,10 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from hostler.fleet.learning.defects import Probe
+from hostler.gateway.answering.repairs.heard import heard
 from hostler.gateway.answering.repairs.protocol import Asked
-from hostler.gateway.answering.repairs.responses import completed
+from hostler.gateway.answering.repairs.responses import completed, has_fields
 
 #: Half an event that is longer is passed on as it is.
 LONGEST: Final = 8 * 2**20
@@ -234,3 +236,42 @@ _HANDLERS: Final[dict[bytes, Callable[[Events, bytes, bytes], None]]] = {
     b"response.output_item.done": Events._item_done,
     b"response.completed": Events._completes,
 }
+
+
+# --- whether it is needed -----------------------------------------------------------------------------
+
+_ENDS: Final = (b"response.completed", b"response.incomplete")
+_INDEXED: Final = (b"response.content_part.", b"response.output_text.")
+
+
+def is_reckoned(status: int, body: bytes) -> bool | None:
+    """Whether a stream has all that its clients reckon by."""
+    events = list(heard(body))
+    if status != 200 or not events:
+        return None
+    try:
+        told = [(name, _fields(data)) for name, data in events]
+        return (
+            events[0][0] == b"response.created"
+            and events[-1][0] in _ENDS
+            and [bytes(fields["sequence_number"]) for _, fields in told] == [b"%d" % n for n in range(len(told))]
+            and all(_is_placed(name, fields) for name, fields in told)
+        )
+    except KeyError:
+        return False
+    except msgspec.MsgspecError:
+        return None
+
+
+def _is_placed(name: bytes, fields: dict[str, Raw]) -> bool:
+    if "response" in fields:
+        return has_fields(_fields(fields["response"]))
+    return "output_index" in fields and ("content_index" in fields or not name.startswith(_INDEXED))
+
+
+UNNUMBERED: Final = Probe(
+    "unnumbered_events",
+    "/v1/responses",
+    {"input": "Hi", "max_output_tokens": 1, "stream": True},
+    is_reckoned,
+)

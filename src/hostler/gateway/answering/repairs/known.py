@@ -1,32 +1,68 @@
-"""Which repairs each API of llama.cpp needs."""
+"""Which repairs each API of llama.cpp needs, of which engine."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from msgspec import UNSET
 
+from hostler.engines.protocol import LoadSpec
+from hostler.fleet.learning.defects import Defect, Probe
 from hostler.fleet.protocol import Served
-from hostler.gateway.answering.repairs import dimensions, responses
+from hostler.gateway.answering.repairs import blame, dimensions, events, responses, starts
 from hostler.gateway.answering.repairs.events import Events
-from hostler.gateway.answering.repairs.protocol import Repairs
+from hostler.gateway.answering.repairs.protocol import Asked, Repairs, StreamRepair
 from hostler.gateway.answering.repairs.starts import MessageStart, RoleFirst
 from hostler.gateway.asking.checks.embeddings import Embedding
+from hostler.gateway.asking.llamacpp import formats
 from hostler.gateway.asking.peek import Peek
+from hostler.gateway.routes import Route
 
-_ERRORS: Final = Repairs()
-_DIMENSIONS: Final = Repairs(whole=dimensions.whole)
-_BY_API: Final = {
-    "chat": Repairs(stream=RoleFirst),
-    "messages": Repairs(stream=MessageStart),
-    "responses": Repairs(stream=Events, whole=responses.whole),
+_STREAMS: Final[dict[str, tuple[Defect, Callable[[Asked], StreamRepair]]]] = {
+    "chat": ("lost_role", RoleFirst),
+    "messages": ("lost_message_start", MessageStart),
+    "responses": ("unnumbered_events", Events),
 }
+_WHOLES: Final[dict[str, tuple[Defect, Callable[[Asked, bytes], bytes]]]] = {
+    "responses": ("bare_responses", responses.whole),
+    "dimensions": ("ignored_dimensions", dimensions.whole),
+}
+_VECTORS: Final = frozenset(("embeddings", "dimensions", "rerank"))
 
 
-def repairs_of(served: Served, api: str, asked: Peek) -> Repairs | None:
-    """Those of one request; None where the engine is none of llama.cpp's."""
+def repairs_of(served: Served, route: Route, asked: Peek) -> Repairs | None:
+    """Those of one request; None where there is nothing to put right: its engine is none of llama.cpp's, or is known to
+    be sound in all that the request may meet."""
     if not served.counts or served.speaks is not None:
         return None
-    if isinstance(asked, Embedding) and asked.dimensions not in (UNSET, None):
-        return _DIMENSIONS
-    return _BY_API.get(api, _ERRORS)
+    cut = isinstance(asked, Embedding) and asked.dimensions not in (UNSET, None)
+    return compiled("dimensions" if cut else route.api, route.family == "anthropic", served.sound)
+
+
+@lru_cache(maxsize=256)
+def compiled(api: str, anthropic: bool, sound: frozenset[Defect]) -> Repairs | None:
+    """Those of an API of engines that are ``sound`` in some respects; made once."""
+    stream, whole = _STREAMS.get(api), _WHOLES.get(api)
+    blamed: Defect = "misplaced_blame_of_vectors" if api in _VECTORS else "misplaced_blame"
+    needed = Repairs(
+        stream=stream[1] if stream is not None and stream[0] not in sound else None,
+        whole=whole[1] if whole is not None and whole[0] not in sound else None,
+        errors=blamed not in sound or (anthropic and "foreign_errors" not in sound),
+    )
+    return needed if needed.stream or needed.whole or needed.errors else None
+
+
+def probes_of(spec: LoadSpec) -> tuple[Probe, ...]:
+    """What shows whether the engine of a load needs them: what costs it nothing first, and one after the other what has
+    the same prompt."""
+    vectors = spec.task == "embedding" or spec.embeddings
+    asks: tuple[Probe, ...] = ()
+    if spec.task == "chat":
+        asks += (*blame.MISPLACED, *blame.FOREIGN)
+    if vectors:
+        asks += blame.misplaced_of_vectors(max(spec.context * spec.slots, spec.plan.run.ubatch))
+    if spec.task == "chat":
+        asks += (events.UNNUMBERED, responses.BARE, starts.ROLE, formats.IGNORED, starts.START)
+    return (*asks, dimensions.IGNORED) if vectors else asks

@@ -58,7 +58,8 @@ class Mending:
 
     def on_head(self, head: Head, *, alone: bool) -> None:
         events = head.get(b"content-type").startswith(STREAMS)
-        if not events and (head.status >= 400 or self._repairs.whole is not None):
+        whole = self._repairs.errors if head.status >= 400 else self._repairs.whole is not None
+        if whole and not events:
             self._head, self.on_data = head, self._body.append
             return
         if events and head.status == 200 and self._repairs.stream is not None:

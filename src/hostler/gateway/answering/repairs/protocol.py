@@ -52,7 +52,8 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Repairs(msgspec.Struct, frozen=True):
-    """Those of one route: for its streams, and for its whole answers."""
+    """Those of one route: for its streams, for its whole answers, and whether its errors are put right."""
 
     stream: Callable[[Asked], StreamRepair] | None = None
     whole: Callable[[Asked, bytes], bytes] | None = None
+    errors: bool = True

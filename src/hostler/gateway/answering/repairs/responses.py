@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from hostler.fleet.learning.defects import Probe
 from hostler.gateway.answering.repairs.protocol import Asked
 from hostler.gateway.asking.checks.responses import Response
 
@@ -65,3 +66,28 @@ def _with_details(usage: Raw) -> Raw:
     if _usage(usage).output_tokens_details is not UNSET:
         return usage
     return Raw(_encode(_fields(usage) | {"output_tokens_details": _NO_DETAILS}))
+
+
+def is_whole(status: int, body: bytes) -> bool | None:
+    """Whether a response of one token, which was all that it might have, has every field."""
+    if status != 200:
+        return None
+    try:
+        response = _fields(body)
+        spent = "usage" in response and _usage(response["usage"]).output_tokens_details is not UNSET
+    except msgspec.MsgspecError:
+        return None
+    return spent and has_fields(response) and all(response.get(name) == said for name, said in _CUT.items())
+
+
+def has_fields(response: dict[str, Raw]) -> bool:
+    """Whether ``response`` has the fields that the API always has."""
+    return response.keys() >= {*_ALWAYS, "id", "object", "created_at", "model", "status"}
+
+
+BARE: Final = Probe(
+    "bare_responses",
+    "/v1/responses",
+    {"input": "Hi", "max_output_tokens": 1},
+    is_whole,
+)

@@ -11,6 +11,8 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from hostler.fleet.learning.defects import Probe
+from hostler.gateway.answering.repairs.heard import RARE, heard
 from hostler.gateway.answering.repairs.protocol import Asked
 
 #: A first event that is longer passes as it is.
@@ -113,3 +115,73 @@ class MessageStart(_First):
         }  # fmt: skip
         start = msgspec.json.encode({"type": "message_start", "message": message})
         return b"event: message_start\ndata: " + start + b"\n\n" + self._told()
+
+
+# --- whether it is needed -----------------------------------------------------------------------------
+
+
+class _Delta(msgspec.Struct):
+    role: str | None = None
+    content: str | None = None
+    text: str = ""
+
+
+class _Spoken(msgspec.Struct):
+    delta: _Delta = msgspec.field(default_factory=_Delta)
+
+
+class _Piece(_Spoken):
+    choices: list[_Spoken] = []
+
+
+_piece = msgspec.json.Decoder(_Piece).decode
+
+
+def keeps_role(status: int, body: bytes) -> bool | None:
+    """Whether a chat that begins with :data:`RARE` begins with its role."""
+    try:
+        deltas = [choice.delta for _, data in heard(body) for choice in _piece(data).choices]
+    except msgspec.MsgspecError:
+        return None
+    if status != 200 or not deltas:
+        return None
+    if deltas[0].role is None:
+        return False
+    return True if "".join(delta.content or "" for delta in deltas).startswith(RARE) else None
+
+
+def keeps_start(status: int, body: bytes) -> bool | None:
+    """Whether a message that begins with :data:`RARE` begins with `message_start`."""
+    names = [name for name, _ in heard(body)]
+    if status != 200 or not names:
+        return None
+    if names[0] != b"message_start":
+        return False if names[0].startswith((b"content_block", b"message_delta")) else None
+    try:
+        text = "".join(_piece(data).delta.text for name, data in heard(body) if name == b"content_block_delta")
+    except msgspec.MsgspecError:
+        return None
+    return True if text.startswith(RARE) else None
+
+
+#: A character has four bytes, and may have as many tokens.
+_TOKENS: Final = 5
+ROLE: Final = Probe(
+    "lost_role",
+    "/v1/chat/completions",
+    {
+        "messages": [{"role": "user", "content": "Hi"}], "grammar": f'root ::= "{RARE}"', "max_tokens": _TOKENS,
+        "stream": True,
+    },
+    keeps_role,
+)  # fmt: skip
+#: That API takes no grammar: a model goes on with what it repeats.
+START: Final = Probe(
+    "lost_message_start",
+    "/v1/messages",
+    {
+        "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": RARE * 12}],
+        "max_tokens": _TOKENS, "temperature": 0, "stream": True,
+    },
+    keeps_start,
+)  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw
 
+from hostler.fleet.learning.defects import Probe
 from hostler.fleet.protocol import Served
 from hostler.gateway.asking.checks.completions import Completion
 from hostler.gateway.asking.checks.embeddings import Embedding
@@ -36,19 +37,25 @@ def edit_of(served: Served, route: Route) -> Edit | None:
     """Says them as it knows them; None for other engines and APIs."""
     if not served.counts or served.speaks is not None:
         return None
-    return _EDITS.get(route.api)
+    return (_KNOWING if "ignored_text_format" in served.sound else _EDITS).get(route.api)
 
 
 def _of_response(fields: Fields) -> None:
+    _without_nulls(fields)
     asked = fields.asked
     if not isinstance(asked, Response):
         return
-    for name in ("instructions", "max_output_tokens", "reasoning"):
-        if getattr(asked, name) is None:
-            fields.drop(name)
     wanted = asked.text.format if isinstance(asked.text, Texts) else None
     if isinstance(wanted, Format) and wanted.type != "text":
         fields.set("response_format", _response_format(fields.get("text") or b"{}"))
+
+
+def _without_nulls(fields: Fields) -> None:
+    asked = fields.asked
+    if isinstance(asked, Response):
+        for name in ("instructions", "max_output_tokens", "reasoning"):
+            if getattr(asked, name) is None:
+                fields.drop(name)
 
 
 def _response_format(text: bytes) -> bytes:
@@ -88,3 +95,39 @@ _EDITS: Final[dict[str, Edit]] = {
     "completions": _of_completion,
     "embeddings": _of_embedding,
 }
+#: Those for engines that know `text.format`.
+_KNOWING: Final[dict[str, Edit]] = {**_EDITS, "responses": _without_nulls, "input_tokens": _without_nulls}
+
+
+class _Text(msgspec.Struct):
+    text: str = ""
+
+
+class _Item(msgspec.Struct):
+    content: list[_Text] = []
+
+
+class _Output(msgspec.Struct):
+    output: list[_Item]
+
+
+def keeps_format(status: int, body: bytes) -> bool | None:
+    """Whether the only answer that a format allows, and nobody would give, is given."""
+    if status != 200:
+        return None
+    try:
+        items = msgspec.json.decode(body, type=_Output).output
+    except msgspec.MsgspecError:
+        return None
+    return "".join(part.text for item in items for part in item.content).startswith('"hostler')
+
+
+IGNORED: Final = Probe(
+    "ignored_text_format",
+    "/v1/responses",
+    {
+        "input": "Hi", "max_output_tokens": 5,
+        "text": {"format": {"type": "json_schema", "name": "x", "strict": True, "schema": {"enum": ["hostler"]}}},
+    },
+    keeps_format,
+)  # fmt: skip
