@@ -173,7 +173,7 @@ class Gateway:
                 web=page,
                 ready=self.reports.ready,
                 metrics=exposition(self).page,
-                extras=self.inference.extras(self.fleet.endpoint),
+                extras=self.inference.extras(self.fleet.endpoint, self.audit.note),
             )
         )
         self._server = Server(

@@ -204,7 +204,9 @@ async def test_its_port_has_no_management(client: ollama.AsyncClient) -> None:
     there = client._client
     assert (await there.get("/")).text == "Ollama is running"
     assert (await there.get("/v1/models")).status_code == 200
-    assert (await there.get("/api/profiles")).status_code == 404
+    missing = await there.get("/api/profiles")
+    assert missing.status_code == 404
+    assert isinstance(missing.json()["error"], str)
     assert (await there.head("/")).status_code == 200
 
 

@@ -15,7 +15,8 @@ import anyio
 import msgspec
 
 from hostler.accounts.keys import LOCAL, Principal, Scope
-from hostler.errors import Forbidden, HostlerError, MethodNotAllowed, NotFound
+from hostler.errors import Forbidden, HostlerError, MethodNotAllowed, NotFound, Unauthorized
+from hostler.gateway.answering.discreet import plain_body, plain_error
 from hostler.gateway.asgi import ClientGone
 from hostler.gateway.asgi import body_of as read_body
 from hostler.gateway.errors import Family, body_of, headers_of, status_of
@@ -160,7 +161,7 @@ class Front:
         except ClientGone:
             return
         except HostlerError as error:
-            await _refuse(scope, receive, send, error, "openai" if place is None and "/v1" in path else _family(place))
+            await _refuse(scope, receive, send, _told(scope, error), self._family(scope, place))
 
     def _check_key(self, scope: Message, place: Place) -> Principal:
         """Who asks; the local operator too where nobody has to say. Raises Unauthorized or Forbidden."""
@@ -199,7 +200,8 @@ class Front:
             return 200, [_JSON], b'{"status":"ok"}'
         if place.owner == "ready":
             report = self._parts.ready()
-            return 200 if report.ready else 503, [_JSON], msgspec.json.encode(report)
+            told = msgspec.json.encode(report)
+            return 200 if report.ready else 503, [_JSON], told if self._manages(scope) else plain_body(told)
         if place.owner == "metrics":
             return 200, [(b"content-type", CONTENT_TYPE.encode())], self._parts.metrics()
         if place.owner != "models":
@@ -207,6 +209,21 @@ class Front:
         name = str(scope["path"]).partition("/models")[2].removeprefix("/")
         models = self._parts.models.seen_by(principal)
         return 200, [_JSON], msgspec.json.encode(await models.one(name) if name else await models.listed())
+
+    def _manages(self, scope: Message) -> bool:
+        """Whether whoever asks may manage, on a path that is open to everybody."""
+        try:
+            return self._parts.door.authenticate(dict(_headers(scope))).scope == "admin"
+        except Unauthorized:
+            return False
+
+    def _family(self, scope: Message, place: Place | None) -> Family:
+        """In whose words an error is told: where there is nothing, in those of whoever may have been meant."""
+        if place is not None:
+            return place.family
+        if "/v1" in str(scope["path"]):
+            return "openai"
+        return "ollama" if _port(scope) == self._parts.ollama_port else "problem"
 
     def _home(self, scope: Message) -> tuple[int, Headers, bytes]:
         ours = _port(scope) != self._parts.ollama_port
@@ -233,10 +250,6 @@ def _place(path: str) -> Place | None:
     return None
 
 
-def _family(place: Place | None) -> Family:
-    return "problem" if place is None else place.family
-
-
 def _no_such(path: str) -> NotFound:
     near = get_close_matches(path, ROUTES, n=2, cutoff=0.7)
     hint = f"Did you mean {' or '.join(near)}?" if near else "The management API is described at /api/docs."
@@ -247,6 +260,13 @@ def _headers(scope: Message) -> Headers:
     headers = scope["headers"]
     assert isinstance(headers, list)
     return headers
+
+
+def _told(scope: Message, error: HostlerError) -> HostlerError:
+    """``error`` as it is told to whoever asks."""
+    state = scope.get("state")
+    principal = state.get("principal") if isinstance(state, dict) else None
+    return plain_error(error) if isinstance(principal, Principal) and principal.scope != "admin" else error
 
 
 def _port(scope: Message) -> int:

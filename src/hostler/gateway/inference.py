@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from itertools import count
 from typing import Final
 
@@ -36,6 +36,7 @@ from hostler.gateway.relay_parts import Recorder, Relay, RelayLimits
 from hostler.gateway.routes import INFERENCE
 from hostler.gateway.upstream import Pool, UpstreamLimits
 from hostler.ledger.captures import Captures
+from hostler.wire.audit import AuditRecord
 
 logger = logging.getLogger(__name__)
 
@@ -82,11 +83,13 @@ class Inference:
             captures=parts.captures,
             stay=parts.stay,
         )
+        self._discreet = msgspec.structs.replace(self._relay, discreet=True)
 
     def configure(self, limits: LimitSettings) -> None:
         """Take other limits, for requests that come from now on."""
         self._parts = msgspec.structs.replace(self._parts, limits=limits)
         self._relay = msgspec.structs.replace(self._relay, limits=_waiting(limits))
+        self._discreet = msgspec.structs.replace(self._relay, discreet=True)
         self._pool.configure(_upstream(limits))
 
     @property
@@ -95,8 +98,11 @@ class Inference:
         limits = self._parts.limits
         return ClientLimits(head=limits.head, body=limits.body, connections=limits.connections)
 
-    def extras(self, endpoint: Callable[[str], Endpoint | None]) -> Extras:
-        """What is asked outside the APIs, on the same connections; ``endpoint`` says where a profile listens."""
+    def extras(
+        self, endpoint: Callable[[str], Endpoint | None], note: Callable[[AuditRecord], Awaitable[None]]
+    ) -> Extras:
+        """What is asked outside the APIs, on the same connections; ``endpoint`` says where a profile listens, ``note``
+        writes an act of an operator down."""
         parts = self._parts
         return Extras(
             ExtrasParts(
@@ -107,6 +113,8 @@ class Inference:
                 clock=parts.clock,
                 body=lambda: int(self._parts.limits.body),
                 origins=lambda: self._parts.door.origins,
+                recorder=parts.recorder,
+                note=note,
             )
         )
 
@@ -179,9 +187,11 @@ class Inference:
         return f"{self._prefix}{next(self._numbers):x}"
 
     def _relay_of(self, principal: Principal) -> Relay:
-        if not principal.profiles:
+        if principal.scope == "admin":
             return self._relay
-        return msgspec.structs.replace(self._relay, catalogue=seen_by(principal, self._relay.catalogue))
+        if not principal.profiles:
+            return self._discreet
+        return msgspec.structs.replace(self._discreet, catalogue=seen_by(principal, self._relay.catalogue))
 
     def _too_large(self) -> BodyTooLarge:
         limit = self._parts.limits.body

@@ -12,6 +12,7 @@ from hostler.config.presets.choosing import listed
 from hostler.config.remotes import host_of
 from hostler.config.settings import Task
 from hostler.fleet.protocol import Catalogue, Entry, Fleet, found
+from hostler.gateway.answering.discreet import plain
 from hostler.gateway.reach import seen_by
 from hostler.wire.management import ProfileState
 
@@ -55,13 +56,14 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True):
 class Models:
     """Answers ``/v1/models`` and ``/v1/models/{id}``."""
 
-    def __init__(self, catalogue: Catalogue, fleet: Fleet) -> None:
+    def __init__(self, catalogue: Catalogue, fleet: Fleet, *, discreet: bool = False) -> None:
         self._catalogue = catalogue
         self._fleet = fleet
+        self._discreet = discreet
 
     def seen_by(self, principal: Principal) -> Models:
         """The same, of what that key may use."""
-        return Models(seen_by(principal, self._catalogue), self._fleet)
+        return Models(seen_by(principal, self._catalogue), self._fleet, discreet=principal.scope != "admin")
 
     async def listed(self) -> ModelList:
         """All profiles that are not hidden, with the presets that they say they have; models that came just now too."""
@@ -99,9 +101,12 @@ class Models:
                 default=entry.name == default,
                 warm=state == "ready",
                 remote=host_of(entry.profile.engine),
-                problem=None if entry.problem is None else entry.problem.message,
+                problem=None if entry.problem is None else self._told(entry.problem.message),
             ),
         )
+
+    def _told(self, problem: str) -> str:
+        return plain(problem) if self._discreet else problem
 
 
 def _as_preset(one: ModelObject, preset: str) -> ModelObject:

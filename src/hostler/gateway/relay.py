@@ -347,11 +347,11 @@ class Exchange:
 
     def _fail(self, error: HostlerError, *, abandoned: bool = False) -> None:
         """End with an error, wherever the request stands."""
-        family = self._route.family
+        family, told = self._route.family, self._relay.told(error)
         if self._answering or self._opened:
-            break_off(self._call, error, family, events=self._sse, begun=self._tail is not None)
+            break_off(self._call, told, family, events=self._sse, begun=self._tail is not None)
         else:
-            refuse(self._call, error, family, self._own_lines())
+            refuse(self._call, told, family, self._own_lines())
         self._end(status_of(error), cancelled=isinstance(error, RequestCancelled), abandoned=abandoned)
 
     def _refuse(self, error: HostlerError) -> None:

@@ -9,7 +9,9 @@ from typing import Final, Protocol
 import msgspec
 
 from hostler.clock import Clock
+from hostler.errors import HostlerError
 from hostler.fleet.protocol import Catalogue, Fleet, Lease
+from hostler.gateway.answering.discreet import plain_error
 from hostler.gateway.answering.tail import Tokens
 from hostler.gateway.asking.elsewhere import Pictures
 from hostler.gateway.asking.prepared import Preparing
@@ -50,6 +52,12 @@ class Relay(msgspec.Struct, frozen=True, kw_only=True):
     captures: Captures | None = None
     #: Has a profile stay for so many idle seconds, as far as the operator allows.
     stay: Callable[[str, float], None] = lambda _profile, _seconds: None
+    #: Whether those who ask may only use models: then errors name neither folders nor engines' addresses.
+    discreet: bool = False
+
+    def told(self, error: HostlerError) -> HostlerError:
+        """``error`` as those who ask hear it."""
+        return plain_error(error) if self.discreet else error
 
 
 def tell_tokens(lease: Lease, tokens: Tokens) -> None:

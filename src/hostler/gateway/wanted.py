@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hostler.engines.protocol import Endpoint
 from hostler.errors import HostlerError
 from hostler.fleet.protocol import Conversation, Needs, Served
+from hostler.gateway.answering.discreet import Discreet
 from hostler.gateway.answering.overflow import Overflow
 from hostler.gateway.answering.repairs.counting import prompt_tokens
 from hostler.gateway.answering.repairs.known import repairs_of
@@ -145,6 +146,7 @@ class Wanted:
 
     def mended(self, receiver: Receiver, counter: Counter) -> Receiver:
         """Who hears the engine's answer before ``receiver`` does, to put it right."""
+        receiver = Discreet(receiver) if self._relay.discreet else receiver
         if self._repairs is None or self._asking is None:
             return receiver
         asked = Asked(self.request, self.profile, self._asking.peek, int(self._relay.clock.wall()))

@@ -38,6 +38,7 @@ from hostler.gateway.ollama.api import OllamaModels
 from hostler.gateway.openai import Models
 from hostler.gateway.server import Server, listen
 from hostler.gateway.web.page import Page
+from hostler.wire.audit import AuditRecord
 from hostler.wire.management import Instance, ReadyReport, RequestInFlight, RequestRecord
 
 
@@ -205,6 +206,7 @@ class FakeCatalogue:
             "base": served("base", "completion"),
             "vec": served("vec", "embedding"),
         }
+        self.problem: HostlerError | None = None
 
     def resolve(self, name: str | None) -> Served:
         try:
@@ -219,7 +221,7 @@ class FakeCatalogue:
         return [
             Entry(
                 name=name, profile=Profile(model="m.gguf", hidden=name == "vec"), origin="config", model=None,
-                facts=None, task=one.task, context=one.context, need={}, problem=None,
+                facts=None, task=one.task, context=one.context, need={}, problem=self.problem,
             )
             for name, one in self.served.items()
         ]  # fmt: skip
@@ -318,7 +320,8 @@ class ScriptedEngine:
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n"))[:-4]
-                length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+                told = head.lower().partition(b"content-length: ")[2]
+                length = int(told.split(b"\r\n")[0] or 0)
                 heard = Heard(head, await reader.readexactly(length))
                 self.heard.append(heard)
                 await self.script(heard, side)
@@ -421,6 +424,8 @@ class Gateway:
         self.management = LateApp()
         self.draining = False
         self.stays: list[tuple[str, float]] = []
+        self.audit: list[AuditRecord] = []
+        self.config_error = ""
         self.names: dict[str, list[str]] = {}  # addresses, of the names that pictures are at
         pace = Pace(Rates(key=limits.key_rate, address=limits.address_rate))
         door = Door(keys, pace, SystemClock(), Origins(cors))
@@ -434,7 +439,7 @@ class Gateway:
         self.front = Front(
             FrontParts(
                 door=door, models=Models(self.catalogue, self.fleet), management=self.management,
-                extras=self.inference.extras(self.fleet.listens),
+                extras=self.inference.extras(self.fleet.listens, self._note),
                 web=lambda: PAGE, ready=self._ready, metrics=lambda: b"hostler_info 1\n",
                 ollama=OllamaModels(self.catalogue, self.fleet, SystemClock()),
             )
@@ -442,11 +447,14 @@ class Gateway:
         self.listener = listen("127.0.0.1", 0)
         self.clients: list[Client] = []
 
+    async def _note(self, record: AuditRecord) -> None:
+        self.audit.append(record)
+
     async def _resolve(self, host: str, port: int) -> list[str]:
         return self.names.get(host, [])
 
     def _ready(self) -> ReadyReport:
-        return ReadyReport(ready=not self.draining, draining=self.draining, config_error="", profiles={})
+        return ReadyReport(ready=not self.draining, draining=self.draining, config_error=self.config_error, profiles={})
 
     async def client(self) -> Client:
         host, port = self.listener.getsockname()

@@ -8,7 +8,7 @@ import json
 import anyio
 import msgspec
 import pytest
-from gateway_fakes import Gateway, served
+from gateway_fakes import EngineSide, Gateway, Heard, served
 
 from hostler.accounts.keys import Keyring
 from hostler.engines.protocol import Endpoint, Remote
@@ -208,3 +208,80 @@ async def test_a_websocket_is_refused(llama: Gateway) -> None:
     client.send("GET", "/upstream/tiny/ws", headers=upgrade)
     status, _ = await client.head()
     assert status == 403
+
+
+# --- written down -------------------------------------------------------------------------------------
+
+
+async def test_what_is_passed_through_is_in_the_ledger(llama: Gateway, keys: Keyring) -> None:
+    admin = keys.add("me", "admin")
+    client = await llama.client()
+    assert (await client.get("/upstream/tiny/nothing", ADMIN.format(admin))).status == 404
+    row = llama.row
+    assert (row.api, row.profile, row.principal, row.status) == ("upstream", "tiny", "me", 404)
+    assert row.first_byte_ms is not None
+    assert not row.cancelled
+
+
+async def test_what_waits_in_vain_is_in_the_ledger_too(llama: Gateway) -> None:
+    llama.fleet.ready, llama.fleet.full = False, True
+    client = await llama.client()
+    assert (await client.get("/upstream/tiny/metrics")).status == 503
+    assert (llama.row.status, llama.row.first_byte_ms) == (503, None)
+
+
+@pytest.mark.parametrize("path", ["/lora-adapters", "/upstream/tiny/lora-adapters"])
+async def test_a_change_of_adapters_is_in_the_audit(llama: Gateway, keys: Keyring, path: str) -> None:
+    admin, user = keys.add("me", "admin"), keys.add("one", "inference")
+    client = await llama.client()
+    assert (await client.ask(b"[]", path, ADMIN.format(user))).status == 403
+    assert (await client.get(path, ADMIN.format(admin))).status == 200
+    assert llama.audit == []
+    status = (await client.ask(b'[{"id":0,"scale":0.5}]', path, ADMIN.format(admin))).status
+    (record,) = llama.audit
+    assert (record.who, record.via, record.action, record.target) == ("me", "api", "change adapters", "tiny")
+    assert (record.status, record.address) == (status, "127.0.0.1")
+
+
+# --- what is seen of it -------------------------------------------------------------------------------
+
+
+async def answering(gateway: Gateway, status: str, body: object) -> None:
+    """The engine answers everything so."""
+
+    async def script(_heard: Heard, side: EngineSide) -> None:
+        await side.json(body, status)
+
+    gateway.engine.script = script
+
+
+def told(file: str, template: str = "/a/b {{x}}") -> dict[str, object]:
+    settings = {"params": {"lora": [{"path": file}]}, "model": "tiny"}
+    return {"model_path": file, "chat_template": template, "default_generation_settings": settings, "total_slots": 2}
+
+
+async def test_files_are_names_to_whoever_may_only_use_models(gateway: Gateway, keys: Keyring) -> None:
+    one, admin = keys.add("one", "inference"), keys.add("two", "admin")
+    client = await gateway.client()
+    await answering(gateway, "200 OK", told("/home/me/m.gguf"))
+    seen = [(await client.get("/props?model=tiny", ADMIN.format(key))).json() for key in (one, admin)]
+    assert seen == [told("m.gguf"), told("/home/me/m.gguf")]
+    await answering(gateway, "200 OK", [{"id": 0, "path": "/home/me/l.gguf", "scale": 1.0}])
+    assert (await client.get("/lora-adapters", ADMIN.format(one))).json() == [{"id": 0, "path": "l.gguf", "scale": 1.0}]
+    await answering(gateway, "500 Oh", {"error": {"message": "/home/me/l.gguf on 127.0.0.1:81 broke"}})
+    answer = await client.get("/props", ADMIN.format(one))
+    assert (answer.status, answer.json()["error"]["message"]) == (500, "l.gguf on the engine broke")
+
+
+@pytest.mark.parametrize(("busy", "status"), [((True, True), 503), ((True, False), 200), ((), 503)])
+async def test_a_look_at_slots_may_want_a_free_one(gateway: Gateway, busy: tuple[bool, ...], status: int) -> None:
+    """By one look, as for everybody else."""
+    slots = [{"id": number, "is_processing": works, "prompt": "x"} for number, works in enumerate(busy)]
+    await answering(gateway, "200 OK", slots)
+    client = await gateway.client()
+    assert (await client.get("/slots")).status == 200
+    answer = await client.get("/slots?fail_on_no_slot=1")
+    assert answer.status == status
+    assert status == 200 or answer.json()["error"]["type"] == "unavailable_error"
+    assert (await client.get("/slots?model=tiny&fail_on_no_slot=")).json() == slots
+    assert [heard.line for heard in gateway.engine.heard] == [b"GET /slots HTTP/1.1"]

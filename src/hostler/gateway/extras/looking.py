@@ -1,15 +1,18 @@
 """`/props`, `/slots` and `/lora-adapters` of a profile's engine.
 
 Looking loads nothing and does not count as use, so that programs which look every second keep no model in memory.
-`autoload=true` loads, as with llama.cpp's router.
+`autoload=true` loads, as with llama.cpp's router. Whoever may only use models sees the names of files, not where they
+lie, and of slots nothing that anybody asked.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
+import anyio
 import msgspec
 from msgspec import Raw
 
@@ -17,9 +20,11 @@ from hostler.accounts.keys import Principal
 from hostler.engines.protocol import Endpoint
 from hostler.errors import Conflict, EngineError, Forbidden, NotFound
 from hostler.fleet.protocol import Served
+from hostler.gateway.answering.discreet import plain_body
 from hostler.gateway.asgi import Message, Receive, Send, body_of
-from hostler.gateway.extras.parts import ExtrasParts, meant, request_lines
+from hostler.gateway.extras.parts import ExtrasParts, adapters_changed, meant, request_lines
 from hostler.gateway.fetching import Reply, fetched
+from hostler.gateway.http1 import Head
 from hostler.gateway.reach import seen_by
 
 #: Each look at slots puts off the moment in which llama.cpp notices that a client has left.
@@ -30,6 +35,10 @@ _NEUTRAL: Final = (
     "n_prompt_tokens_cache",
 )  # fmt: skip
 
+#: Beside `model_path` and the like, what an engine may tell a file by.
+_FILES: Final = ("model", "mmproj")
+_FULL: Final = b'{"error":{"code":503,"message":"no slot available","type":"unavailable_error"}}'
+
 _slots = msgspec.json.Decoder(list[dict[str, Raw]])
 
 
@@ -37,6 +46,7 @@ class _Query(msgspec.Struct, frozen=True):
     model: str | None
     autoload: bool
     rest: bytes
+    fails_when_full: bool
 
 
 class Looking:
@@ -58,11 +68,16 @@ class Looking:
         target = path.encode() + query.rest
         headers = [(b"content-type", b"application/json")] if body else []
         lines = request_lines(b"POST" if body else b"GET", target, endpoint, headers, body)
-        reply = await (self._slots(endpoint, lines) if path == "/slots" else fetched(self._parts.pool, endpoint, lines))
-        said = reply.body
-        if path == "/slots" and reply.head.status == 200 and principal.scope != "admin":
-            said = redacted(said)
-        await _send(send, reply, said, served.name)
+        if method == "POST":
+            reply = await self._changed(principal, scope, served.name, fetched(self._parts.pool, endpoint, lines))
+        else:
+            reply = await (self._slots(endpoint) if path == "/slots" else fetched(self._parts.pool, endpoint, lines))
+        status, said = reply.head.status, reply.body
+        if path == "/slots" and status == 200 and query.fails_when_full and _full(said):
+            status, said = 503, _FULL
+        if principal.scope != "admin":
+            said = redacted(said, path) if status == 200 else plain_body(said)
+        await _send(send, reply.head, status, said, served.name)
 
     async def _endpoint(self, served: Served, query: _Query, path: str) -> Endpoint:
         name = served.name
@@ -76,11 +91,23 @@ class Looking:
             raise Conflict(f"{name!r} is not loaded.", hint="Add `autoload=true` to the address, or load it.")
         return found
 
-    async def _slots(self, endpoint: Endpoint, lines: bytes) -> Reply:
+    async def _changed(self, principal: Principal, scope: Message, profile: str, asking: Awaitable[Reply]) -> Reply:
+        """Change adapters, and have it written down, whatever becomes of it."""
+        status: int | None = None
+        try:
+            reply = await asking
+            status = reply.head.status
+            return reply
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._parts.note(adapters_changed(self._parts.clock, principal, scope, profile, status))
+
+    async def _slots(self, endpoint: Endpoint) -> Reply:
         now = self._parts.clock.monotonic()
         known = self._looked.get(endpoint)
         if known is None or now - known[0] > SLOTS_S:
             self._looked = {each: at for each, at in self._looked.items() if now - at[0] <= SLOTS_S}
+            lines = request_lines(b"GET", b"/slots", endpoint, (), b"")  # one look for all, whatever each asks of it
             known = now, asyncio.ensure_future(fetched(self._parts.pool, endpoint, lines))
             known[1].add_done_callback(lambda task: task.cancelled() or task.exception())
             self._looked[endpoint] = known
@@ -92,23 +119,47 @@ def _query(query: object) -> _Query:
     fields = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     said = dict(fields)
     rest = urlencode([field for field in fields if field[0] not in ("model", "autoload")]).encode()
-    return _Query(said.get("model"), said.get("autoload", "") in ("1", "true"), b"?" + rest if rest else b"")
+    loads, full = said.get("autoload", "") in ("1", "true"), bool(said.get("fail_on_no_slot"))
+    return _Query(said.get("model"), loads, b"?" + rest if rest else b"", full)
 
 
-def redacted(slots: bytes) -> bytes:
-    """``slots`` without prompts, answers and wishes. Raises EngineError for what is no list of slots."""
+def _read(slots: bytes) -> list[dict[str, Raw]]:
     try:
-        known = _slots.decode(slots)
+        return _slots.decode(slots)
     except msgspec.MsgspecError:
         raise EngineError("The engine's slots cannot be read.") from None
-    return msgspec.json.encode([{name: slot[name] for name in _NEUTRAL if name in slot} for slot in known])
 
 
-async def _send(send: Send, reply: Reply, body: bytes, profile: str) -> None:
-    kind = reply.head.get(b"content-type") or b"application/json"
+def _full(slots: bytes) -> bool:
+    return all(bytes(slot.get("is_processing", Raw(b"false"))) == b"true" for slot in _read(slots))
+
+
+def redacted(body: bytes, path: str) -> bytes:
+    """What ``path`` answers to whoever may only use models: slots without prompts, answers and wishes, files without
+    their folders. Raises EngineError for what cannot be read."""
+    if path == "/slots":
+        return msgspec.json.encode([{name: slot[name] for name in _NEUTRAL if name in slot} for slot in _read(body)])
+    try:
+        return msgspec.json.encode(_named(msgspec.json.decode(body)))
+    except (msgspec.MsgspecError, RecursionError):
+        raise EngineError(f"What the engine says of {path} cannot be read.") from None
+
+
+def _named(value: object, key: str = "") -> object:
+    if isinstance(value, dict):
+        return {str(name): _named(inner, str(name)) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_named(inner, key) for inner in value]
+    if isinstance(value, str) and (key.endswith("path") or (value[:1] == "/" and key in _FILES)):
+        return value.rpartition("/")[2]
+    return value
+
+
+async def _send(send: Send, head: Head, status: int, body: bytes, profile: str) -> None:
+    kind = head.get(b"content-type") or b"application/json"
     headers = [(b"content-type", kind), (b"x-hostler-profile", profile.encode())]
-    if reply.head.status >= 400:
+    if status >= 400:
         headers.append((b"x-hostler-source", b"engine"))
     headers.append((b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": reply.head.status, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

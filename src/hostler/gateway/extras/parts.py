@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 import msgspec
 
+from hostler.accounts.keys import Principal
 from hostler.clock import Clock
 from hostler.engines.protocol import Endpoint
 from hostler.fleet.protocol import Catalogue, Fleet, Served, found
+from hostler.gateway.asgi import Message
 from hostler.gateway.cors import Origins
+from hostler.gateway.relay_parts import Recorder
 from hostler.gateway.upstream import Pool
+from hostler.wire.audit import AuditRecord
 
 #: Meant for one hop, or ours to say: who asks, where, how long the body is.
 HOP: Final = frozenset({
@@ -24,7 +28,8 @@ SECRETS: Final = frozenset({b"authorization", b"cookie", b"x-api-key"})
 
 class ExtrasParts(msgspec.Struct, frozen=True, kw_only=True):
     """``endpoint`` says where the ready instance of a profile listens, ``body`` bounds one, in bytes, and ``origins``
-    are those whose pages may do what pages of ours may."""
+    are those whose pages may do what pages of ours may. ``recorder`` gets a row of the ledger; ``note`` writes an
+    act of an operator down."""
 
     fleet: Fleet
     catalogue: Catalogue
@@ -33,6 +38,20 @@ class ExtrasParts(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     body: Callable[[], int]
     origins: Callable[[], Origins]
+    recorder: Recorder
+    note: Callable[[AuditRecord], Awaitable[None]]
+
+
+def adapters_changed(
+    clock: Clock, principal: Principal, scope: Message, profile: str, status: int | None
+) -> AuditRecord:
+    """What is written down of a change of LoRA adapters, which holds for everybody."""
+    client = scope.get("client")
+    address = str(client[0]) if isinstance(client, tuple) else ""
+    return AuditRecord(
+        at=clock.wall(), who=principal.name, via="api", action="change adapters", target=profile, status=status,
+        address=address,
+    )  # fmt: skip
 
 
 async def meant(catalogue: Catalogue, name: str | None) -> Served:

@@ -15,12 +15,15 @@ import anyio
 from hostler.accounts.keys import Principal
 from hostler.errors import EngineLost, HostlerError, NotFound, UnknownProfile
 from hostler.fleet.protocol import Lease, Served
+from hostler.gateway.answering.tail import NO_TOKENS
 from hostler.gateway.asgi import ClientGone, Message, Receive, Send, body_of, headers_of
 from hostler.gateway.errors import status_of
 from hostler.gateway.extras.flow import Flow
-from hostler.gateway.extras.parts import HOP, ExtrasParts, meant, request_lines
+from hostler.gateway.extras.parts import HOP, ExtrasParts, adapters_changed, meant, request_lines
 from hostler.gateway.http1 import Head
 from hostler.gateway.queueing import CLIENT_LEFT
+from hostler.gateway.retrying import WHY_S
+from hostler.gateway.rows import Account
 from hostler.gateway.upstream import Connection
 
 PREFIX: Final = "/upstream/"
@@ -78,21 +81,30 @@ class Passing:
 
     async def _leased(self, served: Served, principal: Principal, asked: _Asked, send: Send) -> HostlerError | None:
         """Pass ``asked`` on with a lease; what to tell the client if nothing was answered."""
-        request = f"up-{secrets.token_hex(6)}"
-        fleet = self._parts.fleet
+        request, fleet, clock = f"up-{secrets.token_hex(6)}", self._parts.fleet, self._parts.clock
+        started, status = clock.monotonic(), CLIENT_LEFT
+        lease: Lease | None = None
         try:
             lease = fleet.lease_now(served.name, request, principal.name, _API)
             lease = lease or await fleet.ask(served.name, request, principal.name, _API).wait()
-        except HostlerError as error:
-            return error
-        status = CLIENT_LEFT
-        try:
             status = await self._pass(lease, asked, send)
         except HostlerError as error:
             status = status_of(error)
-            return None if asked.answered else error
+            if asked.first is not None:
+                return None
+            why = await lease.why(WHY_S) if lease is not None and isinstance(error, EngineLost) else None
+            return why or error
         finally:
-            lease.end(status, abandoned="silent" if status == CLIENT_LEFT else None)
+            if lease is not None:
+                lease.end(status, abandoned="silent" if status == CLIENT_LEFT else None)
+            account = Account(
+                request=request, principal=principal.name, profile=served.name, api=_API, status=status, lease=lease,
+                tokens=NO_TOKENS, started=started, first=asked.first, streamed=False, cancelled=status == CLIENT_LEFT,
+            )  # fmt: skip
+            self._parts.recorder.record(account.row(clock))
+            if asked.changes_adapters:
+                with anyio.CancelScope(shield=True):
+                    await self._parts.note(adapters_changed(clock, principal, asked.scope, served.name, status))
         return None
 
     async def _pass(self, lease: Lease, asked: _Asked, send: Send) -> int:
@@ -101,7 +113,7 @@ class Passing:
             flow = await self._begun(lease, asked)
             try:
                 head = await flow.begun()
-                asked.answered = True
+                asked.first = self._parts.clock.monotonic()
                 await send({"type": "http.response.start", "status": head.status, "headers": _kept(head, lease)})
                 async for piece in flow.pieces():
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -127,7 +139,9 @@ class _Asked:
 
     def __init__(self, scope: Message, target: bytes, body: bytes) -> None:
         self.method = str(scope["method"]).encode()
-        self.answered = False
+        self.scope = scope
+        self.first: float | None = None  # when its answer began, in monotonic seconds
+        self.changes_adapters = self.method == b"POST" and target.startswith(b"/lora-adapters")
         self._target = target
         self._headers = headers_of(scope)
         self._body = body

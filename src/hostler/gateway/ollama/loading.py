@@ -63,7 +63,7 @@ class Loading:
                 self._relay.stay(served.name, wishes.stay_s)
         except HostlerError as error:
             if not self._ended:
-                refuse(self._call, error, "ollama", self._own_lines())
+                refuse(self._call, self._relay.told(error), "ollama", self._own_lines())
                 self._end(status_of(error))
             return
         if not self._ended:
