@@ -25,11 +25,12 @@ NameArgument = Annotated[
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One preset; ``source`` is empty for a profile's own."""
+    """One preset; ``source`` is empty for a profile's own, ``quoted_by`` where it is the maker's."""
 
     name: str
     sampling: dict[str, object]
     source: str = ""
+    quoted_by: str = ""
     note: str = ""
     default: bool = False
 
@@ -167,7 +168,8 @@ def _of_profile(name: str, profile: Profile, family: Family | None) -> Subject:
 def _published(known: Known | None) -> tuple[Shown, ...]:
     names: Mapping[str, Published] = {} if known is None else known.names
     return tuple(
-        Shown(name=name, sampling=_values(each), source=each.source, note=each.note) for name, each in names.items()
+        Shown(name=name, sampling=_values(each), source=each.source, quoted_by=each.quoted_by, note=each.note)
+        for name, each in names.items()
     )
 
 
@@ -190,7 +192,8 @@ def _lines(subject: Subject) -> Iterator[str]:
         yield f"      {values}"
         if each.note:
             yield f"      {each.note}"
-        yield f"      {each.source or 'its own'}"
+        quoted = f" (its maker, as quoted by {each.quoted_by})" if each.quoted_by else ""
+        yield f"      {each.source or 'its own'}{quoted}"
     yield from _advice(subject)
 
 

@@ -26,6 +26,7 @@ Family = Literal[
     "glm-4.7",
     "mistral-small",
     "devstral",
+    "devstral-2",
     "magistral",
     "gemma-3",
     "gemma-4",

@@ -83,6 +83,7 @@ def test_every_family_has_a_source_for_all_it_says() -> None:
         assert {"general", "coding", "tools"} <= set(known.names), family
         for preset in known.presets.values():
             assert preset.source.startswith("https://"), family
+            assert bool(preset.quoted_by) == ("unsloth" in preset.source), family
             assert preset.temperature is not None, family
 
 
@@ -105,6 +106,8 @@ def test_every_family_has_a_source_for_all_it_says() -> None:
         ("llama", "SmolLM2 135M", None),
         ("qwen2", "DeepSeek R1 Distill Qwen 7B", "deepseek-r1"),
         ("llama", "Devstral Small 2507", "devstral"),
+        ("mistral3", "Devstral Small 2 24B Instruct 2512", "devstral-2"),
+        ("mistral3", "mistralai_Devstral-2-123B-Instruct-2512", "devstral-2"),
         ("llama", "Mistral-Small-3.2-24B-Instruct-2506", "mistral-small"),
         ("llama", "Mistral 7B Instruct v0.3", None),
     ],

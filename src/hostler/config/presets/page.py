@@ -19,11 +19,15 @@ _HEAD = f"""\
 What makers of models advise, with where they say so. None of it has to be typed into a client: `NAME:PRESET` as a model
 name takes a preset for the models that it was published for ([profiles](profiles.md#presets)), and what a client does
 say always wins. So leave sampling fields empty in clients that let you; many send a temperature of their own, which
-[`[profiles.NAME.request]`](profiles.md#request-fields) can strip.
+[`[profiles.NAME.request]`](profiles.md#request-fields) can strip. Where the maker's own page could not be read, it is
+said who quotes it.
 
 `hostler presets FAMILY` prints the same, `hostler presets NAME` what a profile or a model on this machine has.
 
 ## What each family can do
+
+The context is what the largest members were trained for, in tokens. Images are seen with the projector that belongs to
+the model. What is said of reasoning is what [the knob](profiles.md#reasoning) comes to.
 """
 _FIELDS = tuple(PresetSettings.__struct_fields__)
 
@@ -38,7 +42,7 @@ def _capabilities() -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- | --- |"
     for family, known in families().items():
         context = f"{known.context:,}" if known.context is not None else ""
-        cells = (f"`{family}`", context, known.tools, "yes" if known.images else "", known.reasoning, known.system)
+        cells = (f"`{family}`", context, known.tools, "yes" if known.images else "no", known.reasoning, known.system)
         yield f"| {' | '.join(cells)} |"
 
 
@@ -46,6 +50,7 @@ def _family(family: str, known: Known) -> Iterator[str]:
     shown = [field for field in _FIELDS if any(getattr(each, field) is not None for each in known.presets.values())]
     yield f"## {known.title}"
     yield ""
+    yield from (known.note, "") if known.note else ()
     yield f'| `family = "{family}"` | {" | ".join(f"`{field}`" for field in shown)} |'
     yield f"| --- |{' --- |' * len(shown)}"
     for name, preset in known.presets.items():
@@ -62,8 +67,8 @@ def _value(preset: Published, field: str) -> str:
 
 
 def _sources(known: Known) -> Iterator[str]:
-    for source in dict.fromkeys(preset.source for preset in known.presets.values()):
-        yield f"Source: <{source}>"
+    for source, quoted_by in dict.fromkeys((preset.source, preset.quoted_by) for preset in known.presets.values()):
+        yield f"Source: {f'its maker, as quoted by {quoted_by}: ' if quoted_by else ''}<{source}>"
     notes = [f"- `{name}`: {preset.note}" for name, preset in known.presets.items() if preset.note]
     yield from ("", *notes) if notes else ()
 

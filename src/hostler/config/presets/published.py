@@ -15,15 +15,19 @@ _BETWEEN = re.compile(r"[^a-z0-9.]+")
 
 
 class Published(PresetSettings, frozen=True, kw_only=True):
-    """A preset as its ``source`` has it; ``also`` are further names for it."""
+    """A preset as its ``source`` has it; ``also`` are further names for it.
+
+    ``quoted_by`` says whose page the source is where it is not the maker's own.
+    """
 
     source: str
+    quoted_by: str = ""
     also: tuple[str, ...] = ()
     note: str = ""
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is published of a family. ``tools``, ``reasoning`` and ``system`` are for people to read.
+    """What is published of a family. ``tools``, ``reasoning``, ``system`` and ``note`` are for people to read.
 
     ``match`` finds it in a model's name, ``architectures`` (if any) alone say it too. ``context`` is in tokens.
     """
@@ -36,6 +40,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tools: str
     reasoning: str
     system: str
+    note: str = ""
     presets: dict[str, Published]
 
     @property
