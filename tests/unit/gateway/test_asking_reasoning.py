@@ -38,8 +38,6 @@ SYSTEM = [{"role": "system", "content": "/no_think"}, {"role": "user", "content"
         (ALWAYS, "medium", {}, []),
         (WORD, "none", {"messages": SYSTEM}, []),
         (WORD, "high", {}, []),
-        (NONE, "high", {}, ["reasoning left out: the model has none"]),
-        (NONE, "none", {}, []),
         (SWITCH, "plenty", {}, []),
     ],
 )
@@ -97,13 +95,33 @@ ADAPTIVE: Body = {"thinking": {"type": "adaptive"}}
         (LEVELS, bounded(9999), level("medium")),
         (WORD, {**DISABLED, "system": "Be brief."}, {"system": "Be brief.\n\n/no_think"}),
         (WORD, DISABLED, {"system": "/no_think"}),
-        (NONE, bounded(4000), {}),
     ],
 )
 @pytest.mark.parametrize("api", ["messages", "count_tokens"])
 def test_messages_are_told_by_arguments_and_a_budget(api: str, thinking: Thinking, said: Body, told: Body) -> None:
     got, _ = asked(edit_of, profile(thinking=thinking), api, **said)
     assert got == {**said, **told}
+
+
+@pytest.mark.parametrize(
+    ("api", "said", "left"),
+    [
+        ("chat", {"reasoning_effort": "high"}, {}),
+        ("chat", {"reasoning": {"effort": "low"}, "thinking": bounded(99)["thinking"]}, {}),
+        ("apply_template", {"reasoning_effort": "high"}, {}),
+        ("responses", {"reasoning": {"effort": "high", "summary": "auto"}}, {}),
+        ("messages", {**ADAPTIVE, "output_config": {"effort": "max", "x": 1}}, {"output_config": {"x": 1}}),
+        ("count_tokens", bounded(4000), {}),
+    ],
+)
+def test_a_model_that_does_not_reason_hears_nothing_of_it(api: str, said: Body, left: Body) -> None:
+    got = asked(edit_of, profile(thinking=NONE), api, **said)
+    assert got == (left, ["reasoning left out: the model has none"])
+
+
+@pytest.mark.parametrize("said", [{"reasoning_effort": "none"}, ADAPTIVE, DISABLED, {"reasoning": {"summary": "auto"}}])
+def test_where_that_is_what_was_asked_for_nobody_is_told(said: Body) -> None:
+    assert asked(edit_of, profile(thinking=NONE), "chat", **said) == ({}, [])
 
 
 def test_a_system_prompt_in_parts_gets_one_more() -> None:

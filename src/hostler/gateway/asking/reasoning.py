@@ -17,7 +17,7 @@ from msgspec import Raw
 
 from hostler.fleet.protocol import Served
 from hostler.gateway.asking.fields import Edit, Fields
-from hostler.gateway.asking.nested import fields_of
+from hostler.gateway.asking.nested import fields_of, without
 from hostler.gateway.asking.system_line import in_messages, in_system
 from hostler.gateway.routes import Route
 from hostler.models.reasoning import SCALE, Thinking, nearest_level
@@ -131,6 +131,8 @@ def edit_of(served: Served, route: Route) -> Edit | None:
 
     def edit(fields: Fields) -> None:
         wish = said_in(fields) or default
+        if not known.any:
+            _leave_out(fields)
         if wish is not None:
             told = meant(wish, known)
             tell(fields, known, told)
@@ -138,6 +140,17 @@ def edit_of(served: Served, route: Route) -> Edit | None:
                 fields.note(told.note)
 
     return edit
+
+
+def _leave_out(fields: Fields) -> None:
+    """Takes every way to say it out of a body; what else Anthropic's `output_config` says stays."""
+    if fields.lack(_FIELDS):
+        return
+    for name in _FIELDS[:-1]:
+        fields.drop(name)
+    output = without(fields.get("output_config"), ["effort"])
+    if output is not None:
+        fields.set("output_config", output)
 
 
 def _by_default(served: Served, route: Route) -> Edit | None:
