@@ -23,6 +23,13 @@ async def test_a_request_goes_to_the_profile_that_suits(gateway, place: Home) ->
     assert await served() == "small"
     long = [{"role": "user", "content": "word " * 300}]
     assert await served(messages=long) == "big"
+    pids = {each["profile"]: each["pid"] for each in await running.instances()}
+    for path in ("/api/chat", "/api/generate"):  # the second has no prompt: it only loads
+        said = {"model": "any", "messages": [{"role": "user", "content": "Hi"}], "options": {"num_ctx": 2048}}
+        asked = await running.post(path, said)
+        assert (asked.status, asked.headers["x-hostler-profile"]) == (200, "big")
+        assert "x-hostler-changed" not in asked.headers
+    assert {each["profile"]: each["pid"] for each in await running.instances()} == pids
     done = place.cli("unload", "small")
     assert done.code == 0, done.err
     assert await served() == "big"  # because it is loaded

@@ -158,11 +158,12 @@ class Ticket(Protocol):
 
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True):
-    """What one request asks of a profile. ``tokens`` (prompt and answer) is an estimate; ``suits`` says whether a
-    profile does what the API wants at all."""
+    """What one request asks of a profile. ``tokens`` (prompt and answer) is an estimate, ``context`` what the client
+    wants to have room for, 0 where it does not say; ``suits`` says whether a profile does what the API wants at all."""
 
     suits: Callable[[Served], bool] = lambda _: True
     tokens: int = 0
+    context: int = 0
     abilities: frozenset[Ability] = frozenset()
 
 

@@ -33,6 +33,11 @@ class Asker(Protocol):
     headers: dict[bytes, bytes]
 
     @property
+    def context(self) -> int:
+        """Tokens that the client wants room for, where its API says that beside :meth:`body`; else 0."""
+        ...
+
+    @property
     def answerer(self) -> Answerer | None: ...
 
     @answerer.setter
@@ -95,6 +100,8 @@ class Call:
         "_body", "_chunked", "_client", "_head", "address", "answerer", "disconnected", "extra", "headers",
         "keep_alive", "late", "message_event", "modern", "more_body", "path", "principal", "response_complete",
     )  # fmt: skip
+
+    context = 0
 
     def __init__(self, client: Client, path: bytes, headers: dict[bytes, bytes], modern: bool) -> None:
         self._client = client

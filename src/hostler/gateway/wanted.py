@@ -70,7 +70,7 @@ class Wanted:
         assert asking is not None
         resolved = self._relay.catalogue.resolve(asking.peek.model)
         self._choose = resolved.choose
-        served, *others = chosen(resolved, self.route, asking.body)
+        served, *others = chosen(resolved, self.route, asking.body, self._call.context)
         if others:
             self._fallback = Fallback(others)
         self.profile = served.name  # also of what it refuses

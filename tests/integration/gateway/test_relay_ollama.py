@@ -16,6 +16,7 @@ from hostler.config.quantities import Seconds
 from hostler.config.settings import LimitSettings
 from hostler.engines.protocol import Endpoint, Remote
 from hostler.errors import LoadFailed
+from hostler.fleet.protocol import Needs, Served
 from hostler.models.reasoning import Thinking
 
 pytestmark = pytest.mark.anyio
@@ -167,6 +168,35 @@ async def test_what_would_load_it_anew_is_not_done_and_said(gateway: Gateway) ->
     assert "x-hostler-changed" not in answer.headers
     more = await gateway.ask({**WHOLE, "options": {"num_ctx": 32768, "num_gpu": 99}}, "/api/chat")
     assert more.headers["x-hostler-changed"] == "options.num_gpu=ignored, options.num_ctx=4096"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_bound_of_the_answer_is_told_in_the_clients_word(gateway: Gateway, stream: bool) -> None:
+    beyond = {"model": "tiny", "prompt": "The sea?", "raw": True, "stream": stream, "options": {"num_predict": 10**6}}
+    for path, asked in (("/api/chat", {**CHAT, **beyond}), ("/api/generate", beyond)):
+        answer = await gateway.ask(asked, path)
+        assert answer.headers["x-hostler-changed"] == "options.num_predict=4095"
+        assert json.loads(gateway.engine.heard[-1].body)["max_tokens"] == 4095
+    for endless in (-1, -2):
+        answer = await gateway.ask({**CHAT, "stream": stream, "options": {"num_predict": endless}}, "/api/chat")
+        assert "x-hostler-changed" not in answer.headers
+        assert "max_tokens" not in json.loads(gateway.engine.heard[-1].body)
+
+
+@pytest.mark.parametrize("said", [{}, {"messages": CHAT["messages"]}])
+async def test_a_wanted_context_steers_an_auto_name(gateway: Gateway, said: dict[str, object]) -> None:
+    """It went to the first profile, whose context was then told to be too small."""
+    known = gateway.catalogue.served
+    known["roomy"] = msgspec.structs.replace(known["tiny"], name="roomy", context=16384)
+
+    def choose(needs: Needs) -> tuple[Served, ...]:
+        return (known["roomy" if needs.context > 4096 else "tiny"],)
+
+    known["auto"] = msgspec.structs.replace(known["tiny"], choose=choose)
+    for wanted, profile in ((4096, "tiny"), (16384, "roomy")):
+        answer = await gateway.ask({"model": "auto", **said, "options": {"num_ctx": wanted}}, "/api/chat")
+        assert (answer.status, answer.headers["x-hostler-profile"]) == (200, profile)
+        assert "x-hostler-changed" not in answer.headers
 
 
 async def test_errors_have_ollamas_form(gateway: Gateway) -> None:

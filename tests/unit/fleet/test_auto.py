@@ -61,6 +61,10 @@ PLAIN = Needs()
         (Needs(abilities=frozenset({"images"})), ("small",), "big"),
         (Needs(abilities=frozenset({"tools"}), tokens=9000), ("handy",), "big"),
         (Needs(tokens=10**6), (), "small"),  # nobody can: the engine of the first says so
+        (Needs(context=8192), (), "handy"),
+        (Needs(context=8192), ("small",), "handy"),
+        (Needs(context=10**6), ("handy",), "handy"),  # what is wished for and nobody has does not count
+        (Needs(tokens=5000, context=10**6), ("small",), "handy"),
     ],
 )
 def test_the_rules_narrow_the_list(needs: Needs, loaded: tuple[str, ...], first: str) -> None:

@@ -49,6 +49,15 @@ def test_tokens_are_rather_too_many_than_too_few() -> None:
     assert needs(CHAT, body(max_tokens=1000)).tokens - needs(CHAT, body()).tokens in range(1000, 1010)
     assert needs(CHAT, body(max_tokens=10**9)).tokens < LONGEST_ANSWER + 100
     assert needs(CHAT, body(max_tokens=-1)).tokens < 100
+    assert needs(CHAT, body(n_predict=1000)).tokens > 1000
+
+
+@pytest.mark.parametrize(
+    ("fields", "beside", "context"),
+    [({}, 0, 0), ({"num_ctx": 16384}, 0, 16384), ({"n_ctx": 16384.0}, 4096, 16384), ({"n_ctx": None}, 4096, 4096)],
+)
+def test_the_room_that_a_client_wants(fields: dict[str, object], beside: int, context: int) -> None:
+    assert needs(CHAT, body(**fields), beside).context == context
 
 
 @pytest.mark.parametrize("image", [IMAGE, CLAUDES])

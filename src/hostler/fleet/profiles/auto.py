@@ -45,6 +45,7 @@ class Auto(msgspec.Struct, frozen=True, kw_only=True):
                 left = _at_hand(left, loaded)
             elif rule == "context":
                 left = _those(left, lambda one: needs.tokens <= one.context)
+                left = _those(left, lambda one: needs.context <= one.context)
             else:
                 left = _those(left, lambda one: needs.abilities <= one.abilities)
         first = left[0]

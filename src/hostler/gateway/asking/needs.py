@@ -32,17 +32,21 @@ class _Wishes(msgspec.Struct, gc=False):
     max_tokens: int | float | None = None
     max_completion_tokens: int | float | None = None
     max_output_tokens: int | float | None = None
+    n_predict: int | float | None = None
+    n_ctx: int | float | None = None
+    num_ctx: int | float | None = None
 
 
 _decoder = msgspec.json.Decoder(_Wishes)
 
 
-def chosen(served: Served, route: Route, body: bytes) -> tuple[Served, ...]:
-    """The profile for this request and those to fall back to; ``served`` alone unless the name is an `auto` name."""
-    return (served,) if served.choose is None else served.choose(needs(route, body))
+def chosen(served: Served, route: Route, body: bytes, context: int = 0) -> tuple[Served, ...]:
+    """The profile for this request and those to fall back to; ``served`` alone unless the name is an `auto` name.
+    ``context`` is what its client wants room for besides what the body says."""
+    return (served,) if served.choose is None else served.choose(needs(route, body, context))
 
 
-def needs(route: Route, body: bytes) -> Needs:
+def needs(route: Route, body: bytes, context: int = 0) -> Needs:
     """What ``body``, which is JSON, asks for."""
     try:
         wishes = _decoder.decode(body)
@@ -50,7 +54,7 @@ def needs(route: Route, body: bytes) -> Needs:
         wishes = _Wishes()
     images = len(_IMAGE.findall(body))
     text = len(body) - (sum(map(len, _INLINE.findall(body))) if images else 0)
-    limits = (wishes.max_tokens, wishes.max_completion_tokens, wishes.max_output_tokens)
+    limits = (wishes.max_tokens, wishes.max_completion_tokens, wishes.max_output_tokens, wishes.n_predict)
     answer = max((min(int(limit), LONGEST_ANSWER) for limit in limits if limit), default=0)
     wanted: list[tuple[Ability, bool]] = [
         ("tools", _asked(wishes.tools)),
@@ -60,6 +64,7 @@ def needs(route: Route, body: bytes) -> Needs:
     return Needs(
         suits=route.suits,
         tokens=text // BYTES_PER_TOKEN + images * IMAGE_TOKENS + max(answer, 0),
+        context=max(context, int(wishes.n_ctx or 0), int(wishes.num_ctx or 0)),
         abilities=frozenset(ability for ability, asked in wanted if asked),
     )
 

@@ -9,6 +9,7 @@ import msgspec
 from hostler.errors import Draining, HostlerError, UnknownProfile
 from hostler.fleet.protocol import Lease, Served, found
 from hostler.gateway.answering.tail import NO_TOKENS
+from hostler.gateway.asking.needs import chosen
 from hostler.gateway.call import Asker
 from hostler.gateway.errors import status_of
 from hostler.gateway.heads import own_lines
@@ -86,7 +87,8 @@ class Loading:
 
     async def _named(self, name: str | None) -> Served:
         catalogue = self._relay.catalogue
-        return catalogue.resolve(None) if name is None else await found(catalogue, name)
+        served = catalogue.resolve(None) if name is None else await found(catalogue, name)
+        return chosen(served, self._visit.route, b"{}", self._visit.wishes.context)[0]
 
     async def _load(self, served: Served) -> None:
         fleet, api = self._relay.fleet, self._visit.route.name

@@ -31,6 +31,7 @@ LARGEST: Final = 64 * 2**20
 _KIND: Final = re.compile(rb"(?im)^content-type:[^\r\n]*\r\n")
 _EVENTS: Final = re.compile(rb"(?im)^content-type:\s*text/event-stream")
 _PROFILE: Final = re.compile(rb"(?m)^x-hostler-profile: ([^\r\n]*)")
+_BOUND: Final = re.compile(rb"(?m)^(x-hostler-changed: [^\r\n]*?\b)max_tokens=")
 _LOADING: Final = re.compile(rb"(?m)^server-timing: .*?load;dur=([0-9.]+)")
 _TOO_LONG: Final = b'{"error":{"message":"The answer is too long.","code":"engine_error"}}'
 _BROKEN: Final = b'{"error":{"message":"The engine was lost in the middle of its answer.","code":"engine_lost"}}'
@@ -70,6 +71,7 @@ class Talk:
 
     def __init__(self, call: Asker, relay: Relay, spoken: Spoken, refused: HostlerError | None = None) -> None:
         self.headers = call.headers
+        self.context = spoken.wishes.context
         self._call = call
         self._relay = relay
         self._spoken = spoken
@@ -174,7 +176,8 @@ class Talk:
     def _lines(self, lines: bytes, kind: bytes) -> bytes:
         wishes = self._spoken.wishes
         context = self._context(profile_in(lines)) if wishes.context else None
-        return kind + _KIND.sub(b"", lines) + changes(wishes, context)
+        told = _BOUND.sub(rb"\1options.num_predict=", _KIND.sub(b"", lines))
+        return kind + told + changes(wishes, context)
 
     def _context(self, profile: str) -> int | None:
         try:
