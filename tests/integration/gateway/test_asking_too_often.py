@@ -11,7 +11,7 @@ from hostler.config.settings import LimitSettings
 
 pytestmark = pytest.mark.anyio
 
-CHAT = {"model": "tiny", "messages": []}
+CHAT = {"model": "tiny", "messages": [], "max_tokens": 9}
 
 
 @pytest.mark.parametrize(

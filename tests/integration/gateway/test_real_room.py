@@ -31,7 +31,8 @@ def body(api: str, words: int, **fields: object) -> dict[str, object]:
         return {"model": "tiny", "prompt": text, **fields}
     if api == "/v1/responses":
         return {"model": "tiny", "input": text, **fields}
-    return {"model": "tiny", "messages": [{"role": "user", "content": text}], **fields}
+    always = {"max_tokens": 1} if api == "/v1/messages" else {}
+    return {"model": "tiny", "messages": [{"role": "user", "content": text}], **always, **fields}
 
 
 def bound(api: str) -> str:

@@ -71,7 +71,7 @@ async def test_conversations_are_recognised_where_there_are_several_slots(gatewa
     known = gateway.fleet.conversation
     assert known is not None
     assert (known.key, len(known.marks)) == ("first", len(CHAT["messages"]))
-    await gateway.ask({"model": "tiny", "messages": []}, path="/v1/messages")
+    await gateway.ask({"model": "tiny", "messages": [], "max_tokens": 9}, path="/v1/messages")
     assert gateway.fleet.conversation is None
 
 

@@ -118,7 +118,7 @@ async def test_an_engine_that_blames_itself_for_a_request_is_not_believed(
         await side.json({"error": fault}, status="500 Internal Server Error")
 
     gateway.engine.script = confused
-    answer = await gateway.ask(CHAT, path=path)
+    answer = await gateway.ask(CHAT | {"max_tokens": 9}, path=path)
     told = answer.json()
     assert isinstance(told, dict)
     assert (answer.status, told["error"]["type"], answer.headers["x-hostler-source"]) == (400, kind, "engine")

@@ -50,6 +50,8 @@ WRONG: list[tuple[str, dict[str, object], str]] = [
     ("chat", {"messages": [USER], "response_format": "json"}, "response_format"),
     ("chat", {"messages": [USER], "response_format": {}}, "response_format.type"),
     ("chat", {"messages": [USER], "stream_options": True}, "stream_options"),
+    ("messages", {"messages": [USER]}, "max_tokens"),
+    ("messages", {"messages": [USER], "max_tokens": None}, "max_tokens"),
     ("completions", {}, "prompt"),
     ("completions", {"prompt": None}, "prompt"),
     ("completions", {"prompt": []}, "prompt"),
@@ -103,8 +105,20 @@ RIGHT: list[tuple[str, dict[str, object]]] = [
     ("responses", {"input": [{"type": "function_call_output", "call_id": "c", "output": "done"}]}),
     ("responses", {"input": "x", "store": True, "previous_response_id": None, "include": ["y"]}),
     ("input_tokens", {"input": "x"}),
-    ("messages", {"messages": [USER, {"role": "system", "content": "x"}], "thinking": {"type": "adaptive"}}),
-    ("messages", {"messages": [USER], "tools": [{"type": "mcp_toolset", "mcp_server_name": "x"}], "betas": [1]}),
+    (
+        "messages",
+        {"messages": [USER, {"role": "system", "content": "x"}], "thinking": {"type": "adaptive"}, "max_tokens": 9},
+    ),
+    (
+        "messages",
+        {
+            "messages": [USER],
+            "max_tokens": 9,
+            "tools": [{"type": "mcp_toolset", "mcp_server_name": "x"}],
+            "betas": [1],
+        },
+    ),
+    ("count_tokens", {"messages": [USER]}),
 ]
 
 
@@ -150,7 +164,7 @@ def test_what_is_wanted_is_said(body: dict[str, object], says: str) -> None:
         ("responses", {"input": [{"type": "function_call_output", "call_id": "c", "output": [
             {"type": "input_text", "text": "here"}, {"type": "input_image", "text": 5, "image_url": "%s"}]}]},
          "input[0].output[1]"),
-        ("messages", {"messages": [{"role": "user", "content": [
+        ("messages", {"max_tokens": 9, "messages": [{"role": "user", "content": [
             {"type": "tool_result", "content": [{"type": "image", "source": {"type": "url", "url": "%s"}}]}]}]},
          "messages[0].content[0].content[0]"),
     ],

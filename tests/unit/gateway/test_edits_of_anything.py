@@ -16,8 +16,8 @@ from hostler.models.reasoning import Thinking
 
 KNOBS = {
     "reasoning_effort", "reasoning", "thinking", "output_config", "chat_template_kwargs", "thinking_budget_tokens",
-    "id_slot", "lora", "n_ctx", "num_ctx", "messages", "system", "instructions", "temperature", "top_k", "max_tokens",
-    "max_output_tokens", "user", "a",
+    "id_slot", "lora", "n_ctx", "num_ctx", "num_gpu", "use_mmap", "messages", "system", "instructions", "temperature",
+    "top_k", "max_tokens", "max_output_tokens", "user", "a",
 }  # fmt: skip
 WORDS = st.sampled_from(["none", "low", "max", "enabled", "disabled", "adaptive", "system", "x", ""])
 INNER = st.sampled_from(["effort", "type", "budget_tokens", "role", "content", "b", "enable_thinking"])

@@ -232,7 +232,7 @@ def test_a_forced_tool_is_the_only_one(api: str, choice: dict[str, object]) -> N
 def test_a_tool_that_cannot_be_read_is_refused(api: str, tool: dict[str, object]) -> None:
     """A field that its API does not declare, and that only the choice among tools looks at."""
     other = {"type": "web_search", "name": "w"}
-    raw = json.dumps({"messages": [USER], "input": "x", "tools": [tool, other]}).encode()
+    raw = json.dumps({"messages": [USER], "input": "x", "max_tokens": 9, "tools": [tool, other]}).encode()
     route = ROUTES[api]
     with pytest.raises(InvalidRequest, match="it has to be"):
         Preparing().prepared(Asking(route, {}, raw, route.peek(raw, {})), TINY)

@@ -61,11 +61,13 @@ def test_profiles_without_rules_and_other_requests_cost_nothing() -> None:
     assert rewrites.edit_of(RULES, ROUTES["tokenize"]) is None
 
 
-@pytest.mark.parametrize("api", ["chat", "completions", "infill", "responses"])
+@pytest.mark.parametrize("api", ["chat", "completions", "completion", "infill", "responses", "messages", "embeddings"])
 def test_slots_and_adapters_are_not_a_clients_to_name(api: str) -> None:
     """A slot holds other people's words: `id_slot` reached the engine of a profile with one slot as it was sent."""
     ours = profile(thinking=Thinking())
     got, notes = asked(ownership.edit_of, ours, api, id_slot=0, lora=[{"id": 0, "scale": 2}], cache_prompt=True)
     assert (got, notes) == ({"cache_prompt": True}, ["id_slot left out", "lora left out"])
     assert asked(ownership.edit_of, ours, api, num_ctx=131072) == ({}, ["num_ctx=4096"])
+    loading = {"n_gpu_layers": 99, "main_gpu": 1, "n_threads": 64, "num_batch": 8, "use_mmap": False}
+    assert asked(ownership.edit_of, ours, api, **loading) == ({}, [f"{name} left out" for name in loading])
     assert ownership.edit_of(profile(speaks="openai"), ROUTES[api]) is None

@@ -55,6 +55,15 @@ class Checked(Peek, gc=False):
     lora: Absent = UNSET
     n_ctx: Absent = UNSET
     num_ctx: Absent = UNSET
+    n_gpu_layers: Absent = UNSET
+    num_gpu: Absent = UNSET
+    main_gpu: Absent = UNSET
+    n_threads: Absent = UNSET
+    num_thread: Absent = UNSET
+    n_batch: Absent = UNSET
+    num_batch: Absent = UNSET
+    use_mmap: Absent = UNSET
+    use_mlock: Absent = UNSET
 
     def check(self) -> None:
         """What types cannot say, missing fields included; raises InvalidRequest."""

@@ -96,6 +96,15 @@ class Messages(Checked, kw_only=True, gc=False):
             yield from _seen(turn.content, f"messages[{number}].content")
 
 
+class Answered(Messages, kw_only=True, gc=False):
+    """One that is to be answered: the API wants to know how long the answer may be."""
+
+    def check(self) -> None:
+        super().check()
+        if self.max_tokens is UNSET or self.max_tokens is None:
+            raise missing("max_tokens")
+
+
 def _check_blocks(content: object, path: str) -> None:
     if isinstance(content, list):
         for at, block in enumerate(content):

@@ -11,7 +11,7 @@ from hostler.gateway.asking.checks.chat import Chat
 from hostler.gateway.asking.checks.completions import Completion, Infill
 from hostler.gateway.asking.checks.embeddings import Embedding
 from hostler.gateway.asking.checks.kinds import Checked
-from hostler.gateway.asking.checks.messages import Messages
+from hostler.gateway.asking.checks.messages import Answered, Messages
 from hostler.gateway.asking.checks.responses import Response
 from hostler.gateway.asking.peek import Peek, peek, peeked
 
@@ -24,7 +24,7 @@ _BODIES: Final[dict[str, type[Checked]]] = {
     "embeddings": Embedding,
     "responses": Response,
     "input_tokens": Response,
-    "messages": Messages,
+    "messages": Answered,
     "count_tokens": Messages,
 }
 

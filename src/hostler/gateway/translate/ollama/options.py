@@ -13,7 +13,10 @@ from hostler.errors import InvalidRequest
 from hostler.gateway.translate.ollama import shapes as o
 
 #: How a model is loaded: what a request says of it changes nothing, and the client is told so.
-LOADING: Final = ("num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap", "use_mlock", "low_vram", "numa")
+LOADING: Final = (
+    "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap", "use_mlock", "low_vram", "numa", "num_gqa", "f16_kv",
+    "logits_all", "vocab_only", "embedding_only", "rope_frequency_base", "rope_frequency_scale",
+)  # fmt: skip
 #: Nobody means more: counts of tokens, seconds and the like.
 LARGEST: Final = 2**31
 

@@ -69,6 +69,13 @@ class Options(msgspec.Struct):
     use_mlock: Absent = UNSET
     low_vram: Absent = UNSET
     numa: Absent = UNSET
+    num_gqa: Absent = UNSET
+    f16_kv: Absent = UNSET
+    logits_all: Absent = UNSET
+    vocab_only: Absent = UNSET
+    embedding_only: Absent = UNSET
+    rope_frequency_base: Absent = UNSET
+    rope_frequency_scale: Absent = UNSET
 
 
 class Request(msgspec.Struct):
