@@ -129,3 +129,18 @@ def write_sparse_gguf(
         file.write(head)
         file.truncate(_padded(len(head)) + offset)
     return path
+
+
+def with_metadata(source: Path, path: Path, **metadata: Value) -> Path:
+    """Write a copy of the model ``source`` that says more of itself at ``path``, and return it; dots are ``__``.
+
+    The keys go in front of all others and take a multiple of the alignment, so that everything behind them only moves.
+    """
+    data = source.read_bytes()
+    magic, version, tensors, keys = struct.unpack_from("<4sIQQ", data)
+    added = b"".join(_text(name.replace("__", ".")) + _value(value) for name, value in metadata.items())
+    filler = "padding"
+    added += _text(filler) + _value("-" * (-len(added + _text(filler) + _value("")) % ALIGNMENT))
+    head = struct.pack("<4sIQQ", magic, version, tensors, keys + len(metadata) + 1)
+    path.write_bytes(b"".join((head, added, memoryview(data)[len(head) :])))
+    return path
