@@ -182,8 +182,8 @@ class FleetOwner(Operated):
                     waiting.refuse(error)
             case m.Prepare(profile):
                 self._tasks.start_soon(self._prepare, profile)
-            case m.Start(instance, profile):
-                self._start(instance, profile)
+            case m.Start(instance, profile, reason):
+                self._start(instance, profile, reason)
             case m.Stop(instance, reason):
                 self._show(instance, "stopping", reason)
                 self._runs.stop(instance)
@@ -229,11 +229,11 @@ class FleetOwner(Operated):
         """Read the devices anew; in a thread, because drivers can be slow."""
         await anyio.to_thread.run_sync(self.look)
 
-    def _start(self, instance: str, profile: str) -> None:
+    def _start(self, instance: str, profile: str, reason: str) -> None:
         spec = msgspec.structs.replace(self._specs.pop(profile), instance=instance)
         key = self._state.instances[instance].key
         self._runs.start(spec, key, self._parking.loads(instance, profile, key, spec.model.files))
-        self._show(instance, "starting", "comes back beside others" if self._state.instances[instance].back else "")
+        self._show(instance, "starting", reason)
 
     def _grant(self, ticket: int, instance: str) -> None:
         waiting = self._tickets.pop(ticket)

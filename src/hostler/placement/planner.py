@@ -30,6 +30,7 @@ WORTH_KV = 0.95  # a coarser cache must make a request at least this much quicke
 WORTH_UBATCH = 0.95
 WORTH_PROJECTOR = 0.9
 MAX_CONTEXT_COST = 1.1  # `max` may make a request this much slower than the least context
+WORTH_ROOM = 0.95  # more room must make a request at least this much quicker
 BESIDE_COST = 1.15  # a plan beside all residents may be this much slower than one without them
 
 
@@ -70,6 +71,23 @@ def plan_beside(shape: ModelShape, wish: Wish, site: Site, leaving: Mapping[str,
     if beside is not None and beside.request_s <= BESIDE_COST * alone.request_s:
         return beside
     return replace(alone, goes=_who_goes(alone.need, site, leaving))
+
+
+def full(
+    shape: ModelShape, wish: Wish, site: Site, made: Plan, leaving: Mapping[str, Mapping[str, int]]
+) -> Plan | None:
+    """The plan if all in ``leaving`` were gone; None where ``made`` is as good.
+
+    Better is a larger context, the same with a finer cache, or an answer that comes sooner by more than
+    :data:`WORTH_ROOM`.
+    """
+    freed = replace(site, rooms={name: _with(room, leaving) for name, room in site.rooms.items()})
+    alone = _or_none(shape, wish, freed)
+    if alone is None or alone.run.context < made.run.context:
+        return None
+    finer = (made.run.cache_k, made.run.cache_v) != (alone.run.cache_k, alone.run.cache_v) == ("f16", "f16")
+    quicker = alone.request_s < WORTH_ROOM * made.request_s
+    return alone if alone.run.context > made.run.context or finer or quicker else None
 
 
 def within(site: Site, wish: Wish) -> Site:

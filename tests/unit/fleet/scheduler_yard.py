@@ -24,6 +24,7 @@ class Yard:
         self.ttl: dict[str, float] = {}
         self.clears: dict[str, tuple[str, ...]] = {}
         self.context: dict[str, int] = {}
+        self.full: dict[str, int] = {}
         self.slots = 1
         self.done: list[m.Effect] = []
 
@@ -52,6 +53,7 @@ class Yard:
             ttl_s=self.ttl.get(profile),
             clears=self.clears.get(profile, ()),
             context=self.context.get(profile, 0),
+            full={"host": self.full[profile]} if profile in self.full else None,
         )
 
     def ask(

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from hostler.engines.state import Ready, Starting, Stopping
 from hostler.errors import EngineLost, LoadFailed
 from hostler.fleet.scheduling import messages as m
+from hostler.fleet.scheduling.growth import IDLE_S, REASON, ROOM_S
 from hostler.fleet.scheduling.rules import Rules, Terms
 from hostler.fleet.scheduling.scheduler import next_wake, step
 from hostler.fleet.scheduling.swift import granted, released
@@ -38,6 +39,8 @@ class FleetMachine(RuleBasedStateMachine):
         self.to_prepare: list[str] = []
         self.brought: list[m.Ask] = []
         self.slots = 2
+        self.grown: set[str] = set()  # instances that were loaded for no other reason
+        self.grew: dict[str, list[float]] = {}  # when, by profile
 
     def tell(self, message: m.Message) -> None:
         before = self.state
@@ -74,15 +77,18 @@ class FleetMachine(RuleBasedStateMachine):
             case m.Refuse(ticket, _):
                 self.open.pop(ticket)
             case m.Prepare(profile):
-                assert any(w.profile == profile for w in self.open.values())
+                assert any(w.profile == profile for w in self.open.values()) or profile == self.state.growing
                 self.to_prepare.append(profile)
-            case m.Start(_, profile):
+            case m.Start(instance, profile, reason):
                 assert any(w.profile == profile for w in self.open.values())
+                self.grown |= {instance} if reason == REASON else set()
             case m.Evict(profile, victims):
                 assert any(w.profile == profile and w.back is None for w in before.waiting + self.state.waiting)
                 assert not {h.profile for h in self.state.holds.values()} & set(victims)
                 assert not {profile for profile, pin in self.state.pins.items() if pin} & set(victims)
-            case m.Stop(instance, _):
+            case m.Stop(instance, reason):
+                if reason == REASON:
+                    self.grows(before.instances[instance], before)
                 told = isinstance(message, m.Unload) and message.now
                 assert told or instance not in self.leases.values()
                 assert instance in before.instances
@@ -90,6 +96,19 @@ class FleetMachine(RuleBasedStateMachine):
                 self.bring(profile, back)
             case _:
                 pass
+
+    def grows(self, instance: m.Instance, before: m.State) -> None:
+        """Who is loaded again with room that is back was in nobody's way, and is not soon loaded again for that."""
+        assert not before.waiting
+        assert not before.draining
+        assert all(isinstance(i.state, Ready) for i in before.instances.values())
+        assert not instance.pin
+        assert instance.profile not in {h.profile for h in before.holds.values()}
+        assert self.now - instance.last_used >= IDLE_S
+        assert instance.id not in self.grown
+        times = self.grew.setdefault(instance.profile, [])
+        assert not times or self.now - times[-1] >= ROOM_S * 2 ** min(len(times), 4)
+        times.append(self.now)
 
     def bring(self, profile: str, back: int | None) -> None:
         """As the owner does: told once the message is handled."""
@@ -133,19 +152,27 @@ class FleetMachine(RuleBasedStateMachine):
         self.tell(m.Release(self.leases.pop(ticket), healthy))
 
     @precondition(lambda self: self.to_prepare)
-    @rule(works=st.booleans(), pin=st.sampled_from([False, False, False, True]), clears=st.booleans())
-    def prepared(self, works: bool, pin: bool, clears: bool) -> None:
+    @rule(
+        works=st.booleans(),
+        pin=st.sampled_from([False, False, False, True]),
+        clears=st.booleans(),
+        full=st.sampled_from([None, 1, 4]),
+    )
+    def prepared(self, works: bool, pin: bool, clears: bool, full: int | None) -> None:
+        """``full`` is what a better plan would take beside; to grow is to get some of that."""
         profile = self.to_prepare.pop(0)
         if not works:
             self.tell(m.PrepareFailed(profile, LoadFailed("no")))
             return
         away = ("host",) if clears else ()
-        want = self.want(profile, pin=pin, ttl_s=60.0, clears=away)
+        more = None if full is None else {"host": NEEDS[profile] + full}
+        want = self.want(profile, pin=pin, ttl_s=None if full else 60.0, clears=away, full=more)
         self.tell(m.Prepared(profile, want))
 
     def want(self, profile: str, **more: object) -> m.Want:
-        need = {"host": NEEDS[profile]}
-        plain = m.Want(key="k", need=need, slots=self.slots, pin=False, ttl_s=None, reads=READS.get(profile))
+        """Planned for one more than it needs at least, where it is to grow."""
+        need = NEEDS[profile] + (profile == self.state.growing)
+        plain = m.Want(key="k", need={"host": need}, slots=self.slots, pin=False, ttl_s=None, reads=READS.get(profile))
         return replace(plain, **more)
 
     @precondition(lambda self: self.state.instances)
@@ -173,10 +200,21 @@ class FleetMachine(RuleBasedStateMachine):
         if trusted:
             self.tell(m.Trusted(instance))
 
-    @rule(seconds=st.sampled_from([0.1, 2.0, 31.0, 100.0]))
+    @rule(seconds=st.sampled_from([0.1, 2.0, 31.0, 100.0, 1000.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         self.tell(m.Tick())
+
+    @rule(profile=profiles, full=st.sampled_from([1, 4]))
+    def one_alone_has_an_easy_time(self, profile: str, full: int) -> None:
+        """What is wanted is there, nobody comes for a while, and somebody who was planned small could have more."""
+        self.settle()
+        self.time_passes(3600.0)
+        self.ask(profile, lease=True, urgent=False, forgive=False, key="anna")
+        for _ in range(3):
+            self.settle({"host": NEEDS[profile] + full})
+        self.time_passes(70.0 * 2 ** len(self.grew.get(profile, ())))
+        self.time_passes(70.0 * 2 ** len(self.grew.get(profile, ())))
 
     @rule(profile=profiles, now=st.booleans())
     def unload(self, profile: str, now: bool) -> None:
@@ -247,12 +285,12 @@ class FleetMachine(RuleBasedStateMachine):
             self.settle()
         raise AssertionError(f"still waiting: {self.open} in {self.state}")
 
-    def settle(self) -> None:
+    def settle(self, full: dict[str, int] | None = None) -> None:
         for ticket in list(self.leases):
             self.tell(m.Release(self.leases.pop(ticket), True))
         while self.to_prepare:
             profile = self.to_prepare.pop(0)
-            self.tell(m.Prepared(profile, self.want(profile)))
+            self.tell(m.Prepared(profile, self.want(profile, full=full)))
         for instance in list(self.state.instances.values()):
             if instance.doubted:
                 self.tell(m.Trusted(instance.id))

@@ -338,6 +338,7 @@ class ProfileCatalogue:
             ttl_s=profile.ttl,
             clears=load.clears,
             context=load.plan.run.context,
+            full=load.full,
         )
         return spec, want
 

@@ -28,7 +28,7 @@ from hostler.placement.corrections import NONE, Corrections
 from hostler.placement.efficiency import PRIORS, Efficiencies
 from hostler.placement.manual import Manual
 from hostler.placement.plan import Plan
-from hostler.placement.planner import plan, plan_beside
+from hostler.placement.planner import full, plan, plan_beside
 from hostler.placement.wish import Room, Site, Wish, rooms_of, wish_of
 
 if TYPE_CHECKING:
@@ -101,11 +101,13 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """A plan to load by. Idle residents leave the devices in ``clears`` first; ``build`` is what it was made for."""
+    """A plan to load by. Idle residents leave the devices in ``clears`` first; ``build`` is what it was made for.
+    ``full`` is what a better one would take if all were gone who may leave; None when there is none."""
 
     plan: Plan
     clears: tuple[str, ...] = ()
     build: str = ""
+    full: dict[str, int] | None = None
 
 
 class _Ready(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +128,13 @@ class _Ready(msgspec.Struct, frozen=True, kw_only=True):
             if self.busy == self.idle:
                 raise
             return plan_beside(self.shape, self.wish, self.site, self.busy)
+
+    def full(self, made: Plan) -> dict[str, int] | None:
+        """As in :class:`Load`."""
+        if not self.busy or (made.goes and self.busy == self.idle):
+            return None
+        better = full(self.shape, self.wish, self.site, made, self.busy)
+        return None if better is None else better.need
 
 
 class Alone(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,11 +171,13 @@ class Planning:
         with pinned ones gone. Blocking. Raises NeverFits with numbers, FlagConflict or ConfigError for placing flags.
         """
         try:
-            made = self._ready(asked, changes).made()
+            ready = self._ready(asked, changes)
+            made = ready.made()
         except NeverFits as error:
             told = error.message[:1].lower() + error.message[1:]
             raise NeverFits(f"Profile {asked.name!r} fits nowhere: {told}", hint=error.hint) from None
-        return Load(plan=made, clears=changes.cleared, build=_key(self._world.build(asked.profile.engine.build)))
+        build = _key(self._world.build(asked.profile.engine.build))
+        return Load(plan=made, clears=changes.cleared, build=build, full=ready.full(made))
 
     def rooms(self) -> Mapping[str, Room]:
         """The room on each device as if nothing of ours were loaded."""

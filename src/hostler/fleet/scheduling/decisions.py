@@ -9,13 +9,14 @@ from msgspec.structs import replace
 from hostler.engines.state import Draining, Ready, Starting
 from hostler.fleet.scheduling import eviction
 from hostler.fleet.scheduling import messages as m
+from hostler.fleet.scheduling.growth import REASON, Growth
 from hostler.fleet.scheduling.line import in_order, most_pressing
-from hostler.fleet.scheduling.room import Room, never_fits, no_room_beside
+from hostler.fleet.scheduling.room import never_fits, no_room_beside
 from hostler.fleet.scheduling.turn import again, ahead_of, expiry, held, is_open, less, live, total
 
 
-class Decisions(Room):
-    """Decides who is given what; :class:`Room` decides who leaves for it."""
+class Decisions(Growth):
+    """Decides who is given what; :class:`Room` decides who leaves for it, :class:`Growth` who is loaded anew."""
 
     def advance(self) -> None:
         """Grant, start, evict, expire: everything that the state now allows."""
@@ -113,8 +114,8 @@ class Decisions(Room):
         return False
 
     def _fits_beside(self, profile: str, context: int, want: m.Want) -> bool:
-        """Whether it can be loaded while all who are there stay, with that context."""
-        free = less(self.at.budget, total(i.holds for i in self.state.instances.values()))
+        """Whether it can be loaded while all others who are there stay, with that context."""
+        free = less(self.at.budget, total(i.holds for i in self.state.instances.values() if i.profile != profile))
         rivals = any(self.at.rules.apart(profile, i.profile) for i in self.state.instances.values())
         fits = not want.clears and not eviction.shortage(want.need, free)
         return fits and not rivals and want.context >= context
@@ -129,7 +130,8 @@ class Decisions(Room):
             self._grant_all()
 
     def _start(self, profile: str, want: m.Want) -> None:
-        number = self.state.next_instance
+        number, grows = self.state.next_instance, self.state.growing == profile
+        back = not grows and all(w.back is not None for w in self.state.waiting if w.profile == profile)
         instance = m.Instance(
             id=f"{profile}-{number}",
             profile=profile,
@@ -140,17 +142,20 @@ class Decisions(Room):
             pin=self.state.pins.get(profile, want.pin),
             ttl_s=want.ttl_s,
             last_used=self.at.now,
-            heat=self._heat(profile) + 1.0,
+            heat=self._heat(profile) + (0.0 if grows else 1.0),  # nobody has come back to it
             reload_s=want.reload_s,
             reads=want.reads,
             context=want.context,
-            back=all(w.back is not None for w in self.state.waiting if w.profile == profile),
+            back=back,
+            full=None if grows else want.full,
         )
-        self.state = replace(self.state, next_instance=number + 1)
+        growing = "" if grows else self.state.growing
+        self.state = replace(self.state, next_instance=number + 1, growing=growing)
         self._put(instance)
         # The next load is prepared anew, because files may have changed; so is every other, which now has less room.
         self.state = replace(self.state, wants={})
-        self.effects.append(m.Start(instance.id, profile))
+        reason = REASON if grows else "comes back beside others" if back else ""
+        self.effects.append(m.Start(instance.id, profile, reason))
         self._bring_mates(profile)
 
     def _heat(self, profile: str) -> float:

@@ -49,6 +49,7 @@ class _Explaining(Room):
         elif not parts and elsewhere(instance):
             parts = ["runs elsewhere and takes no room here"]
         parts += ["came back beside others"] if instance.back else []
+        parts += ["takes more when there is room for a while"] if instance.full is not None else []
         return "; ".join(parts) or "one of its group is in use"
 
     def _parts(self, instance: m.Instance, waiting: int) -> list[str]:

@@ -27,7 +27,7 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
     Idle residents leave the devices in ``clears`` before the load, whether there is room or not. ``made`` is when it
     was prepared: what was found then may place it where there is no room any more. ``load_s`` is what its load will
     about take, ``reload_s`` what one does whose files are in the page cache, ``reads`` what it asks of its disk; None
-    when that is not known.
+    when that is not known. ``full`` is what a better plan would take if those were gone who may leave; None without.
     """
 
     key: str
@@ -41,6 +41,7 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
     reload_s: float | None = None
     reads: Reads | None = None
     context: int = 0
+    full: Mapping[str, int] | None = None
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +53,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     ``served`` counts ended leases since the load. ``heat`` is how often it was come back to
     (:func:`hostler.fleet.scheduling.eviction.warmer`), as of ``last_used``; ``redo_s`` what it would take to have its
     latest conversation again, ``reload_s`` to load it from the page cache, where its files are for a while. ``back``:
-    it was evicted, and came back beside others. ``doubted``: it lost a request, and was not seen alive since.
+    it was evicted, and came back beside others. ``doubted``: it lost a request, and was not seen alive since. ``full``
+    as in :class:`Want`, unless it was found that this load will not get it.
     """
 
     id: str
@@ -75,6 +77,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     context: int = 0
     back: bool = False
     doubted: bool = False
+    full: Mapping[str, int] | None = None
 
     @property
     def idle_bound_s(self) -> float | None:
@@ -123,7 +126,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """All that the scheduler knows. ``wants`` and ``preparing`` are by profile; ``turns`` are the latest that each key
     was given, by profile and whether batch; ``load_s`` and ``lease_s`` what loads and answers of profiles took.
     ``pins`` are what operators said of profiles since the gateway started, other than their configuration; ``ousted``
-    are profiles that were evicted and might come back beside others, with the context that they had."""
+    are profiles that were evicted and might come back beside others, with the context that they had. ``roomy`` says
+    since when instances could have their ``full``, ``growing`` who is about to, ``grown`` how often each did."""
 
     instances: Mapping[str, Instance] = msgspec.field(default_factory=dict)
     waiting: tuple[Waiter, ...] = ()
@@ -133,6 +137,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     holds: Mapping[str, Held] = msgspec.field(default_factory=dict)
     pins: Mapping[str, bool] = msgspec.field(default_factory=dict)
     ousted: Mapping[str, int] = msgspec.field(default_factory=dict)
+    roomy: Mapping[str, float] = msgspec.field(default_factory=dict)
+    grown: Mapping[str, int] = msgspec.field(default_factory=dict)
+    growing: str = ""
     load_s: Mapping[str, float] = msgspec.field(default_factory=dict)
     lease_s: Mapping[str, float] = msgspec.field(default_factory=dict)
     heat: Mapping[str, Heat] = msgspec.field(default_factory=dict)
@@ -345,10 +352,11 @@ class Prepare(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True):
-    """Start an engine for the profile."""
+    """Start an engine for the profile; the reason where nobody asked for it."""
 
     instance: str
     profile: str
+    reason: str = ""
 
 
 class Stop(msgspec.Struct, frozen=True):

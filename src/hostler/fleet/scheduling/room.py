@@ -151,7 +151,7 @@ class Room(Moves):
             id=instance.id,
             bytes=instance.holds,
             idle_s=idle_s,
-            load_s=_back_s(instance),
+            load_s=back_s(instance),
             heat=eviction.cooled(instance.heat, idle_s),
             redo_s=instance.redo_s,
             batch=self.at.rules.of(instance.profile).batch,
@@ -183,15 +183,18 @@ class Room(Moves):
         Not before things have calmed down: whoever it left for is ready for :data:`CALM_S`, nobody waits or loads. An
         instance that holds all there is, because it was loaded alone, so becomes one that leaves room for another.
         """
-        there = self._all()
-        if self.state.waiting or not self.state.ousted or not all(isinstance(i.state, Ready) for i in there):
-            return
-        if any(self.at.now - i.state.since < CALM_S for i in there):
+        if not self.state.ousted or not self._quiet():
             return
         known = self.state.heat
         likely = [p for p in self.state.ousted if p in known and self._likelihood(known[p]) >= LIKELY]
         self.effects.extend(m.Bring(profile, self.state.ousted[profile]) for profile in likely if not self._of(profile))
         self.state = replace(self.state, ousted={})
+
+    def _quiet(self) -> bool:
+        """Nobody waits or loads, and whoever did is ready for a while."""
+        there = self._all()
+        ready = all(isinstance(i.state, Ready) and self.at.now - i.state.since >= CALM_S for i in there)
+        return ready and not self.state.waiting
 
     def _likelihood(self, heat: m.Heat) -> float:
         left = eviction.cooled(heat.value, self.at.now - heat.at)
@@ -218,12 +221,12 @@ class Room(Moves):
         delayed = sum(1 for w in self.state.waiting if w.profile in names)
         want, known = self.state.wants.get(profile), self.state.load_s
         load_s = want.load_s if want is not None and want.load_s is not None else known.get(profile, 0.0)
-        cost = load_s + sum(_back_s(i) + i.redo_s for i in leaving)
+        cost = load_s + sum(back_s(i) + i.redo_s for i in leaving)
         waited = sum(self.at.now - w.since for w in self.state.waiting if w.profile == profile and not w.batch)
         return bool(leaving) and waited >= PATIENCE * max(SWAP_S, cost) * (1 + delayed)
 
 
-def _back_s(instance: m.Instance) -> float:
+def back_s(instance: m.Instance) -> float:
     """What loading it again would take: from the page cache if that was ever measured, else as it did."""
     if not isinstance(instance.state, Ready):
         return 0.0

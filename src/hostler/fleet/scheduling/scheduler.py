@@ -22,6 +22,8 @@ It reads no clock, does no I/O and does not log, so every rule below is a proper
 12. Who was evicted comes back beside the others when a plan for what room is left lets all stay, with the context that
     it had, and it is likely to be asked for; nobody leaves for that.
 13. Nothing is granted on an instance that lost a request until it was seen alive: who lost it waits for its end.
+14. Who was planned small beside others is loaded again with the room that has been back for a while, when it is idle
+    and nobody waits or loads: once for each load that was asked for, and after a longer while each time.
 """
 
 from __future__ import annotations
@@ -134,14 +136,23 @@ class _Turn(Decisions):
 
     def _prepared(self, message: m.Prepared) -> None:
         self.state = replace(self.state, preparing=self.state.preparing - {message.profile})
-        if any(w.profile == message.profile for w in self.state.waiting):
+        asked = [w for w in self.state.waiting if w.profile == message.profile]
+        if message.profile == self.state.growing and any(w.back is None for w in asked):
+            self.state = replace(self.state, growing="")  # a load like others, or none
+        if asked and live(self.state, message.profile) is None:
             want = replace(message.want, made=self.at.now)
             if want.load_s is not None:
                 self.state = replace(self.state, load_s={message.profile: want.load_s, **self.state.load_s})
             self.state = replace(self.state, wants={**self.state.wants, message.profile: want})
+        elif message.profile == self.state.growing:
+            self._grow(message.want)
 
     def _prepare_failed(self, message: m.PrepareFailed) -> None:
         self.state = replace(self.state, preparing=self.state.preparing - {message.profile})
+        if message.profile == self.state.growing:
+            self._stays_small(message.profile)
+        if live(self.state, message.profile) is not None:
+            return  # what runs has not failed
         if isinstance(message.error, NeverFits):  # no failure: the next request may find more room
             self._refuse_all(message.profile, message.error)
         else:
@@ -200,6 +211,7 @@ class _Turn(Decisions):
         self.state = replace(self.state, ousted=without(self.state.ousted, message.profile))
         if self.state.pins.get(message.profile):
             self.state = replace(self.state, pins=without(self.state.pins, message.profile))
+        self._refuse_where(lambda w: w.profile == message.profile and w.back is not None, _undone(message.profile))
         for instance in self._of(message.profile):
             starting = isinstance(instance.state, Starting)
             if message.now or starting:
@@ -210,11 +222,11 @@ class _Turn(Decisions):
                 self._refuse_loads(message.profile)
 
     def _refuse_loads(self, profile: str) -> None:
-        error = Conflict(f"Loading {profile!r} was ended by an unload.")
-        self._refuse_where(lambda w: w.profile == profile and not w.lease, error)
+        self._refuse_where(lambda w: w.profile == profile and not w.lease, _undone(profile))
 
     def _unload_others(self, message: m.UnloadOthers) -> None:
         self.state = replace(self.state, ousted={})
+        self._refuse_where(lambda w: w.profile != message.profile and w.back is not None, _undone(message.profile))
         for instance in list(self.state.instances.values()):
             if instance.profile != message.profile and not spared(self.state, instance):
                 self._drain_instance(instance, message.reason)
@@ -247,7 +259,8 @@ class _Turn(Decisions):
         # A want is as old as the configuration it was made from, and a failure may be mended.
         heat = {name: known for name, known in self.state.heat.items() if name in message.profiles}
         holds = {name: hold for name, hold in self.state.holds.items() if hold.profile in message.profiles}
-        self.state = replace(self.state, wants={}, failures={}, heat=heat, holds=holds, pins=pins, ousted={})
+        anew = replace(self.state, wants={}, failures={}, heat=heat, holds=holds, pins=pins, ousted={})
+        self.state = replace(anew, grown={}, growing="")
 
     def _drain(self, _: m.Drain) -> None:
         self.state = replace(self.state, draining=True)
@@ -262,7 +275,12 @@ class _Turn(Decisions):
             else:
                 self._unhold(m.Unhold(name))
         self._relieve()
+        self._look_for_growth()
         self._bring_back()
+
+
+def _undone(profile: str) -> Conflict:
+    return Conflict(f"Loading {profile!r} was ended by an unload.")
 
 
 _HANDLERS: dict[type, Callable[..., None]] = {
