@@ -105,6 +105,13 @@ class Builds:
         known = self._still(found)
         return None if known is None else known.build
 
+    def check(self, name: str | None) -> None:
+        """Raise BuildUnusable where that name means no program; it is not asked anything."""
+        found = self._resolved(name)
+        if isinstance(found, Path):
+            _status(found)
+            _check_program(found)
+
     def mark(self, name: str | None) -> str:
         """Text that changes when another build is meant by that name, or its binary is replaced. Never raises."""
         try:
@@ -178,8 +185,7 @@ async def probe(path: Path) -> Build:
 
     Raises BuildUnusable when it cannot be run or does not answer, KilledBySignal when it dies by a signal.
     """
-    if not _is_program(path):
-        raise BuildUnusable(f"The build {path} is not an executable file.", hint=f"chmod +x {path}")
+    _check_program(path)
     version = await _asked(path, "--version")
     flags = _flags_in(await _asked(path, "--help"))
     devices = await _asked(path, "--list-devices") if "--list-devices" in flags else ""
@@ -201,8 +207,11 @@ def _status(path: Path) -> os.stat_result:
         raise BuildUnusable(f"The build {path} cannot be read: {error.strerror}.") from error
 
 
-def _is_program(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)
+def _check_program(path: Path) -> None:
+    if path.is_dir():
+        raise BuildUnusable(f"The build {path} is a folder.", hint="Name the `llama-server` in it.")
+    if not path.is_file() or not os.access(path, os.X_OK):
+        raise BuildUnusable(f"The build {path} is not an executable file.", hint=f"chmod +x {path}")
 
 
 def _path(_kind: type, text: object) -> Path:

@@ -62,6 +62,23 @@ def test_config_check_warns_of_what_is_not_on_this_machine(run: Run, home: Path)
     assert len(json.loads(run("config", "check", "--json").stdout)["warnings"]) == 3
 
 
+def test_config_check_tells_builds_that_are_not_there(run: Run, home: Path) -> None:
+    """Such a file was valid without a word; the first request heard of it."""
+    engine = '[profiles.{0}]\nmodel = "x"\n[profiles.{0}.engine]\nkind = "llamacpp"\nbuild = "{1}"\n'
+    (home / "hostler.toml").write_text(
+        '[engines]\ndefault_build = "no-such-build"\n'
+        + engine.format("gone", home / "no" / "llama-server")
+        + engine.format("folder", home)
+        + engine.format("fine", "/bin/sh")
+    )
+    lines = [line for line in run("config", "check").stdout.splitlines() if "build: " in line]
+    assert [line.split(": ")[1] for line in lines] == [
+        "engines.default_build", "profiles.gone.engine.build", "profiles.folder.engine.build",
+    ]  # fmt: skip
+    for line, told in zip(lines, ("no build `no-such-build`", "cannot be read", "is a folder"), strict=True):
+        assert told in line
+
+
 def test_config_check_and_doctor_tell_what_cannot_be_meant(run: Run, home: Path) -> None:
     (home / "hostler.toml").write_text(
         '[profiles.mine]\nmodel = "x"\n[profiles.mine.engine]\nkind = "command"\nmemory = { gpu7 = "1 GiB" }\n'

@@ -196,7 +196,9 @@ def test_rule_7_a_failed_load_refuses_its_waiters_then_pauses_then_stays_failed(
     for expected in (2.0, 4.0, None):
         tickets = [yard.ask("a"), yard.ask("a")]
         yard.tell(m.Gone(yard.one("a", Starting), error))
-        assert [yard.refused(t) for t in tickets] == [error, error]
+        told = [yard.refused(t) for t in tickets]
+        assert [str(each).startswith("It ended with status 1.") for each in told] == [True, True]
+        assert ["`hostler load a` tries it now" in str(each) for each in told] == [expected is None] * 2
         again = yard.refused(yard.ask("a"))
         assert isinstance(again, LoadFailed)
         assert again.retry_after_s == expected

@@ -1,4 +1,5 @@
-"""What the configuration names and this machine has not, or not yet: models, programs, profiles of `auto` names."""
+"""What the configuration names and this machine has not, or not yet: models, builds, programs, profiles of `auto`
+names."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from hostler.cli.doctor.library import library_of, without_model
 from hostler.config import paths
-from hostler.config.settings import Config
-from hostler.errors import UnknownProfile
+from hostler.config.settings import Config, Home
+from hostler.errors import BuildUnusable, UnknownProfile
 
 if TYPE_CHECKING:
     from hostler.models.library import Scan
@@ -19,12 +20,28 @@ if TYPE_CHECKING:
 
 def absent(config: Config, config_file: Path | None) -> list[str]:
     """A line for each, by its key and with the nearest names. None is a mistake: it may come while a gateway runs."""
+    home = paths.home(os.environ, config_file)
+    builds = list(_builds(config, home))
     if not config.profiles and not config.auto:
-        return []
-    models = library_of(paths.home(os.environ, config_file), config)
+        return builds
+    models = library_of(home, config)
     scan = models.scan()
     missing = [f"profiles.{name}.model: {error}" for name, error in without_model(models, scan, config)]
-    return [line.rstrip(" .") for line in (*missing, *_programs(config), *_members(config, scan))]
+    return [line.rstrip(" .") for line in (*missing, *builds, *_programs(config), *_members(config, scan))]
+
+
+def _builds(config: Config, home: Home) -> Iterator[str]:
+    from hostler.engines.builds import Builds
+    from hostler.engines.installed import FOLDER
+
+    named = {f"profiles.{name}.engine.build": profile.engine.build for name, profile in config.profiles.items()}
+    builds = Builds(home.cache, home.state / FOLDER)
+    for key, name in {"engines.default_build": config.engines.default_build, **named}.items():
+        try:
+            if name is not None:
+                builds.check(name)
+        except BuildUnusable as error:
+            yield f"{key}: {error}"
 
 
 def _programs(config: Config) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from hostler.engines.state import Draining, Failure, Ready, Starting, Stopping, after_failure
-from hostler.errors import HostlerError
+from hostler.errors import EngineLost, HostlerError
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.rules import Rules
 
@@ -67,6 +67,9 @@ class Moves:
             backoff_s=rules.backoff_s,
             loading=loading,
         )
+        if failure.until is None:
+            error = _for_good(profile, failure)
+            failure = replace(failure, error=error)
         self.state = replace(self.state, failures={**self.state.failures, profile: failure})
         self.effects.append(m.Fail(profile, error))
         if loading:
@@ -103,10 +106,25 @@ def expiry(instance: m.Instance) -> float | None:
 
 def again(failure: Failure, now: float) -> HostlerError:
     """The failure's error, told again to somebody who asks during the pause."""
-    error = type(failure.error)(failure.error.message, hint=failure.error.hint)
-    error.cause, error.evidence = failure.error.cause, failure.error.evidence
+    error = _copy(failure.error, failure.error.hint)
     error.retry_after_s = None if failure.until is None else max(1.0, failure.until - now)
     return error
+
+
+def _for_good(profile: str, failure: Failure) -> HostlerError:
+    """The error of a failure that stays, which also says what ends it."""
+    stays = (
+        f"It failed {failure.tries} times in a row and is not tried again until its profile, model or build changes, "
+        f"or a device is there again; `hostler load {profile}` tries it now."
+    )
+    do = failure.error.hint.removeprefix(EngineLost.default_hint).strip()
+    return _copy(failure.error, f"{do}{'' if not do or do.endswith('.') else '.'} {stays}".lstrip())
+
+
+def _copy(error: HostlerError, hint: str) -> HostlerError:
+    copy = type(error)(error.message, hint=hint)
+    copy.cause, copy.evidence = error.cause, error.evidence
+    return copy
 
 
 def is_open(instance: m.Instance, residency: int) -> bool:
