@@ -200,8 +200,10 @@ class Front:
             return 200, [_JSON], b'{"status":"ok"}'
         if place.owner == "ready":
             report = self._parts.ready()
-            told = msgspec.json.encode(report)
-            return 200 if report.ready else 503, [_JSON], told if self._manages(scope) else plain_body(told)
+            if self._manages(scope):
+                return 200 if report.ready else 503, [_JSON], msgspec.json.encode(report)
+            nameless = msgspec.structs.replace(report, profiles={})
+            return 200 if report.ready else 503, [_JSON], plain_body(msgspec.json.encode(nameless))
         if place.owner == "metrics":
             return 200, [(b"content-type", CONTENT_TYPE.encode())], self._parts.metrics()
         if place.owner != "models":

@@ -41,7 +41,7 @@ class Reach:
         await self._catalogue.refresh()
 
     def entries(self) -> list[Entry]:
-        return [entry for entry in self._catalogue.entries() if self._sees(entry)]
+        return [self._told(entry) for entry in self._catalogue.entries() if self._sees(entry)]
 
     def default(self) -> str | None:
         name = self._catalogue.default()
@@ -65,13 +65,23 @@ class Reach:
         return allowed
 
     def _sees(self, entry: Entry) -> bool:
-        if entry.origin != "auto":
-            return self._principal.may_use(entry.name)
+        return self._means(entry.name) if entry.origin == "auto" else self._principal.may_use(entry.name)
+
+    def _means(self, name: str) -> bool:
         try:
-            self.resolve(entry.name)
+            self.resolve(name)
         except UnknownProfile:
             return False
         return True
+
+    def _told(self, entry: Entry) -> Entry:
+        """An `auto` name says which names it stands for: of those, what this key may use."""
+        if entry.origin != "auto":
+            return entry
+        profile, names = entry.profile, entry.profile.model
+        mine = ", ".join(name for name in names.split(", ") if self._means(name))
+        told = msgspec.structs.replace(profile, model=mine, description=profile.description.replace(names, mine))
+        return msgspec.structs.replace(entry, profile=told)
 
     def _unknown(self, name: str | None) -> UnknownProfile:
         hint = "`GET /v1/models` lists those that it may use."

@@ -87,6 +87,7 @@ async def test_ready_says_to_others_that_it_is_wrong_and_not_where(gateway: Gate
     gateway.config_error = "/srv/home/hostler.toml:3: unknown key"
     client = await gateway.client()
     for headers in ("", f"Authorization: Bearer {one}\r\n"):
-        assert (await client.get("/ready", headers)).json()["config_error"] == "hostler.toml:3: unknown key"
-    told = (await client.get("/ready", f"Authorization: Bearer {admin}\r\n")).json()["config_error"]
-    assert told == gateway.config_error
+        told = (await client.get("/ready", headers)).json()
+        assert (told["config_error"], told["profiles"]) == ("hostler.toml:3: unknown key", {})
+    told = (await client.get("/ready", f"Authorization: Bearer {admin}\r\n")).json()
+    assert (told["config_error"], told["profiles"]) == (gateway.config_error, {"tiny": "ready"})

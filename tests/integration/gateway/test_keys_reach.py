@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from gateway_fakes import FakeCatalogue, Gateway, served
 
 from hostler.accounts.keys import Bounds, Keyring
-from hostler.fleet.protocol import Needs, Served
+from hostler.config.settings import Profile
+from hostler.fleet.protocol import Entry, Needs, Served
 from hostler.gateway.routes import INFERENCE
 
 pytestmark = pytest.mark.anyio
@@ -75,6 +77,19 @@ async def test_lists_hold_what_it_may_use(gateway: Gateway, guest: str, keys: Ke
     assert (await client.get("/v1/models/tiny", guest)).status == 404
     everything = f"x-api-key: {keys.add('all', 'inference')}\r\n"
     assert len((await client.get("/v1/models", everything)).json()["data"]) == 4
+
+
+async def test_an_auto_name_says_nothing_of_what_it_may_not_use(gateway: Gateway, guest: str) -> None:
+    class Listed(Autos):
+        def entries(self) -> list[Entry]:
+            said = Profile(model="big, small", description="Both: the first of big, small", group="auto")
+            (one, *_) = super().entries()
+            return [msgspec.structs.replace(one, name="best", origin="auto", profile=said)]
+
+    gateway.catalogue.entries = Listed().entries  # type: ignore[method-assign]
+    listed = (await (await gateway.client()).get("/v1/models", guest)).json()["data"]
+    assert [each["hostler"]["description"] for each in listed] == ["Both: the first of small"]
+    assert b"big" not in (await (await gateway.client()).get("/api/tags", guest)).body
 
 
 async def test_a_key_that_may_use_none_of_them_does_not_know_the_auto_name(gateway: Gateway, keys: Keyring) -> None:
