@@ -27,3 +27,10 @@ def test_a_page_shows_what_is_written(name: str) -> None:
 def test_the_overview_names_every_client() -> None:
     page = (PAGES / "index.md").read_text("utf-8")
     assert all(f"]({name}.md)" in page and f"hostler connect {name}`" in page for name in CLIENTS)
+
+
+@pytest.mark.parametrize("page", sorted(set(PAGES.glob("*.md")) - {PAGES / "index.md", PAGES / "matrix.md"}))
+def test_a_page_says_when_a_local_model_is_worth_it_and_when_one_elsewhere(page: Path) -> None:
+    text = page.read_text("utf-8").partition("## When it is worth it\n")[2]
+    assert "*A local model*: " in text
+    assert "*One in the cloud*: " in text

@@ -35,6 +35,7 @@ def _files(target: Target, places: Places) -> tuple[Wanted, ...]:
         "TASK_MODEL_EXTERNAL": _plain(target.small),
         # Else what the first start kept in its database wins over this file for ever.
         "ENABLE_PERSISTENT_CONFIG": "false",
+        "ENABLE_VERSION_UPDATE_CHECK": "false",
         "ANONYMIZED_TELEMETRY": "false",
         "DO_NOT_TRACK": "true",
         "SCARF_NO_ANALYTICS": "true",
