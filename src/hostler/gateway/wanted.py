@@ -147,7 +147,9 @@ class Wanted:
     def mended(self, receiver: Receiver, counter: Counter) -> Receiver:
         """Who hears the engine's answer before ``receiver`` does, to put it right."""
         receiver = Discreet(receiver) if self._relay.discreet else receiver
-        if self._repairs is None or self._asking is None:
+        served, asking = self._served, self._asking
+        if self._repairs is None or asking is None or served is None:
             return receiver
-        asked = Asked(self.request, self.profile, self._asking.peek, int(self._relay.clock.wall()))
+        context = served.context if served.counts else 0
+        asked = Asked(self.request, self.profile, asking.peek, int(self._relay.clock.wall()), context)
         return Mending(receiver, self._repairs, asked, self.route.family, counter)

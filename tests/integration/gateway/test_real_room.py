@@ -76,6 +76,8 @@ async def check_edges(tiny: Gateway, api: str) -> None:
         last = await ask(tiny, api, fits, **fields)
         assert last.status == 200, (fields, last.body)
         assert last.headers.get("x-hostler-changed") == (f"{bound(api)}=1" if fields else None)
+        if api == "/v1/responses":
+            assert b'{"reason":"max_output_tokens"}' in last.body
         over = await ask(tiny, api, fits + 1, **fields)
         error = over.json()["error"]
         assert isinstance(error, dict)

@@ -269,6 +269,7 @@ def test_the_format_of_a_response_is_asked_for_as_that_of_a_chat() -> None:
 def test_nulls_that_llamacpp_breaks_on_leave() -> None:
     body = {"input": "x", "instructions": None, "max_output_tokens": None, "reasoning": None}
     assert edited(formats.edit_of, "responses", body) == {"input": "x"}
+    assert edited(formats.edit_of, "responses", {"input": "x", "top_logprobs": 2}) == {"input": "x"}
     assert edited(formats.edit_of, "completions", {"prompt": "x", "suffix": None, "best_of": 1}) == {"prompt": "x"}
     assert edited(formats.edit_of, "embeddings", {"input": "x", "encoding_format": None}) == {"input": "x"}
 

@@ -7,6 +7,7 @@ import json
 import math
 from array import array
 
+import msgspec
 import pytest
 
 from hostler.gateway.answering.repairs import dimensions, responses
@@ -86,6 +87,16 @@ def test_a_response_that_reached_its_bound_is_incomplete() -> None:
     body = b'{"id":"r","status":"completed","usage":{"output_tokens":9}}'
     told = json.loads(responses.whole(asked("responses", {"input": "x", "max_output_tokens": 9}), body))
     assert (told["status"], told["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
+
+
+@pytest.mark.parametrize(
+    ("context", "status"), [(0, "completed"), (16, "completed"), (15, "incomplete"), (14, "incomplete")]
+)
+def test_so_is_one_that_reached_the_end_of_the_context(context: int, status: str) -> None:
+    """Its bound was cut to the room left, and what was shorter than the client's own seemed whole."""
+    wish = msgspec.structs.replace(asked("responses", {"input": "x", "max_output_tokens": 90}), context=context)
+    body = b'{"id":"r","status":"completed","usage":{"input_tokens":6,"output_tokens":9}}'
+    assert json.loads(responses.whole(wish, body))["status"] == status
 
 
 @pytest.mark.parametrize("coded", [False, True])

@@ -37,13 +37,14 @@ class StreamRepair(Protocol):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What repairs need of the request: its id, its profile, what is known of its body, and when it was sent, in
-    seconds since the Unix epoch."""
+    """What repairs need of the request: its id, its profile, what is known of its body, when it was sent, in seconds
+    since the Unix epoch, and the tokens that prompt and answer may have together, 0 where nobody knows."""
 
     request: str
     profile: str
     peek: Peek
     created: int = 0
+    context: int = 0
 
     @property
     def model(self) -> str:

@@ -28,6 +28,7 @@ _ECHOED: Final = ("instructions", "max_output_tokens", "parallel_tool_calls", "t
 
 
 class _Usage(msgspec.Struct):
+    input_tokens: int = 0
     output_tokens: int = 0
     output_tokens_details: Raw | UnsetType = UNSET
 
@@ -56,10 +57,17 @@ def completed(asked: Asked, response: dict[str, Raw], created: int | None = None
     usage = response.get("usage")
     if usage is not None and bytes(usage) != b"null":
         response["usage"] = _with_details(usage)
-        limit = asked.peek.max_output_tokens if isinstance(asked.peek, Response) else None
-        if isinstance(limit, int) and 0 <= limit <= _usage(usage).output_tokens:
+        if _is_cut(asked, _usage(usage)):
             response |= _CUT
     return response
+
+
+def _is_cut(asked: Asked, usage: _Usage) -> bool:
+    """Whether an answer of so many tokens ended at the client's bound, or at the end of the context."""
+    limit = asked.peek.max_output_tokens if isinstance(asked.peek, Response) else None
+    if isinstance(limit, int) and 0 <= limit <= usage.output_tokens:
+        return True
+    return 0 < asked.context <= usage.input_tokens + usage.output_tokens
 
 
 def _with_details(usage: Raw) -> Raw:

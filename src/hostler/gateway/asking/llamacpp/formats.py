@@ -51,8 +51,13 @@ def _of_response(fields: Fields) -> None:
 
 
 def _without_nulls(fields: Fields) -> None:
+    """Without what it breaks on."""
     asked = fields.asked
     if isinstance(asked, Response):
+        if asked.top_logprobs is not UNSET:  # refused in words of another API; its answers have none
+            fields.drop("top_logprobs")
+            if asked.top_logprobs:
+                fields.note("top_logprobs left out")
         for name in ("instructions", "max_output_tokens", "reasoning"):
             if getattr(asked, name) is None:
                 fields.drop(name)
