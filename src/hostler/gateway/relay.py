@@ -204,7 +204,7 @@ class Exchange:
 
     def _listener(self) -> Receiver:
         """Who hears the engine's answer first."""
-        return self._wanted.mended(self, self)
+        return self._wanted.heard(self._wanted.mended(self, self))
 
     # 4. What the engine's connection calls.
 
