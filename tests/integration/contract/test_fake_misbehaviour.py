@@ -171,6 +171,13 @@ async def test_a_forced_tool_is_called(fake_engine: FakeEngine) -> None:
     assert b'"tool_calls":[{"index":0,"id":"' in streamed
 
 
+async def test_an_answer_keeps_to_a_schema(fake_engine: FakeEngine) -> None:
+    schema = {"type": "object", "properties": {"calm": {"type": "boolean"}}, "required": ["calm"]}
+    form = {"type": "json_schema", "json_schema": {"schema": schema}}
+    body = (await ask(await fake_engine(), SAY | {"response_format": form})).body
+    assert b'"content":"{\\"calm\\": true}"' in body
+
+
 async def test_a_slow_reader_does_not_fill_memory(fake_engine: FakeEngine) -> None:
     engine = await fake_engine("-c", "1000000")
     body = STREAM | {"max_tokens": 200_000, "ignore_eos": True}

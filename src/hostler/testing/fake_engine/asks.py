@@ -99,6 +99,13 @@ def _example(schema: Mapping[str, object]) -> object:
     return simple.get(str(schema.get("type")), "sea")
 
 
+def shaped(body: Mapping[str, object]) -> str:
+    """The answer where the request has a schema for it; empty: it has none."""
+    wanted = mapping(mapping(body.get("response_format")).get("json_schema"))
+    schema = mapping(wanted.get("schema") or body.get("json_schema"))
+    return json.dumps(_example(schema)) if schema else ""
+
+
 def scripted_call(body: Mapping[str, object], always: bool) -> ToolCall | None:
     """The call to make: when the choice is forced (or ``always``), of the named tool, else of the first."""
     choice = body.get("tool_choice", "auto")
@@ -156,7 +163,7 @@ class Asks:
             text = f"request ({len(prompt)} tokens) exceeds the available context size ({context} tokens)"
             text += ", try increasing it"
             raise Refused(400, shapes.error(400, text, "exceed_context_size_error", **counts))
-        pieces = re.findall(r".{1,5}", call.arguments) if call else ()
+        pieces = re.findall(r".{1,5}", call.arguments if call else shaped(body))
         asked = _number(body, "max_tokens", "n_predict", "max_completion_tokens", "max_output_tokens")
         natural = len(pieces) or switches.tokens
         if body.get("ignore_eos") and not pieces:
