@@ -123,10 +123,12 @@ _TEXT: Final = {"messages": [{"role": "user", "content": [{"type": "text"}]}], "
 
 
 def _asks(defect: Defect, path: str, *bodies: object) -> tuple[Probe, ...]:
-    return tuple(Probe(defect, path, body, blames_rightly, computes=False) for body in bodies)
+    return tuple(Probe(defect, path, body, blames_rightly) for body in bodies)
 
 
+#: Some an engine may take, and compute.
 MISPLACED: Final = _asks("misplaced_blame", _CHAT, _SPOILT, _ROLE, _TOOL, _TEXT)
+#: These nobody can.
 FOREIGN: Final = (
     Probe("foreign_errors", "/v1/messages", {"max_tokens": 1}, in_its_envelope, computes=False),
     Probe("foreign_errors", "/v1/messages", _SPOILT, in_its_envelope, computes=False),

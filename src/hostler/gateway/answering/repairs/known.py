@@ -60,7 +60,7 @@ def probes_of(spec: LoadSpec) -> tuple[Probe, ...]:
     vectors = spec.task == "embedding" or spec.embeddings
     asks: tuple[Probe, ...] = ()
     if spec.task == "chat":
-        asks += (*blame.MISPLACED, *blame.FOREIGN)
+        asks += (*blame.FOREIGN, *blame.MISPLACED)
     if vectors:
         asks += blame.misplaced_of_vectors(max(spec.context * spec.slots, spec.plan.run.ubatch))
     if spec.task == "chat":
