@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal
 
 import anthropic
 import pytest
 from gateway_process import RunningGateway
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 pytestmark = pytest.mark.anyio
 shows = pytest.mark.shows
@@ -24,7 +25,7 @@ TOOL = {
 class City(BaseModel):
     """What a structured answer has to fit."""
 
-    name: str = Field(max_length=20)
+    name: Literal["Oslo", "Lima"]  # the library leaves bounds of lengths to the model
     coastal: bool
 
 
@@ -75,6 +76,9 @@ async def test_a_tool_call_and_its_result(client: anthropic.AsyncAnthropic) -> N
 async def test_an_answer_that_fits_a_schema(client: anthropic.AsyncAnthropic) -> None:
     answer = await client.messages.parse(model="smollm2", messages=ASK, max_tokens=200, output_format=City)
     assert isinstance(answer.parsed_output, City)
+    async with client.messages.stream(model="smollm2", messages=ASK, max_tokens=200, output_format=City) as stream:
+        whole = await stream.get_final_message()
+    assert isinstance(whole.parsed_output, City)
 
 
 @shows(CLIENT, "error")

@@ -51,6 +51,8 @@ def message_is_right(text: str, line: str) -> None:
     answer = json.loads(text)
     assert answer["content"][0]["type"] == "text"
     assert answer["usage"]["output_tokens"] > 0
+    if "json_schema" in line:
+        assert set(json.loads(answer["content"][0]["text"])) == {"name"}
 
 
 def ollama_is_right(text: str, line: str) -> None:

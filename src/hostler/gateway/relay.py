@@ -195,7 +195,7 @@ class Exchange:
         if self._remote is not None:
             connection.send((self._remote.lines,), self._remote)
             return
-        kind, target = self._route.kind(self._call.headers), self._route.target
+        kind, target = self._route.kind(self._call.headers), self._wanted.target
         body, sink = asked_of(target, lease, self._wanted.stream, self._wanted.body, self._listener())
         self._folding = sink if isinstance(sink, Folding) else None
         pieces = (body,) if lease.place is None else placed(body, lease.place)

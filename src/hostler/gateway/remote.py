@@ -26,11 +26,12 @@ from hostler.errors import (
     RemoteRefused,
     RemoteUnreachable,
 )
+from hostler.gateway.answering.translating import LARGEST, Translating
 from hostler.gateway.http1 import Head
 from hostler.gateway.routes import Route
 from hostler.gateway.translate.chat_by_messages.translation import ChatByMessages
 from hostler.gateway.translate.messages_by_chat.translation import MessagesByChat
-from hostler.gateway.translate.protocol import Translated, Translation
+from hostler.gateway.translate.protocol import Translation
 from hostler.gateway.upstream import Receiver
 
 #: Where an API of ours is another one there.
@@ -39,8 +40,6 @@ TRANSLATIONS: Final[Mapping[tuple[str, str], Callable[[str, int], Translation]]]
     ("openai", "messages"): MessagesByChat,
 }
 VERSION: Final = b"2023-06-01"
-#: A whole answer, or an error, that has to be read before anything of it can be told.
-LARGEST: Final = 64 * 2**20
 
 _AGENT: Final = b"hostler/" + __version__.encode()
 #: Of a remote's head the client gets what says how to read the body, and when to come again. All else (cookies, the
@@ -69,25 +68,23 @@ class RemoteCall:
     """
 
     __slots__ = (
-        "_body", "_endpoint", "_forwarded", "_head", "_json", "_now", "_receiver", "_size", "_stream", "_translation",
-        "lines",
+        "_body", "_endpoint", "_forwarded", "_head", "_json", "_now", "_receiver", "_size", "lines",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, asked: RemoteRequest, receiver: Receiver, now: float) -> None:
         remote = endpoint.remote
         assert remote is not None
         made = TRANSLATIONS.get((remote.speaks, asked.route.api))
-        self._translation = None if made is None else made(remote.model, int(now))
+        translation = None if made is None else made(remote.model, int(now))
         self._endpoint = endpoint
         self._forwarded = remote.forward_key
         self._json = asked.route.api not in _FREE_FORM
         self._now = now
-        self._receiver = receiver
-        self._head: Head | None = None  # kept back until it is known what it becomes
-        self._body: list[bytes] | None = None
+        self._receiver = receiver if translation is None else Translating(receiver, translation, endpoint.host)
+        self._head: Head | None = None  # of a refusal
+        self._body: list[bytes] = []
         self._size = 0
-        self._stream: Translated | None = None
-        self.lines = _lines(endpoint, remote, asked, self._translation)
+        self.lines = _lines(endpoint, remote, asked, translation)
 
     # What the remote's connection calls.
 
@@ -96,40 +93,28 @@ class RemoteCall:
         if self._json and head.status == 200 and not _is_answer(head):
             self._receiver.on_refused(_no_api(head, self._host), whole=False)
             return
-        if self._translation is None and not refused:
-            self._receiver.on_head(_kept(head), alone=alone)
-            return
-        self._head = head
-        if not refused and head.status == 200 and head.get(b"content-type").startswith(b"text/event-stream"):
-            assert self._translation is not None
-            self._stream = self._translation.stream()
+        if refused:
+            self._head = head
         else:
-            self._body = []
+            self._receiver.on_head(_kept(head), alone=alone)
 
     def on_data(self, data: bytes) -> None:
-        if self._stream is not None:
-            self._translate(self._stream, data)
-        elif self._body is None:
+        if self._head is None:
             self._receiver.on_data(data)
-        else:
-            self._size += len(data)
-            if self._size > LARGEST:
-                self._receiver.on_refused(RemoteFailed(f"{self._host}'s answer is over {LARGEST} bytes."), whole=False)
-                return
-            self._body.append(data)
+            return
+        self._size += len(data)
+        self._body.append(data)
+        if self._size > LARGEST:
+            self._receiver.on_refused(RemoteFailed(f"{self._host} gave an answer over {LARGEST} bytes."), whole=False)
 
     def on_end(self) -> None:
-        if self._stream is not None and not self._stream.complete:
-            self._receiver.on_refused(RemoteFailed(f"{self._host} ended its answer in the middle."), whole=True)
-        elif self._head is not None and self._body is not None:
-            self._tell(self._head, b"".join(self._body))
-        else:
+        if self._head is None:
             self._receiver.on_end()
+        else:
+            refusal = _refusal(self._head, b"".join(self._body), self._endpoint, self._now)
+            self._receiver.on_refused(refusal, whole=True)
 
     def on_lost(self, error: EngineLost, *, stale: bool) -> None:
-        if self._stream is not None and self._stream.complete:
-            self._receiver.on_end()
-            return
         if not stale and not isinstance(error, EngineSilent):
             error = RemoteUnreachable(
                 error.message.replace("The engine", self._host).replace("the engine", "the remote")
@@ -144,38 +129,6 @@ class RemoteCall:
     @property
     def _host(self) -> str:
         return self._endpoint.host
-
-    def _translate(self, stream: Translated, data: bytes) -> None:
-        try:
-            text = stream.feed(data)
-        except RemoteFailed as error:
-            self._receiver.on_refused(error, whole=False)
-            return
-        if text:
-            head, self._head = self._head, None
-            if head is not None:
-                self._receiver.on_head(Head(200, [(b"content-type", b"text/event-stream")], None), alone=False)
-            self._receiver.on_data(text)
-        if stream.error is not None:
-            self._receiver.on_refused(stream.error, whole=False)
-
-    def _tell(self, head: Head, body: bytes) -> None:
-        """A whole answer: an error of ours, or what it is in the client's API."""
-        if _is_refusal(head.status, forwarded=self._forwarded):
-            self._receiver.on_refused(_refusal(head, body, self._endpoint, self._now), whole=True)
-            return
-        translation = self._translation
-        assert translation is not None
-        try:
-            body = translation.error(body) if head.status >= 400 else translation.answer(body)
-        except RemoteFailed as error:
-            self._receiver.on_refused(error, whole=True)
-            return
-        kept = [(name, value) for name, value in head.fields if name == b"retry-after"]
-        kept.append((b"content-type", b"application/json"))
-        self._receiver.on_head(Head(head.status, kept, len(body)), alone=False)
-        self._receiver.on_data(body)
-        self._receiver.on_end()
 
 
 # --- the request --------------------------------------------------------------------------------------

@@ -10,11 +10,13 @@ from hostler.fleet.protocol import Conversation, Needs, Served
 from hostler.gateway.answering.discreet import Discreet
 from hostler.gateway.answering.overflow import Overflow
 from hostler.gateway.answering.repairs.counting import prompt_tokens
-from hostler.gateway.answering.repairs.known import repairs_of
+from hostler.gateway.answering.repairs.known import BLAME, repairs_of
 from hostler.gateway.answering.repairs.mending import Counter, Mending
 from hostler.gateway.answering.repairs.protocol import Asked, Repairs
 from hostler.gateway.answering.sse import Notes
 from hostler.gateway.answering.taps import Outlet, Tap, tapped
+from hostler.gateway.answering.translating import Translating
+from hostler.gateway.asking.by_chat import spoken
 from hostler.gateway.asking.elsewhere import Elsewhere
 from hostler.gateway.asking.exceeded import ContextExceeded
 from hostler.gateway.asking.needs import chosen
@@ -24,19 +26,20 @@ from hostler.gateway.call import Asker
 from hostler.gateway.fallback import Fallback
 from hostler.gateway.relay_parts import Relay
 from hostler.gateway.routes import Route
+from hostler.gateway.translate.protocol import Translation
 from hostler.gateway.upstream import Connection, Receiver
 
 
 class Wanted:
     """One request's wish. What depends on the profile is there once :meth:`settle` has chosen one.
 
-    ``body`` is what its engine gets, ``lines`` header lines that tell the client what was changed for it, ``tap`` what
-    the answer passes through.
+    ``body`` is what its engine gets at ``target``, ``lines`` header lines that tell the client what was changed for it,
+    ``tap`` what the answer passes through.
     """
 
     __slots__ = (
-        "_asking", "_call", "_choose", "_fallback", "_relay", "_repairs", "_room", "_served", "body", "conversation",
-        "lines", "notes", "profile", "request", "route", "stream", "tap",
+        "_asking", "_call", "_choose", "_fallback", "_relay", "_repairs", "_room", "_served", "_translation", "body",
+        "conversation", "lines", "notes", "profile", "request", "route", "stream", "tap", "target",
     )  # fmt: skip
 
     def __init__(self, relay: Relay, call: Asker, route: Route, request: str) -> None:
@@ -50,6 +53,8 @@ class Wanted:
         self._served: Served | None = None
         self._room: Room | None = None
         self._repairs: Repairs | None = None
+        self._translation: Translation | None = None
+        self.target = route.target
         self.stream = False
         self.profile = ""
         self.body = self.lines = b""
@@ -134,11 +139,13 @@ class Wanted:
         self.conversation, self.lines = prepared.conversation, prepared.lines
         self.notes = Notes.of_chat(served, self.route, self.request, self._relay.clock)
         out = Outlet(self.request, self._call.write, self._relay.captures)
-        self.body, self.tap = tapped(served, self.route, asking.peek, prepared.body, out)
-        self._room = room_of(served, self.route, asking.peek, self.body)
+        body, route, self._translation = spoken(prepared.body, self.route, asking.peek, served)
+        self.target = route.target
+        self.body, self.tap = tapped(served, self.route, asking.peek, body, out)
+        self._room = room_of(served, route, asking.peek, self.body)
         if self._room is not None and not self._room.counted:
             self._bound(self._room, None)
-        self._repairs = repairs_of(served, self.route, asking.peek)
+        self._repairs = BLAME if self._translation is not None else repairs_of(served, self.route, asking.peek)
 
     async def count(self, endpoint: Endpoint, told: Callable[[int], None]) -> None:
         """Have the engine count the prompt that it reads, for a repair."""
@@ -150,6 +157,8 @@ class Wanted:
         served, asking = self._served, self._asking
         if self._repairs is None or asking is None or served is None:
             return receiver
-        context = served.context if served.counts else 0
-        asked = Asked(self.request, self.profile, asking.peek, int(self._relay.clock.wall()), context)
+        if self._translation is not None:
+            receiver = Translating(receiver, self._translation)
+        now = int(self._relay.clock.wall())
+        asked = Asked(self.request, self.profile, asking.peek, now, self.body, served.context)
         return Mending(receiver, self._repairs, asked, self.route.family, counter)

@@ -91,11 +91,12 @@ async def test_openais_library_is_content_with_responses(tiny: Gateway) -> None:
     host, port = tiny.listener.getsockname()[:2]
     async with AsyncOpenAI(base_url=f"http://{host}:{port}/v1", api_key="x", max_retries=0) as client:
         async with client.responses.stream(model="tiny", input="The sea?", max_output_tokens=4) as stream:
-            numbers = [event.sequence_number async for event in stream]
-            whole = await stream.get_final_response()
+            events = [event async for event in stream]
+        numbers, last = [event.sequence_number for event in events], events[-1]
         assert numbers == sorted(numbers)
-        assert whole.usage is not None
-        assert (whole.status, whole.usage.output_tokens) == ("incomplete", 4)
+        assert last.type == "response.incomplete"
+        assert last.response.usage is not None
+        assert (last.response.status, last.response.usage.output_tokens) == ("incomplete", 4)
         schema = {"type": "object", "properties": {"a": {"const": 1}}, "required": ["a"], "additionalProperties": False}
         told = await client.responses.create(
             model="tiny", input="x", max_output_tokens=30,

@@ -19,7 +19,8 @@ from hostler.testing.launch import Running
 pytestmark = pytest.mark.anyio
 
 CONTEXT = 256
-APIS = ("/v1/chat/completions", "/v1/messages", "/v1/responses", "/v1/completions", "tokens", "/completion")
+APIS = ("/v1/chat/completions", "/v1/messages", "schema", "/v1/responses", "/v1/completions", "tokens", "/completion")
+FORMAT = {"type": "json_schema", "schema": {"type": "object"}}
 
 
 def body(api: str, words: int, **fields: object) -> dict[str, object]:
@@ -31,7 +32,9 @@ def body(api: str, words: int, **fields: object) -> dict[str, object]:
         return {"model": "tiny", "prompt": text, **fields}
     if api == "/v1/responses":
         return {"model": "tiny", "input": text, **fields}
-    always = {"max_tokens": 1} if api == "/v1/messages" else {}
+    always = {"max_tokens": 1} if api in ("/v1/messages", "schema") else {}
+    if api == "schema":
+        fields = {"output_config": {"format": FORMAT}, **fields}
     return {"model": "tiny", "messages": [{"role": "user", "content": text}], **always, **fields}
 
 
@@ -40,7 +43,7 @@ def bound(api: str) -> str:
 
 
 async def ask(gateway: Gateway, api: str, words: int, **fields: object) -> http.Response:
-    path = "/v1/completions" if api == "tokens" else api
+    path = {"tokens": "/v1/completions", "schema": "/v1/messages"}.get(api, api)
     return await http.request(gateway.listener.getsockname(), "POST", path, body(api, words, **fields))
 
 
@@ -90,3 +93,9 @@ async def check_end(tiny: Gateway) -> None:
     words = CONTEXT - 4 - await around(tiny, "/completion")
     answer = (await ask(tiny, "/completion", words, n_predict=-1, ignore_eos=True)).json()
     assert (answer["tokens_predicted"], answer["stop_type"], answer["truncated"]) == (4, "limit", True)
+    words = CONTEXT - 4 - await around(tiny, "/v1/responses")
+    for fields, status in (({}, "incomplete"), ({"max_output_tokens": 50}, "incomplete")):
+        said = (await ask(tiny, "/v1/responses", words, ignore_eos=True, **fields)).json()
+        assert (said["status"], said["incomplete_details"]) == (status, {"reason": "max_output_tokens"})
+    streamed = await ask(tiny, "/v1/responses", words, ignore_eos=True, stream=True)
+    assert streamed.body.decode().strip().split("\n\n")[-1].startswith("event: response.incomplete\n")

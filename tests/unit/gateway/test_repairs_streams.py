@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from hostler.gateway.answering.repairs.events import Events
@@ -186,6 +187,15 @@ def test_what_came_whole_at_the_end_has_a_begin() -> None:
         "response.output_item.done",
         "response.completed",
     ]
+
+
+def test_a_response_that_was_cut_off_ends_as_incomplete() -> None:
+    wish = msgspec.structs.replace(RESPONSE, body=b'{"max_output_tokens":2}')
+    last = read_events(fed(Events(wish), CREATED + BEGIN + TEXT + TEXT_DONE + DONE, 50))[-1]
+    response = last["response"]
+    assert isinstance(response, dict)
+    assert (last["type"], response["status"]) == ("response.incomplete", "incomplete")
+    assert response["incomplete_details"] == {"reason": "max_output_tokens"}
 
 
 def test_an_error_in_a_response_is_an_event() -> None:

@@ -83,10 +83,28 @@ def test_a_response_has_every_field() -> None:
     assert told["usage"]["output_tokens_details"] == {"reasoning_tokens": 0}
 
 
-def test_a_response_that_reached_its_bound_is_incomplete() -> None:
-    body = b'{"id":"r","status":"completed","usage":{"output_tokens":9}}'
-    told = json.loads(responses.whole(asked("responses", {"input": "x", "max_output_tokens": 9}), body))
-    assert (told["status"], told["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
+@pytest.mark.parametrize(
+    ("got", "context", "cut"),
+    [
+        ({"max_output_tokens": 9}, 0, True),
+        ({"max_output_tokens": 10}, 0, False),
+        ({"max_tokens": 9}, 0, True),
+        ({"max_tokens": 9, "max_output_tokens": 10}, 0, False),
+        ({"max_output_tokens": -1}, 0, False),
+        ({"n_predict": "nine"}, 0, False),
+        ({}, 14, True),
+        ({}, 15, False),
+    ],
+)
+def test_a_response_that_reached_a_bound_is_incomplete(got: dict[str, object], context: int, cut: bool) -> None:
+    """Its client's, its profile's or that of the room left, as the engine got it; or the end of the context."""
+    body = b'{"id":"r","status":"completed","usage":{"input_tokens":5,"output_tokens":9}}'
+    wish = msgspec.structs.replace(
+        asked("responses", {"input": "x"}), body=json.dumps({"input": "x", **got}).encode(), context=context
+    )
+    told = json.loads(responses.whole(wish, body))
+    details = {"reason": "max_output_tokens"} if cut else None
+    assert (told["status"], told["incomplete_details"]) == ("incomplete" if cut else "completed", details)
 
 
 @pytest.mark.parametrize(

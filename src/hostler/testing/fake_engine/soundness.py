@@ -91,17 +91,18 @@ class SoundResponses(Responses):
         return b""
 
     def closing(self, text: str, end: Ending) -> Sequence[bytes]:
-        return [self._reckoned(events) for events in super().closing(text, end)]
+        return [self._reckoned(events, limited=end.limited) for events in super().closing(text, end)]
 
     def whole(self, text: str, end: Ending) -> Json:
         return self._completed(super().whole(text, end), end.limited)
 
-    def _reckoned(self, events: bytes) -> bytes:
+    def _reckoned(self, events: bytes, *, limited: bool = False) -> bytes:
         numbered: list[Json] = []
         for event in events.split(b"\n\n")[:-1]:
             said: Json = json.loads(event.partition(b"\ndata: ")[2])
             if "response" in said:
-                said["response"] = self._completed(mapping(said["response"]), limited=False)
+                said["response"] = self._completed(mapping(said["response"]), limited)
+                said["type"] = "response.incomplete" if limited else said["type"]
             where: Json = {"sequence_number": self._number, "output_index": 0, "content_index": 0}
             numbered.append({**where, **said})
             self._number += 1

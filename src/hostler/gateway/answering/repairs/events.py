@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw, UnsetType
 from hostler.fleet.learning.defects import Probe
 from hostler.gateway.answering.repairs.heard import heard
 from hostler.gateway.answering.repairs.protocol import Asked
-from hostler.gateway.answering.repairs.responses import completed, has_fields
+from hostler.gateway.answering.repairs.responses import CUT, completed, has_fields
 
 #: Half an event that is longer is passed on as it is.
 LONGEST: Final = 8 * 2**20
@@ -169,6 +169,8 @@ class Events:
         fields = _fields(data)
         response = completed(self._asked, _fields(fields["response"]), self._asked.created)
         response["created_at"] = Raw(b"%d" % self._asked.created)
+        if response.get("status") is CUT["status"]:
+            name = b"response.incomplete"
         self._tell(name, fields | {"response": Raw(_encode(response))})
 
     def _passed(self, name: bytes, data: bytes) -> None:
@@ -235,17 +237,17 @@ _HANDLERS: Final[dict[bytes, Callable[[Events, bytes, bytes], None]]] = {
     b"response.function_call_arguments.delta": Events._arguments,
     b"response.output_item.done": Events._item_done,
     b"response.completed": Events._completes,
+    b"response.incomplete": Events._completes,
 }
 
 
 # --- whether it is needed -----------------------------------------------------------------------------
 
-_ENDS: Final = (b"response.completed", b"response.incomplete")
 _INDEXED: Final = (b"response.content_part.", b"response.output_text.")
 
 
 def is_reckoned(status: int, body: bytes) -> bool | None:
-    """Whether a stream has all that its clients reckon by."""
+    """Whether a stream of one token, which was all that it might have, has all that its clients reckon by."""
     events = list(heard(body))
     if status != 200 or not events:
         return None
@@ -253,7 +255,7 @@ def is_reckoned(status: int, body: bytes) -> bool | None:
         told = [(name, _fields(data)) for name, data in events]
         return (
             events[0][0] == b"response.created"
-            and events[-1][0] in _ENDS
+            and events[-1][0] == b"response.incomplete"
             and [bytes(fields["sequence_number"]) for _, fields in told] == [b"%d" % n for n in range(len(told))]
             and all(_is_placed(name, fields) for name, fields in told)
         )

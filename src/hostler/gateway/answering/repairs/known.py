@@ -29,6 +29,8 @@ _WHOLES: Final[dict[str, tuple[Defect, Callable[[Asked, bytes], bytes]]]] = {
     "responses": ("bare_responses", responses.whole),
     "dimensions": ("ignored_dimensions", dimensions.whole),
 }
+#: Of an answer in another API than its client's: the rest of it is put into the client's by a translation.
+BLAME: Final = Repairs(errors=True)
 _VECTORS: Final = frozenset(("embeddings", "dimensions", "rerank"))
 
 

@@ -38,12 +38,13 @@ class StreamRepair(Protocol):
 
 class Asked(msgspec.Struct, frozen=True):
     """What repairs need of the request: its id, its profile, what is known of its body, when it was sent, in seconds
-    since the Unix epoch, and the tokens that prompt and answer may have together, 0 where nobody knows."""
+    since the Unix epoch, its body as the engine got it, and the context of its profile, 0 where nobody knows it."""
 
     request: str
     profile: str
     peek: Peek
     created: int = 0
+    body: bytes = b""
     context: int = 0
 
     @property

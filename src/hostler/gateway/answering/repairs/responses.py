@@ -20,7 +20,7 @@ _ALWAYS: Final = {
     "store": Raw(b"false"), "temperature": Raw(b"null"), "text": Raw(b'{"format":{"type":"text"}}'),
     "tool_choice": Raw(b'"auto"'), "tools": Raw(b"[]"), "top_p": Raw(b"null"), "truncation": Raw(b'"disabled"'),
 }  # fmt: skip
-_CUT: Final = {"status": Raw(b'"incomplete"'), "incomplete_details": Raw(b'{"reason":"max_output_tokens"}')}
+CUT: Final = {"status": Raw(b'"incomplete"'), "incomplete_details": Raw(b'{"reason":"max_output_tokens"}')}
 _NO_DETAILS: Final = Raw(b'{"reasoning_tokens":0}')
 
 
@@ -33,7 +33,15 @@ class _Usage(msgspec.Struct):
     output_tokens_details: Raw | UnsetType = UNSET
 
 
+class _Bounds(msgspec.Struct):
+    n_predict: float | None = None
+    max_output_tokens: float | None = None
+    max_tokens: float | None = None
+
+
 _usage = msgspec.json.Decoder(_Usage).decode
+_bounds = msgspec.json.Decoder(_Bounds).decode
+_BOUND: Final = (b'"n_predict"', b'"max_output_tokens"', b'"max_tokens"')
 
 
 def whole(asked: Asked, body: bytes) -> bytes:
@@ -58,16 +66,27 @@ def completed(asked: Asked, response: dict[str, Raw], created: int | None = None
     if usage is not None and bytes(usage) != b"null":
         response["usage"] = _with_details(usage)
         if _is_cut(asked, _usage(usage)):
-            response |= _CUT
+            response |= CUT
     return response
 
 
-def _is_cut(asked: Asked, usage: _Usage) -> bool:
-    """Whether an answer of so many tokens ended at the client's bound, or at the end of the context."""
-    limit = asked.peek.max_output_tokens if isinstance(asked.peek, Response) else None
-    if isinstance(limit, int) and 0 <= limit <= usage.output_tokens:
+def _is_cut(asked: Asked, said: _Usage) -> bool:
+    """Whether an answer ended because no more of it was allowed, or fitted. llama.cpp says the same of every end."""
+    if 0 < asked.context <= said.input_tokens + said.output_tokens:
         return True
-    return 0 < asked.context <= usage.input_tokens + usage.output_tokens
+    return 0 <= _bound(asked.body) <= said.output_tokens
+
+
+def _bound(body: bytes) -> float:
+    """The tokens that an answer may have; -1 where nobody says."""
+    if not any(name in body for name in _BOUND):
+        return -1
+    try:
+        said = _bounds(body)
+    except msgspec.MsgspecError:
+        return -1
+    limits = (said.n_predict, said.max_output_tokens, said.max_tokens)  # in the order in which it obeys them
+    return next((limit for limit in limits if limit is not None), -1)
 
 
 def _with_details(usage: Raw) -> Raw:
@@ -85,7 +104,7 @@ def is_whole(status: int, body: bytes) -> bool | None:
         spent = "usage" in response and _usage(response["usage"]).output_tokens_details is not UNSET
     except msgspec.MsgspecError:
         return None
-    return spent and has_fields(response) and all(response.get(name) == said for name, said in _CUT.items())
+    return spent and has_fields(response) and all(response.get(name) == said for name, said in CUT.items())
 
 
 def has_fields(response: dict[str, Raw]) -> bool:

@@ -21,6 +21,7 @@ from hostler.gateway.asking.checks.kinds import (
     invalid,
     missing,
 )
+from hostler.gateway.asking.checks.telling import told
 from hostler.gateway.asking.peek import Absent
 
 
@@ -63,6 +64,23 @@ class Thinking(msgspec.Struct, gc=False):
     budget_tokens: Annotated[int, Meta(ge=1, le=MOST)] | UnsetType | None = UNSET
 
 
+class Format(msgspec.Struct, gc=False):
+    type: Text = UNSET
+    schema: Any = UNSET
+
+
+class Output(msgspec.Struct, gc=False):
+    format: Format | None = None
+
+
+class Formed(msgspec.Struct, gc=False):
+    output_config: Output | None
+    output_format: Format | None
+
+
+_formed = msgspec.json.Decoder(Formed).decode
+
+
 class Messages(Checked, kw_only=True, gc=False):
     messages: list[Turn] | UnsetType = UNSET
     system: str | list[Block] | UnsetType | None = UNSET
@@ -77,6 +95,13 @@ class Messages(Checked, kw_only=True, gc=False):
     reasoning_effort: Absent = UNSET
     reasoning: Absent = UNSET
     metadata: Any = UNSET
+    output_format: Absent = UNSET
+
+    @property
+    def shaped(self) -> bool:
+        """Whether the answer has to follow a schema, as a checked body says it; not one that has to be a call."""
+        forced = isinstance(self.tool_choice, Choice) and self.tool_choice.type in ("any", "tool") and self.tools
+        return not forced and self._named_format() is not None
 
     def check(self) -> None:
         if self.messages is UNSET:
@@ -90,6 +115,28 @@ class Messages(Checked, kw_only=True, gc=False):
         choice = self.tool_choice
         if isinstance(choice, Choice) and choice.type == "tool" and not choice.name:
             raise invalid("tool_choice.name", "`tool_choice.name` is missing.")
+        named = self._named_format()
+        if named is not None:
+            _check_format(*named)
+            if self.messages and self.messages[-1].role == "assistant":
+                raise invalid(
+                    "messages",
+                    "The last turn is the assistant's: an answer that follows a schema cannot go on from there.",
+                    hint="Leave out that turn, or the schema.",
+                )
+
+    def _named_format(self) -> tuple[str, Format] | None:
+        """The form that is asked of the answer, and where that stands; raises InvalidRequest."""
+        if self.output_config is UNSET and self.output_format is UNSET:
+            return None
+        texts = (bytes(text) if isinstance(text, Raw) else b"null" for text in (self.output_config, self.output_format))
+        try:
+            said = _formed(b'{"output_config":%b,"output_format":%b}' % tuple(texts))
+        except msgspec.ValidationError as error:
+            raise told(error) from None
+        if said.output_config is not None and said.output_config.format is not None:
+            return "output_config.format", said.output_config.format
+        return None if said.output_format is None else ("output_format", said.output_format)
 
     def pictures(self) -> Iterable[Picture]:
         for number, turn in enumerate(self.messages or ()):
@@ -103,6 +150,13 @@ class Answered(Messages, kw_only=True, gc=False):
         super().check()
         if self.max_tokens is UNSET or self.max_tokens is None:
             raise missing("max_tokens")
+
+
+def _check_format(path: str, wanted: Format) -> None:
+    if wanted.type != "json_schema":
+        raise invalid(f"{path}.type", f"`{path}.type` has to be `json_schema`.")
+    if not isinstance(wanted.schema, Thing):
+        raise invalid(f"{path}.schema", f"`{path}.schema` is missing.")
 
 
 def _check_blocks(content: object, path: str) -> None:

@@ -51,7 +51,7 @@ def answer(body: bytes) -> s.Answer:
     blocks += [s.Text(message.said)] if message.said else []
     calls = [_call(call, number) for number, call in enumerate(message.tool_calls or ())]
     stop = stop_of(choice.finish_reason, called=bool(calls))
-    return s.Answer(said.id, said.model, [*blocks, *calls], stop, usage=usage_of(said.usage))
+    return s.Answer(said.id, said.model, [*blocks, *calls], stop, said.stopping_word, usage=usage_of(said.usage))
 
 
 def _call(call: s.HeardCall, number: int) -> s.ToolUse:
@@ -86,6 +86,11 @@ def usage_of(said: s.HeardUsage | None) -> s.Usage:
     details = said.prompt_tokens_details
     cached = 0 if details is None else details.cached_tokens or 0
     return s.Usage(max(0, (said.prompt_tokens or 0) - cached), said.completion_tokens or 0, 0, cached)
+
+
+def prompt_of(said: s.HeardProgress) -> s.Usage:
+    """Tokens of a prompt of which nothing is answered yet."""
+    return s.Usage(max(0, said.total - said.cache), 0, 0, said.cache)
 
 
 def problem(body: bytes) -> s.Problem:

@@ -47,7 +47,7 @@ def as_chat(request: s.Asked, model: str) -> s.ChatRequest:
         top_p=request.top_p,
         tools=tools or None,
         reasoning_effort=_effort(request),
-        response_format=_format(request.output_config),
+        response_format=None if request.schema is None else s.ResponseFormat(s.Schema(request.schema)),
     )
     if _NEWER_LIMIT.match(model):
         made.max_completion_tokens = request.max_tokens
@@ -81,11 +81,6 @@ def _effort(request: s.Asked) -> str | None:
     return "low" if budget <= _LOW else "medium" if budget <= _MEDIUM else "high"
 
 
-def _format(output: s.Output | None) -> s.ResponseFormat | None:
-    form = None if output is None else output.format
-    return s.ResponseFormat(s.Schema(form.schema)) if form is not None and isinstance(form.schema, Raw) else None
-
-
 # --- what was said ------------------------------------------------------------------------------------
 
 
@@ -93,7 +88,7 @@ def _conversation(request: s.Asked) -> list[s.Message]:
     """What the system says before the first turn is its message. What it says later stands where it was said, on the
     user's side: most chat templates take a system message in the first place only, and a moved one would change the
     beginning of the prompt with every turn."""
-    said = _text(_pieces(request.system))
+    said = _text(_pieces(request.system or ""))
     turns = list(request.messages)
     while turns and turns[0].role == "system":
         said = [*said, *_text(_pieces(turns.pop(0).content))]
@@ -173,16 +168,17 @@ def _part(piece: s.Piece) -> list[s.Part]:
     if piece.type == "text":
         return [s.Part("text", piece.text)] if piece.text.strip() else []
     if piece.type == "image" and source is not None and source.type in ("base64", "url"):
-        return [s.Part("image_url", image_url=s.Link(source.url or _inline(source)))]
+        return [s.Part("image_url", image_url=s.Link(source.url or inline(source)))]
     if piece.type == "document" and source is not None and source.type == "text":
         return [s.Part("text", source.data)]
     if piece.type == "document" and source is not None and source.type == "base64":
-        return [s.Part("file", file=s.File(piece.title or "document.pdf", _inline(source)))]
+        return [s.Part("file", file=s.File(piece.title or "document.pdf", inline(source)))]
     raise InvalidRequest(
         f"A block of a message is {piece.type[:40]!r}, which this model does not take in this form.",
         hint="Send text, images, and documents with their data.",
     )
 
 
-def _inline(source: s.Source) -> str:
+def inline(source: s.Source) -> str:
+    """An image or a document as an address."""
     return f"data:{source.media_type};base64,{source.data}"

@@ -86,7 +86,7 @@ class Asked(msgspec.Struct):
 
     messages: list[Turn]
     max_tokens: int | None = None
-    system: str | list[Piece] = ""
+    system: str | list[Piece] | None = None
     stream: bool = False
     stop_sequences: list[str] | None = None
     temperature: float | None = None
@@ -95,6 +95,18 @@ class Asked(msgspec.Struct):
     tool_choice: Choice | None = None
     thinking: Thinking | None = None
     output_config: Output | None = None
+    output_format: Format | None = None  # what that was called before it stood in `output_config`
+    # What servers of llama.cpp's take besides.
+    model: str | None = None
+    top_k: float | None = None
+    chat_template_kwargs: Raw | UnsetType = UNSET
+
+    @property
+    def schema(self) -> Raw | None:
+        """The schema that the answer has to follow; None for any answer."""
+        form = self.output_config.format if self.output_config is not None else None
+        schema = (form or self.output_format or Format()).schema
+        return schema if isinstance(schema, Raw) else None
 
 
 # --- what the server is asked -------------------------------------------------------------------------
@@ -155,7 +167,7 @@ class Call(msgspec.Struct):
 class Message(msgspec.Struct, omit_defaults=True):
     """One message."""
 
-    role: Literal["system", "user", "assistant", "tool", ""] = ""
+    role: str = ""
     content: str | list[Part] | None = None
     reasoning_content: str | None = None
     tool_calls: list[Call] | None = None
@@ -197,9 +209,9 @@ class StreamOptions(msgspec.Struct):
 
 
 class ChatRequest(msgspec.Struct, omit_defaults=True):
-    """``POST /v1/chat/completions``."""
+    """``POST /v1/chat/completions``; the last fields are llama.cpp's own."""
 
-    model: str
+    model: str | None
     messages: list[Message]
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
@@ -213,6 +225,11 @@ class ChatRequest(msgspec.Struct, omit_defaults=True):
     parallel_tool_calls: bool | None = None
     reasoning_effort: str | None = None
     response_format: ResponseFormat | None = None
+    top_k: float | None = None
+    chat_template_kwargs: Raw | UnsetType = UNSET
+    thinking_budget_tokens: int | None = None
+    return_progress: bool = False
+    verbose: bool = False
 
 
 # --- what the server answers --------------------------------------------------------------------------
@@ -282,6 +299,19 @@ class HeardFault(msgspec.Struct):
     code: str | int | None = None
 
 
+class HeardProgress(msgspec.Struct):
+    """How far llama.cpp is with a prompt: its tokens, and how many of them came from a cache."""
+
+    total: int = 0
+    cache: int = 0
+
+
+class HeardDetail(msgspec.Struct):
+    """What llama.cpp tells besides when it is asked to."""
+
+    stopping_word: str = ""
+
+
 class HeardAnswer(msgspec.Struct):
     """A whole answer, a chunk of one, or what went wrong."""
 
@@ -290,6 +320,13 @@ class HeardAnswer(msgspec.Struct):
     choices: list[HeardChoice] | None = None
     usage: HeardUsage | None = None
     error: HeardFault | None = None
+    prompt_progress: HeardProgress | None = None
+    detail: HeardDetail | None = msgspec.field(default=None, name="__verbose")
+
+    @property
+    def stopping_word(self) -> str | None:
+        """Which of its client's stop sequences ended an answer, where that is told."""
+        return None if self.detail is None else self.detail.stopping_word or None
 
 
 # --- what the client gets -----------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from hostler.errors import HostlerError
 from hostler.gateway.translate.chat_by_messages.answer import not_understood
 from hostler.gateway.translate.events import Events
 from hostler.gateway.translate.messages_by_chat import shapes as s
-from hostler.gateway.translate.messages_by_chat.answer import error_of, heard, id_of, stop_of, usage_of
+from hostler.gateway.translate.messages_by_chat.answer import error_of, heard, id_of, prompt_of, stop_of, usage_of
 
 _PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 
@@ -29,7 +29,9 @@ class MessagesStream:
         self._call: int | None = None  # the server's number of the call that is open
         self._calls: set[int | str | None] = set()  # numbers and ids of all so far
         self._finish: str | None = None
+        self._stopping_word: str | None = None
         self._usage: s.HeardUsage | None = None
+        self._prompt = s.Usage()  # as far as it is known when the answer begins
 
     def feed(self, data: bytes) -> bytes:
         try:
@@ -46,7 +48,11 @@ class MessagesStream:
         if chunk.error is not None:
             self.error = error_of(chunk.error)
             return b""
+        if chunk.prompt_progress is not None:
+            self._prompt = prompt_of(chunk.prompt_progress)
+            return b""
         self._usage = chunk.usage or self._usage
+        self._stopping_word = chunk.stopping_word or self._stopping_word
         text = self._begin(chunk)
         for choice in chunk.choices or ():
             if choice.index == 0:
@@ -58,7 +64,7 @@ class MessagesStream:
         if self._begun:
             return b""
         self._begun = True
-        return _line("message_start", message=s.Answer(chunk.id, chunk.model)) + _PING
+        return _line("message_start", message=s.Answer(chunk.id, chunk.model, usage=self._prompt)) + _PING
 
     def _more(self, delta: s.Heard) -> bytes:
         text = self._said("thinking", delta.thought) + self._said("text", delta.said)
@@ -103,7 +109,8 @@ class MessagesStream:
 
     def _end(self) -> bytes:
         text = (b"" if self._begun else self._begin(s.HeardAnswer())) + self._close()
-        delta = {"stop_reason": stop_of(self._finish, called=bool(self._calls)), "stop_sequence": None}
+        stop = stop_of(self._finish, called=bool(self._calls))
+        delta = {"stop_reason": stop, "stop_sequence": self._stopping_word}
         return text + _line("message_delta", delta=delta, usage=usage_of(self._usage)) + _line("message_stop")
 
 

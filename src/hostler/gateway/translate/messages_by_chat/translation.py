@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from hostler.gateway.translate.messages_by_chat import llamacpp
 from hostler.gateway.translate.messages_by_chat.answer import answer, problem
 from hostler.gateway.translate.messages_by_chat.request import as_chat, asked
 from hostler.gateway.translate.messages_by_chat.stream import MessagesStream
@@ -28,3 +29,16 @@ class MessagesByChat:
 
     def stream(self) -> MessagesStream:
         return MessagesStream()
+
+
+class ByLlamacpp(MessagesByChat):
+    """The same for an engine of llama.cpp's. Its errors are put into words of the API elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__("", 0)
+
+    def request(self, body: bytes) -> bytes:
+        return msgspec.json.encode(llamacpp.as_chat(asked(body)))
+
+    def error(self, body: bytes) -> bytes:
+        return body
