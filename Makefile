@@ -38,7 +38,8 @@ test-device: $(VENV)/.dev ## Tests that need special hardware; they fail where i
 	$(BIN)/pytest tests/device
 
 test-clients: $(VENV)/.dev ## Real clients and agents, installed from their registries; writes the matrix of clients
-	HOSTLER_CLIENTS_WRITE=1 $(BIN)/pytest -o norecursedirs= --ignore tests/clients/test_client_matrix.py tests/clients
+	HOSTLER_CLIENTS_WRITE=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile -o norecursedirs='.* node_modules' \
+	  --ignore tests/clients/test_client_matrix.py tests/clients
 	$(BIN)/pytest tests/clients/test_client_matrix.py
 
 CASES ?= 200

@@ -15,7 +15,7 @@ from typing import Any
 from gateway_process import HOSTLER, Command, RunningGateway, eventually
 
 NOTE = "the tide turns at four"
-PATIENCE_S = 90.0
+PATIENCE_S = 240.0
 
 
 def lines(text: str) -> list[Any]:
@@ -39,10 +39,11 @@ class Agent:
         here = {"PATH": path, "PWD": str(self.folder), "TERM": "dumb"}
         return self.running.home.environment() | here | dict(self.more)
 
-    def connect(self, client: str, model: str) -> None:
-        """Write the client's configuration for this model."""
-        done = self.running.cli("connect", client, "--model", model, "--write")
+    def connect(self, client: str, model: str) -> str:
+        """Write the client's configuration for this model; the line for a shell that starts the client with it."""
+        done = self.running.cli("connect", client, "--model", model, "--write", "--json")
         assert done.code == 0, done.err
+        return str(done.json["start"])
 
     def run(self, *words: str) -> Command:
         """Run it to its end."""

@@ -38,9 +38,10 @@ SUBJECTS: Final[dict[str, Subject]] = {
     "langchain": Subject("langchain-openai", "chat", "langchain.md"),
     "llm": Subject("llm", "chat", "llm.md"),
     "aider": Subject("aider", "chat", "aider.md", {"tool call": "It uses none", "structured output": "It uses none"}),
-    "claude-code": Subject("Claude Code", "messages", "claude-code.md", {"structured output": _AGENT}),
-    "codex": Subject("Codex", "responses", "codex.md", {"structured output": _AGENT}),
+    "claude-code": Subject("Claude Code", "messages", "claude-code.md"),
+    "codex": Subject("Codex", "responses", "codex.md"),
     "opencode": Subject("opencode", "chat", "opencode.md", {"structured output": _AGENT}),
+    "continue": Subject("Continue, `cn`", "chat", "continue.md", {"structured output": _AGENT}),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from gateway_process import Home, RunningGateway, eventually
 _shown: list[matrix.Shown] = []
 _versions: dict[str, str] = {}
 _failed: list[str] = []
+#: What a report brings from the process that ran the test to the one that writes down what was shown.
+SHOWN = "shown"
 WRITE = "HOSTLER_CLIENTS_WRITE"
 
 
@@ -35,18 +38,24 @@ def pytest_runtest_makereport(
     mark = item.get_closest_marker("shows")
     if mark is not None and report.when == "call":
         client, feature = mark.args
-        if report.passed:
-            _shown.append(matrix.Shown(client=client, feature=feature, outcome="works"))
-        elif report.failed:
-            _failed.append(item.nodeid)
-        elif report.skipped and hasattr(report, "wasxfail"):
-            _shown.append(matrix.Shown(client=client, feature=feature, outcome="not yet", why=report.wasxfail))
+        told = (client, feature, getattr(report, "wasxfail", ""), _versions.get(client))
+        report.user_properties.append((SHOWN, told))
     return report
 
 
-def pytest_sessionfinish() -> None:
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.failed:
+        _failed.append(report.nodeid)
+    for name, told in report.user_properties:
+        if name == SHOWN:
+            client, feature, why, _versions[client] = told
+            _shown.append(matrix.Shown(client=client, feature=feature, outcome="not yet" if why else "works", why=why))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the run down when that was asked for and nothing failed; clients that did not run stay as they were."""
-    if os.environ.get(WRITE) and not _failed:
+    is_worker = hasattr(session.config, "workerinput")
+    if os.environ.get(WRITE) and not _failed and not is_worker:
         matrix.write(matrix.Run(versions=_versions, shown=tuple(_shown)))
 
 
@@ -81,8 +90,8 @@ def tool() -> str:
 def running(place: Home, tool: str, smollm2: Path) -> Iterator[RunningGateway]:
     """One gateway for the tests of a client.
 
-    `smollm2` is real. The others are scripted: `steady` answers, `caller` calls a tool, `endless` goes on and on, and
-    `narrow` has little room.
+    `smollm2` is real. The others are scripted: `steady` answers, `caller` calls a tool, `shaper` the one that Claude
+    Code has for answers in a form, `endless` goes on and on, and `narrow` has little room.
     """
     room = "context = 65536"
     place.write(
@@ -91,6 +100,7 @@ def running(place: Home, tool: str, smollm2: Path) -> Iterator[RunningGateway]:
         place.fake("caller", room, tool=tool, tool_calls=not tool),
         place.fake("endless", room, tokens=20_000, rate=10),
         place.fake("narrow", "context = 512"),
+        place.fake("shaper", room, tool=f"StructuredOutput:{json.dumps({'city': 'Oslo'})}"),
         top='default = "smollm2"',
     )
     gateway = RunningGateway(place)

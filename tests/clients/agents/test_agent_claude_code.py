@@ -60,6 +60,15 @@ def test_a_tool_call_and_its_result(agent: Agent) -> None:
     assert lines(done.out)[-1]["is_error"] is False
 
 
+@shows(CLIENT, "structured output")
+def test_an_answer_that_fits_a_schema(agent: Agent) -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    words = ("-p", "Name a city.", "--output-format", "json", "--json-schema", json.dumps(schema))
+    done = agent.run("hostler", "claude", "--model", "shaper", *words)
+    assert done.code == 0, done
+    assert done.json["structured_output"] == {"city": "Oslo"}
+
+
 @shows(CLIENT, "error")
 def test_a_prompt_that_does_not_fit(agent: Agent) -> None:
     done = agent.run("hostler", "claude", "--model", "narrow", "-p", "Say hello.", "--output-format", "json")

@@ -57,6 +57,8 @@ def command(client: str, base: Path, state: Path) -> tuple[Path, tuple[str, ...]
         case "opencode":
             config = {"OPENCODE_CONFIG": str(base / ".config/opencode/hostler.json")}
             return agents(), ("opencode", "run", "Say hello."), config
+        case "continue":
+            return agents(), ("cn", "--config", str(base / ".continue/models/hostler.yaml"), "-p", "Say hello."), {}
         case "claude-code":
             line = f". {state}/clients/claude-code.sh && claude -p 'Say hello.'"
             return agents(), ("bash", "-c", line), {}
@@ -64,7 +66,7 @@ def command(client: str, base: Path, state: Path) -> tuple[Path, tuple[str, ...]
             return python("llm").parent, ("llm", "-m", "hostler/steady", "Say hello."), {}
 
 
-@pytest.mark.parametrize("client", ["codex", "opencode", "claude-code", "llm"])
+@pytest.mark.parametrize("client", ["codex", "opencode", "claude-code", "continue", "llm"])
 def test_a_key_of_its_own_and_the_users_by_its_variable(client: str, closed: Closed) -> None:
     home = closed.running.home
     programs, words, sets = command(client, home.base, home.state)

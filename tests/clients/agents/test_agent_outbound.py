@@ -49,12 +49,14 @@ def proxy() -> Iterator[Proxy]:
     made.close()
 
 
+#: What follows the line that `hostler connect` prints, or `hostler claude`.
 ASKS = {
-    "claude-code": ("hostler", "claude", "--model", "steady", "-p", "Say hello."),
-    "codex": ("codex", "exec", "--profile", "hostler", "--skip-git-repo-check", "Say hello."),
-    "opencode": ("opencode", "run", "Say hello."),
-    "aider": ("aider", "--config", ".aider.hostler.conf.yml", "--no-git", "--yes-always", "--message", "Say hello."),
-    "llm": ("llm", "-m", "hostler/steady", "Say hello."),
+    "claude-code": "-p 'Say hello.'",
+    "codex": "exec --skip-git-repo-check 'Say hello.'",
+    "opencode": "run 'Say hello.'",
+    "aider": "--no-git --yes-always --message 'Say hello.'",
+    "continue": "-p 'Say hello.'",
+    "llm": "",
 }
 
 
@@ -62,13 +64,10 @@ ASKS = {
 def test_it_asks_nobody_else(client: str, proxy: Proxy, running: RunningGateway, folder: Path) -> None:
     ways = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), proxy.url)
     here = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
-    config = str(running.home.base / ".config" / "opencode" / "hostler.json")
-    started = {"OPENCODE_CONFIG": config, "OPENCODE_DISABLE_MODELS_FETCH": "1"}
     programs = python(client).parent if client in ("aider", "llm") else node("agents") / "node_modules" / ".bin"
-    agent = Agent(running, folder, programs, ways | here | started)
-    agent.connect(client, "steady")
-    words = [str(running.home.base / word) if word.startswith(".aider") else word for word in ASKS[client]]
-    done = agent.run(*words)
+    agent = Agent(running, folder, programs, ways | here)
+    line = "hostler claude --model steady" if client == "claude-code" else agent.connect(client, "steady")
+    done = agent.run("bash", "-c", f"{line} {ASKS[client]}")
     assert done.code == 0, done
     # opencode gets the package for plugins from its registry, which says nothing of what it works on.
     assert [line for line in proxy.asked if not line.startswith("CONNECT registry.")] == []
