@@ -47,7 +47,7 @@ class Bus:
         self._last_id += 1
         stamped = msgspec.structs.replace(event, id=self._last_id, at=self._clock.wall())
         self._ring.append(stamped)
-        if not isinstance(stamped, OF_REQUESTS):
+        if type(event) not in OF_REQUESTS:
             self._rare.append(stamped)
         if self._waiting:
             self._arrival.set()

@@ -7,7 +7,7 @@ state only inside the owner. Names have been resolved to profiles before they co
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -25,7 +25,7 @@ from hostler.wire.management import Instance, Parked, RequestInFlight
 Abandoned = Literal["silent", "streaming"]
 
 
-class Timing(NamedTuple):
+class Timing(msgspec.Struct, frozen=True):
     """What an engine says of one request: tokens that were cached, read and generated; milliseconds for these two."""
 
     cached: int
@@ -71,7 +71,7 @@ class Conversation(msgspec.Struct, frozen=True):
     size: int = 0
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True):
     """Which of its engine's slots a request goes to, -1 for any; ``fresh``: without what is in it."""
 
     slot: int

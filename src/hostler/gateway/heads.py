@@ -55,13 +55,20 @@ def own_lines(request: str, profile: str, lease: Lease | None, engine_ms: float,
 
     Without a lease all of them went into waiting for one; ``profile`` is empty while there is none.
     """
+    asked = request.encode()
     if lease is None:
-        named = f"x-hostler-profile: {profile}\r\n" if profile else ""
-        spent = f"queue;dur={total_ms:.1f}, total;dur={total_ms:.1f}"
-    else:
-        named = f"x-hostler-profile: {lease.profile}\r\nx-hostler-instance: {lease.instance}\r\n"
-        spent = (
-            f"queue;dur={lease.queue_ms:.1f}, load;dur={lease.load_ms:.1f}, "
-            f"engine;dur={engine_ms:.1f}, total;dur={total_ms:.1f}"
-        )
-    return f"x-request-id: {request}\r\n{named}server-timing: {spent}\r\n".encode("latin-1", "replace")
+        spent = b"queue;dur=%.1f, total;dur=%.1f" % (total_ms, total_ms)
+        return b"x-request-id: %b\r\n%bserver-timing: %b\r\n" % (asked, _named(profile, ""), spent)
+    return (
+        b"x-request-id: %b\r\n%bserver-timing: queue;dur=%.1f, load;dur=%.1f, engine;dur=%.1f, total;dur=%.1f\r\n"
+        % (asked, _named(lease.profile, lease.instance), lease.queue_ms, lease.load_ms, engine_ms, total_ms)
+    )
+
+
+@lru_cache(maxsize=512)
+def _named(profile: str, instance: str) -> bytes:
+    """The lines that name them; none for an empty name."""
+    lines = f"x-hostler-profile: {profile}\r\n" if profile else ""
+    if instance:
+        lines += f"x-hostler-instance: {instance}\r\n"
+    return lines.encode("latin-1", "replace")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from hostler.engines.efficiencies import keep, learnt
 from hostler.engines.protocol import LoadSpec
@@ -52,8 +52,8 @@ def _requests(timings: Sequence[Timing], enough: int) -> list[Request]:
     """As they are fitted; a prompt that is too short to say anything is as one that was cached."""
     from hostler.placement.fitting import Request
 
-    told = (t if t.prompt >= enough else t._replace(cached=t.cached + t.prompt, prompt=0) for t in timings)
-    return [Request(*each) for each in told]
+    told = (t if t.prompt >= enough else replace(t, cached=t.cached + t.prompt, prompt=0) for t in timings)
+    return [Request(*astuple(each)) for each in told]
 
 
 def _added(known: Efficiencies, fitted: Efficiencies, key: str) -> Efficiencies:

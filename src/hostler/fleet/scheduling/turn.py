@@ -91,7 +91,7 @@ class Moves:
 def live(state: m.State, profile: str) -> m.Instance | None:
     """The profile's instance that is starting or ready."""
     for instance in state.instances.values():
-        if instance.profile == profile and isinstance(instance.state, (Starting, Ready)):
+        if instance.profile == profile and isinstance(instance.state, (Ready, Starting)):
             return instance
     return None
 

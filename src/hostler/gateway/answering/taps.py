@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import msgspec
 from msgspec import Raw
@@ -30,7 +30,7 @@ _NO_CHOICES: Final = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _OPTION: Final = "stream_options"
 
 
-class Outlet(NamedTuple):
+class Outlet(msgspec.Struct, frozen=True):
     """Where an answer goes: to its client, and to captures, where there are any."""
 
     request: str

@@ -79,12 +79,11 @@ class Preparing:
 
     def _prepared(self, asking: Asking, served: Served) -> Prepared:
         route = asking.route
-        route.check(served)
+        edits = self._edits(served, route)
         check_for(served, asking.peek)
         conversation = conversation_for(served, route, asking.headers, asking.body)
         if route.form:
             return Prepared(_form_for(served, asking), conversation)
-        edits = self._edits(served, route)
         if not edits:
             return Prepared(asking.body, conversation)
         fields = Fields(asking.body, asking.peek)
@@ -93,9 +92,11 @@ class Preparing:
         return Prepared(fields.bytes(), conversation, changed(fields.notes))
 
     def _edits(self, served: Served, route: Route) -> tuple[Edit, ...]:
+        """Raises WrongTask, each time for a profile that cannot do what the route is for."""
         key = served.name, served.preset, route.api
         known = self._known.get(key)
         if known is None or known[0] is not served:
+            route.check(served)
             made = (maker(served, route) for maker in MAKERS)
             known = self._known[key] = served, tuple(edit for edit in made if edit is not None)
         return known[1]
