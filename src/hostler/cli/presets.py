@@ -36,13 +36,14 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose presets are shown: a profile's (``profile``), or those of the family of a model."""
+    """Whose presets are shown: a profile's (``profile``), or those of the family of a model, whose ``note`` it is."""
 
     name: str
     profile: str | None
     family: str | None
     title: str
     presets: tuple[Shown, ...]
+    note: str = ""
 
 
 def register(app: typer.Typer) -> None:
@@ -142,11 +143,11 @@ def _of_model(session: Session, name: str, others: list[str]) -> Subject:
     if family is None:
         return Subject(name=model.name, profile=None, family=None, title="", presets=())
     known = families()[family]
-    return Subject(name=model.name, profile=None, family=family, title=known.title, presets=_published(known))
+    return msgspec.structs.replace(_of_family(family, known), name=model.name)
 
 
 def _of_family(name: str, known: Known) -> Subject:
-    return Subject(name=name, profile=None, family=name, title=known.title, presets=_published(known))
+    return Subject(name=name, profile=None, family=name, title=known.title, presets=_published(known), note=known.note)
 
 
 def _of_profile(name: str, profile: Profile, family: Family | None) -> Subject:
@@ -162,7 +163,8 @@ def _of_profile(name: str, profile: Profile, family: Family | None) -> Subject:
     shown = [*own, *(each for name, each in published.items() if name not in profile.presets)]
     marked = (msgspec.structs.replace(each, default=each.name == profile.preset) for each in shown)
     title = known.title if known is not None else ""
-    return Subject(name=name, profile=name, family=family, title=title, presets=tuple(marked))
+    note = known.note if known is not None else ""
+    return Subject(name=name, profile=name, family=family, title=title, presets=tuple(marked), note=note)
 
 
 def _published(known: Known | None) -> tuple[Shown, ...]:
@@ -186,6 +188,8 @@ def _lines(subject: Subject) -> Iterator[str]:
         yield "Write one as [profiles.NAME.presets.TASK], with the keys of `sampling`."
         return
     yield f"{subject.name}: {subject.title or 'presets of its own'}"
+    if subject.note:
+        yield f"  {subject.note}"
     for names, each in _alike(subject.presets).items():
         values = ", ".join(f"{key} {value}" for key, value in each.sampling.items())
         yield f"  {names}{' (taken always)' if each.default else ''}"
