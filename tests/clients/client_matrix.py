@@ -45,12 +45,8 @@ SUBJECTS: Final[dict[str, Subject]] = {
 }
 
 
-_NO_SCHEMA: Final = "llama.cpp takes no schema in its `/v1/messages`"
 #: What does not work yet, and why; its tests must fail, so that this is known to be so.
-NOT_YET: Final[Mapping[tuple[str, Feature], str]] = {
-    ("anthropic-python", "structured output"): _NO_SCHEMA,
-    ("anthropic-node", "structured output"): _NO_SCHEMA,
-}
+NOT_YET: Final[Mapping[tuple[str, Feature], str]] = {}
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
