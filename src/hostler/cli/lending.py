@@ -44,7 +44,7 @@ async def lent(client: Client, words: Sequence[str], profiles: Sequence[str]) ->
     """
     from hostler.wire.keys import Lending
 
-    wanted = Lending(name=_name(words), profiles=tuple(dict.fromkeys(profiles)), lasts_s=LASTS_S)
+    wanted = Lending(name=_name(words), profiles=list(dict.fromkeys(profiles)), lasts_s=LASTS_S)
     try:
         key = (await client.lend_key(wanted)).key
     except Forbidden:

@@ -16,7 +16,8 @@ class Lending(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     many seconds."""
 
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    profiles: Annotated[tuple[str, ...], Meta(min_length=1, max_length=64)]
+    # No tuple: of one with bounds the document would say that it takes anything.
+    profiles: Annotated[list[str], Meta(min_length=1, max_length=64)]
     lasts_s: Annotated[float, Meta(gt=0, le=LONGEST_S)]
 
 
