@@ -56,6 +56,22 @@ async def test_what_an_engine_says(gateway: Gateway, path: str, one: str, admin:
     assert said in (await asked(gateway, path, admin))[1]
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/api/chat"])
+async def test_what_an_engine_says_as_a_stream(gateway: Gateway, path: str, one: str) -> None:
+    """Which no head was told of yet when its first piece comes."""
+    spoken = b'data: {"error":{"message":"/home/me/m.gguf at 127.0.0.1:4321 broke"}}\n\n'
+
+    async def script(_heard: Heard, side: EngineSide) -> None:
+        head = "HTTP/1.1 500 Oh\r\nContent-Type: text/event-stream\r\nContent-Length: "
+        await side.say(f"{head}{len(spoken)}\r\n\r\n".encode() + spoken[:30])
+        await side.say(spoken[30:])
+
+    gateway.engine.script = script
+    status, told = await asked(gateway, path, one, stream=True)
+    assert status >= 500
+    assert "m.gguf at the engine broke" in told
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/api/chat"])
 async def test_what_the_gateway_says(gateway: Gateway, path: str, one: str, admin: str, stream: bool) -> None:

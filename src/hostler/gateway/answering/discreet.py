@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable
 from typing import Final
 
 from hostler.errors import EngineLost, HostlerError
@@ -48,19 +47,27 @@ def plain_error(error: HostlerError) -> HostlerError:
 class Discreet:
     """Hears an answer and tells ``receiver`` all of it, errors without them."""
 
-    __slots__ = ("_body", "_head", "_receiver", "on_data")
+    __slots__ = ("_body", "_failed", "_head", "_receiver")
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._head: Head | None = None  # of an error that is still to be told
+        self._failed = False
         self._body = b""
-        self.on_data: Callable[[bytes], None] = receiver.on_data
 
     def on_head(self, head: Head, *, alone: bool) -> None:
         if head.status < 400:
             self._receiver.on_head(head, alone=alone)
         else:
-            self._head, self.on_data = head, self._keep
+            self._head, self._failed = head, True
+
+    def on_data(self, data: bytes) -> None:
+        if not self._failed:
+            self._receiver.on_data(data)
+            return
+        self._body += data
+        if len(self._body) > LONGEST:
+            self._tell(whole=False)
 
     def on_end(self) -> None:
         self._tell(whole=True)
@@ -75,11 +82,6 @@ class Discreet:
 
     def on_stalled(self) -> None:
         self._receiver.on_stalled()
-
-    def _keep(self, data: bytes) -> None:
-        self._body += data
-        if len(self._body) > LONGEST:
-            self._tell(whole=False)
 
     def _tell(self, *, whole: bool) -> None:
         head, self._head = self._head, None
