@@ -204,7 +204,10 @@ def _mode(path: Path) -> int:
 def _replace(path: Path, text: str, mode: int) -> None:
     """Replace the file in one step; nobody else can read it before it has its mode."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:  # it would name a file that nobody knows
+        raise OSError(error.errno, error.strerror, str(path.parent)) from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(text.encode())
