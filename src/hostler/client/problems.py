@@ -94,8 +94,9 @@ def _built(said: _Said, retry_after_s: float | None) -> HostlerError:
     message = said.message or "The gateway refused without saying why."
     if kind is None:
         return Refused(message, hint=said.hint, said=code)
-    # A hint that came with the error is the gateway's; without one the message already says it all.
-    error = kind(message, hint=said.hint)
+    # A hint that came with the error is the gateway's; without one the message already says it all. Where a client's
+    # API shows messages only, they end with it.
+    error = kind(message.removesuffix(said.hint).rstrip(), hint=said.hint)
     error.retry_after_s = retry_after_s
     return error
 

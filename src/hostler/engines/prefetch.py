@@ -62,26 +62,28 @@ def _is_there(handle: int, offset: int) -> bool:
 
 
 def share_in_cache(files: Iterable[Path], looks: int = 64) -> float | None:
-    """How much of ``files`` is in the page cache, 0 to 1, by that many looks; None where the system does not tell.
+    """How much of ``files`` is in the page cache, 0 to 1, by that many looks; None where the system does not tell, and
+    where none of them is there.
 
     Reads nothing from the disk.
     """
     if sys.platform != "linux":
         return None
-    there = seen = 0
+    there = seen = opened = 0
     for file in files:
         try:
             handle = os.open(file, os.O_RDONLY)
         except OSError:
             seen += looks
             continue
+        opened += 1
         try:
             size = os.fstat(handle).st_size
             found = [_is_there(handle, size * (2 * n + 1) // (2 * looks)) for n in range(looks)] if size else [True]
             seen, there = seen + len(found), there + sum(found)
         finally:
             os.close(handle)
-    return there / seen if seen else None
+    return there / seen if opened else None
 
 
 def _will_need(handle: int, offset: int, size: int) -> None:

@@ -43,8 +43,8 @@ class Shown:
     budget: Budget
 
     def counts(self) -> tuple[int, int]:
-        """How many requests run, and how many wait."""
-        return len(self._held), len(self._state.waiting)
+        """How many requests run, and how many wait; what an operator loads is none."""
+        return len(self._held), sum(waiter.lease for waiter in self._state.waiting)
 
     def standing(self, ticket: QueuedTicket) -> Standing:
         """Where ``ticket`` stands now."""

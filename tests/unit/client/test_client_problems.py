@@ -54,3 +54,9 @@ def test_retry_after_is_read_from_the_body_or_the_header() -> None:
 def test_only_an_error_event_is_an_error() -> None:
     assert from_event(b'{"choices":[{"delta":{"content":"an \\"error\\" of mine"}}]}') is None
     assert isinstance(from_event(b'{"error":{"message":"m","code":"invalid_request"}}'), InvalidRequest)
+
+
+def test_a_hint_that_a_message_ends_with_is_told_once() -> None:
+    """`hostler chat` told what to do twice, since OpenAI's form has it in the message too."""
+    error = from_event(b'{"error":{"message":"It hangs. Send it again.","code":"engine_lost","hint":"Send it again."}}')
+    assert str(error) == "It hangs. Send it again."

@@ -186,7 +186,7 @@ async def test_switch_waits_for_the_running_request_of_the_other(tmp_path: Path)
         lease = await w.fleet.ask("a", "r1", "me", "openai").wait()
         async with anyio.create_task_group() as group:
             group.start_soon(w.fleet.switch, "b")
-            await w.until(lambda: w.fleet.counts()[1] == 1)
+            await w.until(lambda: w.fleet.profile("b").waiting == 1)
             assert w.runner.loads == ["a"]
             lease.end(200)
         assert w.states() == {"b": "ready"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anyio
 import pytest
 from fleet_world import GIB, world
 
@@ -51,3 +52,14 @@ async def test_a_switch_neither_ends_nor_waits_for_what_is_held(tmp_path: Path) 
         await fleet_world.fleet.hold("a", 60.0)
         assert await fleet_world.fleet.switch("b") == ()
         assert fleet_world.states() == {"a": "ready", "b": "ready"}
+
+
+async def test_what_an_operator_loads_is_no_request_that_waits(tmp_path: Path) -> None:
+    """The first line of `hostler top` told of one that its list of requests did not have."""
+    async with world(tmp_path, {"a": GIB}) as fleet_world:
+        fleet_world.runner.hold.add("a")
+        async with anyio.create_task_group() as group:
+            group.start_soon(fleet_world.fleet.load, "a")
+            await fleet_world.until(lambda: "a" in fleet_world.runner.release)
+            assert fleet_world.fleet.counts() == (0, 0)
+            fleet_world.runner.release["a"].set()
