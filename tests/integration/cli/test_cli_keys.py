@@ -10,7 +10,7 @@ import pytest
 from cli_run import Run
 from fake_gateway import FakeGateway
 
-from hostler.accounts.keys import Keyring
+from hostler.accounts.keys import Bounds, Keyring
 from hostler.errors import Forbidden, Unauthorized
 
 
@@ -46,7 +46,7 @@ def test_json_holds_the_key_when_it_is_made_and_never_again(run: Run, home: Path
     assert before <= made["created"] <= time.time()
     assert ring(home).authenticate({b"x-api-key": made["key"].encode()}).name == "laptop"
     (listed,) = json.loads(run("key", "ls", "--json").stdout)
-    nothing = {"expires": None, "profiles": [], "rate": None}
+    nothing = {"expires": None, "profiles": [], "rate": None, "lent_by": ""}
     assert listed == {"name": "laptop", "scope": "inference", "created": made["created"], **nothing}
     assert json.loads(run("key", "rm", "laptop", "--json").stdout) == {"removed": "laptop"}
     assert json.loads(run("key", "ls", "--json").stdout) == []
@@ -161,3 +161,15 @@ def test_what_was_done_to_keys_is_in_the_audit(run: Run, home: Path) -> None:
     assert "remove key" in shown
     assert "new key" not in shown
     assert key not in (home / "state" / "audit.jsonl").read_text()
+
+
+def test_ls_says_what_is_lent_and_by_whom(run: Run, home: Path) -> None:
+    run("key", "new", "me", "--scope", "admin")
+    assert "LENT BY" not in run("key", "ls").stdout
+    ring(home).add("run-aider-1", "inference", Bounds(profiles=("coder",), expires=time.time() + 60), "me")
+    told = run("key", "ls").stdout
+    assert "LENT BY" in told
+    assert "run-aider-1" in told
+    assert {each["lent_by"] for each in json.loads(run("key", "ls", "--json").stdout)} == {"", "me"}
+    run("key", "rm", "me")
+    assert json.loads(run("key", "ls", "--json").stdout) == []
