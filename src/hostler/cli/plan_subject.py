@@ -50,6 +50,11 @@ def _unknown(error: ModelError, asked: str, config: Config) -> HostlerError:
     """The library's complaint, with the profiles that are called almost so."""
     from hostler.config.names import Names
 
+    if asked in config.auto:
+        stands_for = ", ".join(config.auto[asked].profiles)
+        return ModelError(
+            f"{asked!r} is an `auto` name and stands for several profiles.", hint=f"Name one: {stands_for}."
+        )
     near = Names((name, profile.aliases) for name, profile in config.profiles.items()).nearest(asked)
     if not near or not error.message.startswith("No model is called"):
         return error

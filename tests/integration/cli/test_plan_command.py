@@ -242,3 +242,11 @@ def test_completion_of_machines_and_types() -> None:
     assert complete_place("") == ["this", *machines.names()]
     assert complete_machine("dgx") == ["dgx-spark"]
     assert complete_kv("q8") == ["q8_0"]
+
+
+def test_an_auto_name_is_no_model_to_plan_for(run: Run, home: Path) -> None:
+    (home / "hostler.toml").write_text('[profiles.small]\nmodel = "m.gguf"\n[auto.any]\nprofiles = ["small"]\n')
+    done = run("plan", "any")
+    assert done.exit_code == 1
+    assert "'any' is an `auto` name" in done.stderr
+    assert "Name one: small." in done.stderr
