@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ from hostler.store.version import HEAD, inspect, move_aside
 MIGRATION_S = 600.0
 #: A larger file is not made anew: that would hold up whoever wants to write for seconds.
 ANEW_BYTES = 128 * 2**20
+#: What its log of writes may keep of a disk once that is written back, after one that was large.
+LOG_BYTES = 4 * 2**20
 
 
 def connect(path: Path) -> Connection:
@@ -53,7 +56,8 @@ def close(connection: Connection) -> None:
 def let_shrink(connection: Connection) -> bool:
     """Make a file that an older version began one that gives its free space back; whether it was made anew for that.
 
-    Nothing happens to one that does already, that is larger than :data:`ANEW_BYTES`, or that has no room beside it.
+    Nothing happens to one that does already, that is larger than :data:`ANEW_BYTES`, that has no room beside it, or
+    that cannot be made anew now (somebody else writes to it, temporary files find no room): it serves as it is.
     """
     pages, page_bytes, mode = (_pragma(connection, name) for name in ("page_count", "page_size", "auto_vacuum"))
     size = pages * page_bytes
@@ -63,6 +67,9 @@ def let_shrink(connection: Connection) -> bool:
     try:
         cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
         cursor.execute("VACUUM")
+    except sqlite3.OperationalError as failure:
+        log.info("store.not_made_anew", bytes=size, reason=str(failure))
+        return False
     finally:
         cursor.close()
     log.info("store.made_anew", bytes=size, left=_pragma(connection, "page_count") * page_bytes)
@@ -93,6 +100,7 @@ def _tune(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         "synchronous=FULL",
         "busy_timeout=5000",
         "cache_size=-1024",
+        f"journal_size_limit={LOG_BYTES}",
     )
     for pragma in tuning:
         cursor.execute(f"PRAGMA {pragma}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Protocol, get_args
 
@@ -166,7 +166,8 @@ async def held(ledger: Ledger) -> int:
     return await ledger.writer.run(lambda c: int(c.exec_driver_sql("PRAGMA page_count").scalar_one()))
 
 
-async def test_a_file_of_before_takes_part(ledger: Ledger) -> None:
+async def of_before(ledger: Ledger, unused: int = 2**20, used: int = 0) -> Path:
+    """The ledger's file, closed, as an older version would have left it, with so many bytes in it."""
     await filled(ledger, 1)
     await ledger.recorder.close()
     await ledger.writer.close()
@@ -175,18 +176,54 @@ async def test_a_file_of_before_takes_part(ledger: Ledger) -> None:
         connection.executescript("DROP TABLE days; UPDATE alembic_version SET version_num = '0002'")
         connection.execute("PRAGMA auto_vacuum=NONE")
         connection.execute("VACUUM")
-        connection.executescript(f"CREATE TABLE gone AS SELECT zeroblob({2**20}) AS bytes; DROP TABLE gone")
+        connection.executescript(f"CREATE TABLE gone AS SELECT zeroblob({unused}) AS bytes; DROP TABLE gone")
+        connection.executescript(f"CREATE TABLE more AS SELECT zeroblob({used}) AS bytes")
+    return path
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[Writer]:
     writer = Writer(path)
     writer.start()
-    again = Retention(writer, lambda: LedgerSettings(keep=Seconds(0)), ManualClock(wall=ledger.clock.wall() + 1))
+    yield writer
+    await writer.close()
+
+
+def later(ledger: Ledger, writer: Writer) -> Retention:
+    """What keeps no request."""
+    return Retention(writer, lambda: LedgerSettings(keep=Seconds(0)), ManualClock(wall=ledger.clock.wall() + 1))
+
+
+async def test_a_file_of_before_takes_part(ledger: Ledger) -> None:
+    path = await of_before(ledger)
     before = path.stat().st_size
     assert before > 2**20
-    assert await writer.run(database.let_shrink)
-    assert not await writer.run(database.let_shrink)
-    assert await again.begin()
-    assert await again.tidy() == 1
-    await writer.close()
+    async with opened(path) as writer:
+        assert await writer.run(database.let_shrink)
+        assert not await writer.run(database.let_shrink)
+        assert await later(ledger, writer).begin()
+        assert await later(ledger, writer).tidy() == 1
     assert path.stat().st_size < before / 4
+
+
+async def test_a_file_that_cannot_be_made_anew_now_serves_as_it_is(ledger: Ledger) -> None:
+    """It was told to be unwritable once an hour, and nothing was ever tidied away."""
+    path = await of_before(ledger)
+    async with opened(path) as writer:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            await writer.run(lambda connection: connection.exec_driver_sql("PRAGMA busy_timeout=0"))
+            other.execute("BEGIN IMMEDIATE")
+            assert await later(ledger, writer).begin()
+        assert writer.problem == ""
+        assert await later(ledger, writer).tidy() == 1
+
+
+async def test_its_log_does_not_stay_as_large_as_the_file(ledger: Ledger) -> None:
+    path = await of_before(ledger, used=2 * database.LOG_BYTES)
+    async with opened(path) as writer:
+        assert await writer.run(database.let_shrink)
+        assert await later(ledger, writer).tidy() == 1
+        assert path.with_name(f"{path.name}-wal").stat().st_size <= database.LOG_BYTES
 
 
 async def test_without_a_database_it_says_so(blocked: Ledger) -> None:
