@@ -198,3 +198,12 @@ def test_an_engine_lost_later_says_how(returncode: int, says: str) -> None:
 
     assert isinstance(error, EngineLost)
     assert says in error.message
+
+
+def test_a_program_that_ends_at_once_is_told_by_its_last_line_too() -> None:
+    """An exit code alone said nothing, though the program had told why."""
+    error = at_load(_ending("Traceback (most recent call last):", "OSError: no such device", "", returncode=7))
+    assert error.evidence == "OSError: no such device (exit code 7)"
+    assert "OSError: no such device" in error.message
+    assert at_load(_ending("0.1 I srv load_model", returncode=7)).evidence == "exit code 7"
+    assert "no such device" not in after_ready(_ending("OSError: no such device", returncode=7)).message

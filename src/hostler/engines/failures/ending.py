@@ -53,6 +53,8 @@ def at_load(ending: Ending) -> EngineError:
     if ending.code == FlagUnsupported.code:
         return _classed(FlagUnsupported(ending.said), BY_ID["bad_flags"], ending.said)
     fit = _fit(ending, CAUSES)
+    if fit.cause is BY_ID["ended"] and (words := _parting(ending)):
+        fit = _Fit(fit.cause, f"{words} ({fit.evidence})")
     cause = fit.cause
     kind = cause.error or LoadFailed
     message = cause.says.format(*map(_shortened, fit.found), **_known(ending, fit))
@@ -147,6 +149,14 @@ def _known(ending: Ending, fit: _Fit) -> dict[str, str]:
 def _why(ending: Ending) -> str:
     number = signal_of(ending.returncode)
     return last_error(ending.lines) or ending.said or (name_of(number) if number else f"exit code {ending.returncode}")
+
+
+def _parting(ending: Ending) -> str:
+    """The last line of a program that writes no log of llama.cpp's form, where nothing else says why it ended. Only
+    before it has had requests: later a line may hold what they said."""
+    if ending.said or last_error(ending.lines) or any(map(_PREFIX.match, ending.lines)):
+        return ""
+    return next((line.strip() for line in reversed(ending.lines) if line.strip()), "")
 
 
 def _last_words(ending: Ending) -> str:
