@@ -174,11 +174,15 @@ class Keyring:
     def add(self, name: str, scope: Scope = "admin", bounds: Bounds = UNBOUND, lent_by: str = "") -> str:
         """Make a key, store its hash, and return the key; it is never shown again.
 
-        Raises InvalidRequest for an impossible name or bounds, Conflict for a name that is taken, HomeError.
+        One that is lent lasts no longer than the key that lends it, and asks no more often. Raises InvalidRequest for
+        an impossible name or bounds, Conflict for a name that is taken, Unauthorized where the lender is gone,
+        HomeError.
         """
         _check_name(name)
         _check_bounds(scope, bounds)
         with self._changing():
+            if lent_by:
+                bounds = self._within(lent_by, bounds)
             if name in self.names:
                 raise Conflict(f"There is already a key named {name!r}.", hint="Choose another name.")
             key = f"hostler-{secrets.token_urlsafe(24)}"
@@ -190,14 +194,15 @@ class Keyring:
             self._store((*self._stored, fresh))
         return key
 
-    def prolong(self, name: str, expires: float) -> None:
-        """Have a key that is lent end later. Raises NotFound, HomeError."""
+    def prolong(self, name: str, expires: float) -> float:
+        """Have a key that is lent end later, and say when: with the key that lent it at the latest. Raises NotFound,
+        HomeError."""
         with self._changing():
-            self._lent(name)
-            prolonged = (
-                msgspec.structs.replace(key, expires=expires) if key.name == name else key for key in self._stored
-            )
-            self._store(tuple(prolonged))
+            lent = self._lent(name)
+            until = self._within(lent.lent_by, Bounds(expires=expires)).expires or expires
+            longer = msgspec.structs.replace(lent, expires=until)
+            self._store(tuple(longer if key is lent else key for key in self._stored))
+        return until
 
     def take_back(self, name: str) -> None:
         """Forget a key that is lent. Raises NotFound, HomeError."""
@@ -213,9 +218,20 @@ class Keyring:
                 raise NotFound(f"No key is named {name!r}.", hint=there)
             self._store(tuple(key for key in self._stored if name not in (key.name, key.lent_by)))
 
-    def _lent(self, name: str) -> None:
-        if not any(key.name == name and key.lent_by for key in self._stored):
-            raise NotFound(f"No key that is lent is named {name!r}.", hint="`hostler key rm NAME` removes others.")
+    def _lent(self, name: str) -> StoredKey:
+        for key in self._stored:
+            if key.name == name and key.lent_by:
+                return key
+        raise NotFound(f"No key that is lent is named {name!r}.", hint="`hostler key rm NAME` removes others.")
+
+    def _within(self, lender: str, bounds: Bounds) -> Bounds:
+        """What of ``bounds`` the key of that name can give."""
+        own = next((key for key in self._stored if key.name == lender), None)
+        if own is None:
+            raise Unauthorized("This key is not known.")
+        ends = [each for each in (own.expires, bounds.expires) if each is not None]
+        rates = [each for each in (own.rate, bounds.rate) if each is not None]
+        return msgspec.structs.replace(bounds, expires=min(ends, default=None), rate=min(rates, default=None))
 
     @contextmanager
     def _changing(self) -> Generator[None, None, None]:

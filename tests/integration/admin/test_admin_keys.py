@@ -8,6 +8,8 @@ import httpx
 import pytest
 from admin_fakes import NAMES, World
 
+from hostler.accounts.keys import Bounds
+
 pytestmark = pytest.mark.anyio
 
 WISH = {"name": "run-aider-1", "profiles": ["fast", "coder"], "lasts_s": 60}
@@ -34,6 +36,14 @@ async def test_a_life_of_a_lent_key(client: httpx.AsyncClient, world: World, adm
     assert (await client.delete("/api/keys/run-aider-1", headers=admin)).status_code == 200
     assert (await client.delete("/api/keys/run-aider-1", headers=admin)).status_code == 404
     assert world.keys.names == ("me",)
+
+
+async def test_it_says_when_it_ends_with_the_key_that_lends_it(client: httpx.AsyncClient, world: World) -> None:
+    ends = time.time() + 600
+    admin = {"x-api-key": world.keys.add("me", bounds=Bounds(expires=ends))}
+    made = (await client.post("/api/keys", json=WISH | {"lasts_s": 3600}, headers=admin)).json()
+    longer = (await client.post("/api/keys/run-aider-1/prolong", json={"lasts_s": 7200}, headers=admin)).json()
+    assert (made["expires"], longer["expires"], world.keys.stored[-1].expires) == (ends, ends, ends)
 
 
 async def test_where_nobody_needs_a_key_none_is_made(client: httpx.AsyncClient, world: World) -> None:

@@ -58,6 +58,25 @@ def test_it_ends_with_the_key_that_lent_it(ring: Ring) -> None:
     assert ring.keys.empty
 
 
+def test_it_lasts_no_longer_and_asks_no_more_often_than_the_key_that_lent_it(ring: Ring) -> None:
+    """A key for a day lent one that could be prolonged for good, and without its own bound of requests a minute."""
+    ring.keys.add("guest", "admin", Bounds(expires=1100.0, rate=10))
+    lent = ring.keys.add("run-aider-2", "inference", Bounds(expires=2000.0), "guest")
+    stored = ring.keys.stored[-1]
+    assert (stored.expires, stored.rate) == (1100.0, 10)
+    assert ring.keys.prolong("run-aider-2", 1090.0) == 1090.0
+    assert ring.keys.prolong("run-aider-2", 3000.0) == 1100.0
+    ring.now = 1100.0
+    assert not ring.lets_in(lent)
+
+
+def test_who_is_gone_lends_nothing(ring: Ring) -> None:
+    """It was asked while the lender's key was removed, and would have lived without it."""
+    with pytest.raises(Unauthorized):
+        ring.keys.add("run-aider-2", "inference", Bounds(expires=1060.0), "gone")
+    assert ring.keys.names == ("me", "run-aider-1")
+
+
 def test_prompts_of_what_is_lent_are_the_lenders(ring: Ring) -> None:
     ring.lend("run-aider-2")
     guest = ring.keys.add("guest", "inference")

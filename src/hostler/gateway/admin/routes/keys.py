@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from glob import escape
+from math import inf
 from typing import Annotated
 
 import anyio
@@ -31,22 +32,22 @@ class KeyRoutes(Controller):
     @post(status_code=200, summary="Lend a key", responses=fails(400, 404, 409, 413, 500))
     async def lend(self, services: Wanted, request: Request[None, None, State], data: Wish) -> LentKey:
         """For a program that is started now: it may use models, of those the profiles that are named, by whatever name,
-        and nothing else, until the time is over. It ends with the key that lends it. Where there are no keys nobody
-        needs one, and `key` is null."""
+        and nothing else, until the time is over. It ends with the key that lends it, and asks no more often. Where
+        there are no keys nobody needs one, and `key` is null."""
         keys = services.keys
         if keys.empty:
             return LentKey(name=data.name)
-        lender = services.authenticate(dict(request.scope["headers"])).name
+        lender = services.authenticate(dict(request.scope["headers"]))
         profiles = [name for asked in data.profiles for name in await _meant(services.catalogue, asked)]
-        bounds = Bounds(profiles=tuple(map(escape, dict.fromkeys(profiles))), expires=time.time() + data.lasts_s)
-        made = await anyio.to_thread.run_sync(keys.add, data.name, "inference", bounds, lender)
+        expires = min(time.time() + data.lasts_s, lender.expires or inf)
+        bounds = Bounds(profiles=tuple(map(escape, dict.fromkeys(profiles))), expires=expires)
+        made = await anyio.to_thread.run_sync(keys.add, data.name, "inference", bounds, lender.name)
         return LentKey(name=data.name, profiles=bounds.profiles, expires=bounds.expires, key=made)
 
     @post("/{name:str}/prolong", status_code=200, summary="Prolong a lent key", responses=fails(400, 404, 413, 500))
     async def prolong(self, services: Wanted, name: KeyName, data: Longer) -> LentKey:
-        """It ends that much later than now; what it may do stays."""
-        expires = time.time() + data.lasts_s
-        await anyio.to_thread.run_sync(services.keys.prolong, name, expires)
+        """It ends that much later than now, or with the key that lent it; what it may do stays."""
+        expires = await anyio.to_thread.run_sync(services.keys.prolong, name, time.time() + data.lasts_s)
         return LentKey(name=name, expires=expires)
 
     @delete("/{name:str}", status_code=200, summary="Take a lent key back", responses=fails(400, 404, 500))
