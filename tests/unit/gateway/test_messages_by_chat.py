@@ -30,6 +30,15 @@ def test_the_least_request() -> None:
     assert sent() == {"model": "big", "messages": [SKY], "max_tokens": 64}
 
 
+def test_null_is_nothing_and_searches_elsewhere_have_no_word() -> None:
+    failed = {"type": "web_search_tool_result", "tool_use_id": "s1", "content": {"error_code": "unavailable"}}
+    turns = [SKY, {"role": "assistant", "content": [failed, {"type": "text", "text": "Air."}]}, SKY]
+    wishes = {"thinking": {"type": "enabled", "budget_tokens": None}, "tools": [LOOK]}
+    told = sent(turns, stream=None, tool_choice={"type": "auto", "disable_parallel_tool_use": None}, **wishes)
+    assert told["messages"] == [SKY, {"role": "assistant", "content": "Air."}, SKY]
+    assert (told.get("stream"), told["tool_choice"], told["reasoning_effort"]) == (None, "auto", "low")
+
+
 def test_a_request_of_claude_code() -> None:
     """Text of the system in blocks, more of it after the first turn, a thought, a call and its result, wishes."""
     told = sent(

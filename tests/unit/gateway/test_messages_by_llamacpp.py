@@ -37,6 +37,29 @@ def test_the_least_request() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"stream": None}, {"thinking": {"type": "enabled", "budget_tokens": None}},
+        {"tool_choice": {"type": "auto", "name": None, "disable_parallel_tool_use": None}},
+    ],
+)  # fmt: skip
+def test_null_is_nothing_as_in_requests_without_a_schema(fields: dict[str, object]) -> None:
+    body = json.dumps({"model": "tiny", "max_tokens": 64, "messages": [SAID], **SHAPED, **fields}).encode()
+    read("messages", body)
+    meant = {"thinking_budget_tokens": 10_000} if "thinking" in fields else {}
+    meant |= {"tool_choice": "auto"} if "tool_choice" in fields else {}
+    assert json.loads(ByLlamacpp().request(body)) == sent() | meant
+
+
+def test_blocks_of_searches_elsewhere_are_left_out_whatever_is_in_them() -> None:
+    """A conversation that began on Anthropic's servers was refused for a search that failed there."""
+    failed = {"type": "web_search_tool_result", "tool_use_id": "s1", "content": {"error_code": "unavailable"}}
+    said = {"role": "assistant", "content": [failed, {"type": "text", "text": "I do not know."}]}
+    told = sent(messages=[SAID, said, SAID])
+    assert told["messages"][1] == {"role": "assistant", "content": [{"type": "text", "text": "I do not know."}]}
+
+
 def test_an_agents_request_is_what_its_own_converter_makes_of_it() -> None:
     """Blocks as parts, thoughts of every turn, calls in compact JSON, results behind what was said beside them."""
     told = sent(

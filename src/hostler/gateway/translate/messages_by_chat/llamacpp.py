@@ -28,7 +28,7 @@ def as_chat(request: s.Asked) -> s.ChatRequest:
         model=request.model,
         messages=_conversation(request),
         max_tokens=request.max_tokens,
-        stream=request.stream,
+        stream=request.stream or False,
         stream_options=s.StreamOptions() if request.stream else None,
         stop=request.stop_sequences,
         temperature=request.temperature,
@@ -39,7 +39,7 @@ def as_chat(request: s.Asked) -> s.ChatRequest:
         top_k=request.top_k,
         chat_template_kwargs=request.chat_template_kwargs,
         thinking_budget_tokens=_budget(thinking) if thinking is not None else None,
-        return_progress=request.stream,
+        return_progress=request.stream or False,
         verbose=bool(request.stop_sequences),  # else it does not say which of them ended its answer
     )
 
@@ -101,7 +101,7 @@ def _compact(arguments: Raw) -> str:
 
 
 def _result(piece: s.Piece) -> s.Message:
-    inner = piece.content or ""
+    inner = "" if isinstance(piece.content, s.Other) else piece.content or ""
     if isinstance(inner, list):
         parts = [part for each in inner for part in _part(each)]
         pictured = any(each.type == "image" for each in inner)

@@ -40,7 +40,7 @@ def as_chat(request: s.Asked, model: str) -> s.ChatRequest:
     made = s.ChatRequest(
         model=model,
         messages=_conversation(request),
-        stream=request.stream,
+        stream=request.stream or False,
         stream_options=s.StreamOptions() if request.stream else None,
         stop=request.stop_sequences or None,
         temperature=request.temperature,
@@ -65,7 +65,7 @@ def _offer(tool: s.Tool) -> s.Offer:
 
 
 def _choice(wish: s.Choice) -> str | s.Forced:
-    return s.Forced(s.Named(wish.name)) if wish.type == "tool" else _CHOICES.get(wish.type, "auto")
+    return s.Forced(s.Named(wish.name or "")) if wish.type == "tool" else _CHOICES.get(wish.type, "auto")
 
 
 def _effort(request: s.Asked) -> str | None:
@@ -77,7 +77,7 @@ def _effort(request: s.Asked) -> str | None:
         return _EFFORTS.get(output.effort)
     if thinking is None or thinking.type != "enabled":
         return None
-    budget = thinking.budget_tokens
+    budget = thinking.budget_tokens or 0
     return "low" if budget <= _LOW else "medium" if budget <= _MEDIUM else "high"
 
 
@@ -147,7 +147,7 @@ def _add_user(messages: list[s.Message], pieces: Iterable[s.Piece]) -> None:
         if piece.type != "tool_result":
             parts += _part(piece)
             continue
-        inner = _pieces(piece.content or "")
+        inner = [] if isinstance(piece.content, s.Other) else _pieces(piece.content or "")
         messages.append(s.Message("tool", "\n".join(_text(inner)), tool_call_id=piece.tool_use_id))
         parts += [part for each in inner if each.type != "text" for part in _part(each)]
     if not parts:

@@ -23,6 +23,10 @@ class Source(msgspec.Struct):
     url: str = ""
 
 
+class Other(msgspec.Struct):
+    """An object that nobody reads."""
+
+
 class Piece(msgspec.Struct):
     """A block of any kind."""
 
@@ -35,7 +39,7 @@ class Piece(msgspec.Struct):
     name: str = ""
     input: Raw = Raw(b"{}")
     tool_use_id: str = ""
-    content: str | list[Piece] | None = None
+    content: str | list[Piece] | Other | None = None
 
 
 class Turn(msgspec.Struct):
@@ -57,15 +61,15 @@ class Choice(msgspec.Struct):
     """Which tool may, or has to, be used."""
 
     type: str = "auto"
-    name: str = ""
-    disable_parallel_tool_use: bool = False
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
 
 
 class Thinking(msgspec.Struct):
     """Whether to think, and for how many tokens."""
 
     type: str = ""
-    budget_tokens: int = 0
+    budget_tokens: int | None = None
 
 
 class Format(msgspec.Struct):
@@ -87,7 +91,7 @@ class Asked(msgspec.Struct):
     messages: list[Turn]
     max_tokens: int | None = None
     system: str | list[Piece] | None = None
-    stream: bool = False
+    stream: bool | None = None
     stop_sequences: list[str] | None = None
     temperature: float | None = None
     top_p: float | None = None
