@@ -22,7 +22,7 @@ from hostler.gateway.asgi import body_of as read_body
 from hostler.gateway.errors import Family, body_of, headers_of, status_of
 from hostler.gateway.extras.desk import Extras
 from hostler.gateway.extras.passing import PREFIX
-from hostler.gateway.guard import Door, check_origin
+from hostler.gateway.guard import Door, check_host, check_origin
 from hostler.gateway.metrics.families import CONTENT_TYPE
 from hostler.gateway.ollama.api import OllamaModels
 from hostler.gateway.ollama.paths import OLLAMA, OLLAMA_FOLDERS
@@ -214,10 +214,14 @@ class Front:
 
     def _manages(self, scope: Message) -> bool:
         """Whether whoever asks may manage, on a path that is open to everybody."""
+        headers = dict(_headers(scope))
         try:
-            return self._parts.door.authenticate(dict(_headers(scope))).scope == "admin"
-        except Unauthorized:
+            principal = self._parts.door.authenticate(headers)
+            if principal is LOCAL:
+                check_host(headers)
+        except (Unauthorized, Forbidden):
             return False
+        return principal.scope == "admin"
 
     def _family(self, scope: Message, place: Place | None) -> Family:
         """In whose words an error is told: where there is nothing, in those of whoever may have been meant."""

@@ -107,3 +107,12 @@ async def test_ready_says_to_others_that_it_is_wrong_and_not_where(gateway: Gate
         assert (told["config_error"], told["profiles"]) == ("hostler.toml:3: unknown key", {})
     told = (await client.get("/ready", f"Authorization: Bearer {admin}\r\n")).json()
     assert (told["config_error"], told["profiles"]) == (gateway.config_error, {"tiny": "ready"})
+
+
+async def test_ready_names_nothing_to_a_page_that_points_its_own_name_here(gateway: Gateway) -> None:
+    gateway.config_error = "/srv/home/hostler.toml:3: unknown key"
+    client = await gateway.client()
+    for host, names in (("evil.example", {}), ("localhost", {"tiny": "ready"})):
+        told = (await client.get("/ready", f"Host: {host}\r\n")).json()
+        assert told["profiles"] == names
+        assert ("/srv" in told["config_error"]) is bool(names)
