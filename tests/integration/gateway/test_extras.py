@@ -250,6 +250,12 @@ async def test_a_change_of_adapters_is_in_the_audit(llama: Gateway, keys: Keyrin
     assert (record.status, record.address) == (status, "127.0.0.1")
 
 
+async def test_a_change_of_adapters_is_in_the_audit_however_it_is_spelt(llama: Gateway) -> None:
+    """llama.cpp decodes paths."""
+    await (await llama.client()).ask(b"[]", "/upstream/tiny/%6cora%2dadapters?x")
+    assert [record.action for record in llama.audit] == ["change adapters"]
+
+
 # --- what is seen of it -------------------------------------------------------------------------------
 
 

@@ -141,7 +141,8 @@ class _Asked:
         self.method = str(scope["method"]).encode()
         self.scope = scope
         self.first: float | None = None  # when its answer began, in monotonic seconds
-        self.changes_adapters = self.method == b"POST" and target.startswith(b"/lora-adapters")
+        path = unquote(target.decode("latin-1"))  # as the engine reads it
+        self.changes_adapters = self.method == b"POST" and path.startswith("/lora-adapters")
         self._target = target
         self._headers = headers_of(scope)
         self._body = body
