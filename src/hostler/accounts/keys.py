@@ -236,11 +236,12 @@ class Keyring:
     @contextmanager
     def _changing(self) -> Generator[None, None, None]:
         """Nobody else changes the file meanwhile, and what others changed before is known. What was lent and is over
-        is forgotten: whoever had it did not come to give it back."""
+        is forgotten: whoever had it did not come to give it back. Keys of a file that is gone stay, as ever."""
         lock = _lock(self._path)
         try:
-            now = self._now()
-            held = (key for key in _read(self._path) or () if not key.lent_by or (key.expires or now) > now)
+            now, known = self._now(), _read(self._path)
+            known = self._stored if known is None else known
+            held = (key for key in known if not key.lent_by or (key.expires or now) > now)
             self._hold(tuple(held))
             yield
         finally:

@@ -77,6 +77,18 @@ def test_who_is_gone_lends_nothing(ring: Ring) -> None:
     assert ring.keys.names == ("me", "run-aider-1")
 
 
+def test_a_file_that_is_gone_opens_nothing(ring: Ring) -> None:
+    """Nobody needed a key any more once one was prolonged that had been lent by a gateway whose file was removed."""
+    ring.keys._path.unlink()
+    ring.keys.prolong("run-aider-1", 1120.0)
+    assert ring.keys.names == ("me", "run-aider-1")
+    ring.keys._path.unlink()
+    with pytest.raises(NotFound):
+        ring.keys.take_back("nobody")
+    assert not ring.keys.empty
+    assert Keyring.load(ring.keys._path).empty
+
+
 def test_prompts_of_what_is_lent_are_the_lenders(ring: Ring) -> None:
     ring.lend("run-aider-2")
     guest = ring.keys.add("guest", "inference")
