@@ -30,7 +30,10 @@ HERE = "http://127.0.0.1:4785"
         ("http://203.0.114.9:4785", {"HTTP_PROXY": "http://out:3128"}, None),
         ("http://192.168.1.5:4785", {"HTTP_PROXY": "http://out:3128"}, "192.168.1.5"),
         ("http://box.lan:4785", {"HTTP_PROXY": "http://out:3128"}, "box.lan"),
-        (HERE, {"HTTP_PROXY": "http://out:3128", "NO_PROXY": "a,127.0.0.1"}, "a,127.0.0.1"),
+        ("http://100.101.1.2:4785", {"HTTP_PROXY": "http://out:3128"}, "100.101.1.2"),
+        (HERE, {"HTTP_PROXY": "http://out:3128", "NO_PROXY": "a, 127.0.0.1"}, "a, 127.0.0.1"),
+        (HERE, {"HTTP_PROXY": "http://out:3128", "no_proxy": "*"}, "*"),
+        (HERE, {"HTTP_PROXY": "http://out:3128", "no_proxy": "a,*"}, "a,*,127.0.0.1"),
     ],
 )
 def test_a_proxy_on_the_way_out_is_not_for_this_machine(url: str, environ: dict[str, str], told: str | None) -> None:

@@ -33,7 +33,7 @@ def direct(url: str) -> str:
     the same network. "" for any other."""
     host = urlsplit(url).hostname or ""
     try:
-        near = ipaddress.ip_address(host.partition("%")[0]).is_private
+        near = not ipaddress.ip_address(host.partition("%")[0]).is_global
     except ValueError:
         near = "." not in host or host.endswith(_NEAR)
     return host if near else ""
@@ -41,12 +41,13 @@ def direct(url: str) -> str:
 
 def past_proxies(url: str, environ: Mapping[str, str]) -> Mapping[str, str]:
     """What keeps requests to a gateway that is near from going out by a proxy that the environment names. Both
-    spellings: programs look at one or the other."""
+    spellings: programs look at one or the other. `*` is every host, but only where it stands alone."""
     host = direct(url)
     if not host or not any(name.lower().endswith("_proxy") for name in environ):
         return {}
     before = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
-    told = before if host in before.split(",") else ",".join(filter(None, (before, host)))
+    names = [name.strip() for name in before.split(",")]
+    told = before if names == ["*"] or host in names else ",".join(filter(None, (before, host)))
     return {"NO_PROXY": told, "no_proxy": told}
 
 
