@@ -117,6 +117,15 @@ def test_so_is_one_that_reached_the_end_of_the_context(context: int, status: str
     assert json.loads(responses.whole(wish, body))["status"] == status
 
 
+@pytest.mark.parametrize("status", ["failed", "incomplete"])
+def test_what_an_engine_says_of_an_end_that_is_none_stays(status: str) -> None:
+    said = {"status": status, "incomplete_details": {"reason": "content_filter"}, "usage": {"output_tokens": 9}}
+    told = json.loads(responses.whole(asked("responses", {"input": "x"}), json.dumps(said).encode()))
+    wish = msgspec.structs.replace(asked("responses", {"input": "x"}), body=b'{"max_output_tokens":9}')
+    assert json.loads(responses.whole(wish, json.dumps(said).encode())) == told
+    assert (told["status"], told["incomplete_details"]) == (status, said["incomplete_details"])
+
+
 @pytest.mark.parametrize("coded", [False, True])
 def test_a_vector_is_cut_and_its_length_is_one_again(coded: bool) -> None:
     vector = [3.0, 4.0, 12.0]

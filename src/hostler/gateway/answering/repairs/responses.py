@@ -21,6 +21,7 @@ _ALWAYS: Final = {
     "tool_choice": Raw(b'"auto"'), "tools": Raw(b"[]"), "top_p": Raw(b"null"), "truncation": Raw(b'"disabled"'),
 }  # fmt: skip
 CUT: Final = {"status": Raw(b'"incomplete"'), "incomplete_details": Raw(b'{"reason":"max_output_tokens"}')}
+_COMPLETED: Final = b'"completed"'
 _NO_DETAILS: Final = Raw(b'{"reasoning_tokens":0}')
 
 
@@ -65,7 +66,7 @@ def completed(asked: Asked, response: dict[str, Raw], created: int | None = None
     usage = response.get("usage")
     if usage is not None and bytes(usage) != b"null":
         response["usage"] = _with_details(usage)
-        if _is_cut(asked, _usage(usage)):
+        if bytes(response.get("status", _COMPLETED)) == _COMPLETED and _is_cut(asked, _usage(usage)):
             response |= CUT
     return response
 
