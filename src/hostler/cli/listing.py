@@ -101,12 +101,15 @@ def explained(running: list[Instance], waiting: list[RequestInFlight]) -> list[s
     lines = [f"{instance.profile}: {instance.why}." for instance in running]
     for request in waiting:
         place = f", place {request.place}" if request.place else ""
-        wait = "" if request.wait_s is None else f", about {request.wait_s:.0f} s more"
-        lines.append(f"{request.id} waits for {request.profile}{place}, {request.age_s:.0f} s so far{wait}.")
+        more = "how much longer is unknown" if request.wait_s is None else f"about {request.wait_s:.0f} s more"
+        idle = f": first {' and '.join(request.after)} must become idle" if request.after else ""
+        lines.append(f"{request.id} waits for {request.profile}{place}, {request.age_s:.0f} s so far, {more}{idle}.")
     leaving = sorted((i.leaves, i.profile) for i in running if i.leaves is not None)
     if running:
         order = ", then ".join(profile for _, profile in leaving)
-        lines.append(f"When room is needed, {order} would leave." if order else "Nothing would leave to make room.")
+        lines.append(
+            f"When room is needed, {order} would leave." if order else "Nothing is idle that could leave to make room."
+        )
     return lines
 
 

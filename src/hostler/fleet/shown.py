@@ -18,7 +18,7 @@ from hostler.fleet.profiles.planning import Resident
 from hostler.fleet.protocol import ProfileStanding, Standing
 from hostler.fleet.runs import Runs
 from hostler.fleet.scheduling import messages as m
-from hostler.fleet.scheduling.explain import explain
+from hostler.fleet.scheduling.explain import explain, in_the_way
 from hostler.fleet.scheduling.forecast import forecast
 from hostler.fleet.scheduling.rules import Rules
 from hostler.fleet.scheduling.scheduler import live
@@ -85,7 +85,9 @@ class Shown:
 
     def _queued(self, ticket: QueuedTicket, at: m.Situation) -> RequestInFlight:
         stands = forecast(self._state, ticket.number, at)
-        return replace(views.queued(ticket.asked, at.now), place=stands.place or None, wait_s=stands.wait_s)
+        first = in_the_way(self._state, ticket.number, at)
+        queued = views.queued(ticket.asked, at.now)
+        return replace(queued, place=stands.place or None, wait_s=stands.wait_s, after=first)
 
     def profile(self, name: str) -> ProfileStanding:
         waiting = sum(1 for w in self._state.waiting if w.profile == name)

@@ -150,7 +150,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
 
 class RequestInFlight(msgspec.Struct, frozen=True, kw_only=True):
     """``GET /api/requests``: a queued or running request. A queued one has its place among those that wait for the
-    same profile, and about how many seconds it will wait on."""
+    same profile, and about how many seconds it will wait on: none when that is unknown, or longer than expected.
+    ``after`` are the profiles whose room it needs, and which have to become idle first."""
 
     id: str
     profile: str
@@ -161,6 +162,7 @@ class RequestInFlight(msgspec.Struct, frozen=True, kw_only=True):
     principal: str
     place: int | None = None
     wait_s: float | None = None
+    after: tuple[str, ...] = ()
 
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):

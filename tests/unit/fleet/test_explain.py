@@ -7,7 +7,7 @@ from scheduler_yard import GIB, RULES, Yard
 
 from hostler.engines.state import Ready, Stopping
 from hostler.fleet.scheduling import messages as m
-from hostler.fleet.scheduling.explain import Reason, explain
+from hostler.fleet.scheduling.explain import Reason, explain, in_the_way
 from hostler.fleet.scheduling.rules import Terms
 
 
@@ -66,3 +66,18 @@ def test_what_makes_room_says_for_whom() -> None:
     yard.now = 31.0
     yard.tell(m.Tick())
     assert reasons(yard)["a"].why == "answers 1 of 1; makes room for b when that is done"
+
+
+def test_who_waits_is_told_whose_room_it_needs_before_anybody_is_closed_for_it() -> None:
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB, "c": 2 * GIB})
+    yard.resident("a")
+    yard.resident("c")
+    yard.ask("a")
+    yard.ask("c")
+    waiting = yard.ask("b")
+    assert yard.state.instances[yard.one("a", Ready)].closed_for is None
+    assert in_the_way(yard.state, waiting, yard.at()) == ("a",)
+    yard.now = 31.0
+    yard.tell(m.Tick())
+    assert in_the_way(yard.state, waiting, yard.at()) == ("a",)
+    assert in_the_way(yard.state, yard.ask("c"), yard.at()) == ()

@@ -140,3 +140,30 @@ def test_the_load_time_of_an_earlier_run_of_the_gateway_counts() -> None:
     yard.tell(m.Ask(waiter=m.Waiter(ticket=99, profile="b", since=0.0)))
     yard.tell(m.Prepared("b", replace(yard.want("b"), load_s=20.0)))
     assert yard.state.load_s["b"] == 20.0
+
+
+def test_what_is_passed_is_unknown_and_never_promised_anew() -> None:
+    yard = Yard({"a": 6 * GIB, "b": 6 * GIB})
+    waiting_for_room(yard)
+    yard.ask("a")
+    waiting = yard.ask("b")
+    said = []
+    for second in range(0, 61, 5):
+        yard.now = float(second)
+        yard.tell(m.Tick())
+        said.append(told(yard, waiting).wait_s)
+    assert said == [35.0, 30.0, 25.0, *[None] * 10]  # from when it is closed, after answers that were never measured
+
+
+def test_an_answer_and_a_load_that_take_longer_than_measured_are_unknown() -> None:
+    yard = Yard({"a": GIB})
+    yard.state = replace(yard.state, load_s={"a": 10.0}, lease_s={"a": 3.0})
+    first, second = yard.ask("a"), yard.ask("a")
+    yard.now = 11.0
+    assert told(yard, first) == Forecast(1, None)
+    yard.loaded("a")
+    assert told(yard, second) == Forecast(1, 3.0)
+    yard.now = 13.0
+    assert told(yard, second) == Forecast(1, 1.0)
+    yard.now = 15.0
+    assert told(yard, second) == Forecast(1, None)

@@ -12,7 +12,7 @@ from hostler.fleet.scheduling import eviction
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.room import Room
 from hostler.fleet.scheduling.rules import Rules
-from hostler.fleet.scheduling.turn import elsewhere, stays
+from hostler.fleet.scheduling.turn import elsewhere, less, live, stays, total
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -27,8 +27,31 @@ def explain(state: m.State, rules: Rules, now: float) -> Mapping[str, Reason]:
     return _Explaining(state, m.Situation(now=now, budget={}, rules=rules)).reasons()
 
 
+def in_the_way(state: m.State, ticket: int, at: m.Situation) -> tuple[str, ...]:
+    """The profiles whose room that waiter needs, and which have to become idle first; none while nobody has to."""
+    waiter = next((w for w in state.waiting if w.ticket == ticket), None)
+    if waiter is None or live(state, waiter.profile) is not None:
+        return ()
+    return tuple(sorted({i.profile for i in _Explaining(state, at).before(waiter)}))
+
+
 class _Explaining(Room):
     """Asks the rules by which room is made, and makes none."""
+
+    def before(self, waiter: m.Waiter) -> list[m.Instance]:
+        """Those who have to leave before it: who told so already, who excludes it, or who would be chosen now."""
+        told = [i for i in self._all() if i.closed_for == waiter.profile] or self._rivals(waiter.profile)
+        want = self.state.wants.get(waiter.profile)
+        if told or want is None:
+            return [i for i in told if stays(i)]
+        there = [i for i in self._all() if stays(i)]
+        free = less(self.at.budget, total(i.holds for i in there))
+        ready = [i for i in there if self._closable(i)]
+        for able in (ready, [i for i in there if not i.pin]):
+            chosen = self._chosen(waiter, want, free, able)
+            if chosen is not None:
+                return [self.state.instances[name] for name in chosen]
+        return []
 
     def reasons(self) -> dict[str, Reason]:
         spare = [i for i in self._all() if self._idle(i) and not self._wanted(i) and not elsewhere(i)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -16,7 +18,7 @@ from hostler.fleet.scheduling.turn import ahead_of, less, live, total
 class Forecast(msgspec.Struct, frozen=True):
     """``place`` from 1 among those who wait for the same profile, 0 for nobody; ``wait_s`` from now on.
 
-    None when something that it depends on was not measured yet.
+    None when something that it depends on was not measured yet, or takes longer than it was expected to.
     """
 
     place: int
@@ -24,6 +26,7 @@ class Forecast(msgspec.Struct, frozen=True):
 
 
 NOWHERE = Forecast(0, 0.0)
+LATE: Final = math.inf  # takes longer than expected: what is passed is never promised anew
 
 
 def forecast(state: m.State, ticket: int, at: m.Situation) -> Forecast:
@@ -50,13 +53,16 @@ def _of(state: m.State, waiter: m.Waiter, at: m.Situation) -> Forecast:
         return _after(_load_left_s(state, instance, at.now), place, place - 1, instance.slots, lease_s)
     if instance.closed_for is not None:
         return _after(_returns_s(state, instance, at.now), place, place - 1, instance.slots, lease_s)
-    free = max(0, instance.slots - instance.leases)
-    return _after(0.0, place, max(0, place - free), instance.slots, lease_s)
+    ahead = max(0, place - max(0, instance.slots - instance.leases))
+    if ahead and instance.leases and lease_s is not None:
+        gone_s = lease_s - _left_s(lease_s, at.now - instance.last_used)
+        return _after(-gone_s / instance.slots, place, ahead, instance.slots, lease_s)
+    return _after(0.0, place, ahead, instance.slots, lease_s)
 
 
 def _after(ready_s: float | None, place: int, ahead: int, slots: int, lease_s: float | None) -> Forecast:
     """Its turn when that many before it are done; with no slot free, the one that it gets is one of them."""
-    if ready_s is None or (ahead and lease_s is None):
+    if ready_s is None or math.isinf(ready_s) or (ahead and lease_s is None):
         return Forecast(place, None)
     return Forecast(place, ready_s + ahead / slots * (lease_s or 0.0))
 
@@ -116,7 +122,8 @@ def _leaves_s(state: m.State, instance: m.Instance, waiter: m.Waiter, at: m.Situ
     """Until the instance may leave for ``waiter``; None for one that never does.
 
     1. It leaves already. 2. A held one when its hold is over. 3. An idle one at once. 4. One that nobody else waits for
-    when its answers are done. 5. Any other, and one whose answers were never measured, after the waiter's bound.
+    when its answers are done. 5. Any other, and one whose answers were never measured, after the waiter's bound; who is
+    there still then is late.
     """
     if isinstance(instance.state, Stopping):
         return 0.0
@@ -124,28 +131,33 @@ def _leaves_s(state: m.State, instance: m.Instance, waiter: m.Waiter, at: m.Situ
         return None
     busy_s = _busy_s(state, instance, at.now)
     if isinstance(instance.state, Draining) or instance.closed_for == waiter.profile:
-        return busy_s or 0.0
+        return LATE if busy_s is None else busy_s
     held_s = max((h.until - at.now for h in state.holds.values() if h.profile == instance.profile), default=0.0)
     wanted = any(w.profile == instance.profile for w in state.waiting)
     if not wanted and busy_s is not None:
         return max(0.0, held_s, busy_s)
     bound_s = 0.0 if waiter.urgent else waiter.since + starvation(state, waiter.profile, at.rules) - at.now
-    return max(0.0, held_s, bound_s) + (busy_s or 0.0)
+    return LATE if bound_s < 0 else max(held_s, bound_s) + (busy_s or 0.0)
 
 
 def _busy_s(state: m.State, instance: m.Instance, now: float) -> float | None:
-    """What is left of its load and answers, 0 of an idle one; None when they were never measured."""
+    """What is left of its load and answers, 0 of an idle one; None when they were never measured, or LATE."""
     if isinstance(instance.state, Starting):
         return _load_left_s(state, instance, now)
     if not instance.leases:
         return 0.0
     lease_s = state.lease_s.get(instance.profile)
-    return None if lease_s is None else max(0.0, lease_s - (now - instance.last_used))
+    return None if lease_s is None else _left_s(lease_s, now - instance.last_used)
 
 
 def _load_left_s(state: m.State, instance: m.Instance, now: float) -> float | None:
     load_s = state.load_s.get(instance.profile)
-    return None if load_s is None else max(0.0, instance.state.since + load_s - now)
+    return None if load_s is None else _left_s(load_s, now - instance.state.since)
+
+
+def _left_s(expected_s: float, spent_s: float) -> float:
+    """What is left of something that was expected to take so long."""
+    return expected_s - spent_s if spent_s <= expected_s else LATE
 
 
 def _returns_s(state: m.State, instance: m.Instance, now: float) -> float | None:
