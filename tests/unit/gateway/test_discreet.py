@@ -19,6 +19,7 @@ from hostler.gateway.http1 import Head
         ("/home/me/models/a.gguf ends at offset 3.", "a.gguf ends at offset 3."),
         ("failed to open '/srv/models/a b/c.gguf'", "failed to open 'a b/c.gguf'"),
         ("/srv/state/: Permission denied", "state: Permission denied"),
+        ("model:/srv/models/a.gguf or file:///srv/models/b.png", "model:a.gguf or file://b.png"),
         ("http://127.0.0.1:43211/health refused", "the engine/health refused"),
         ("no answer from localhost:8080.", "no answer from the engine."),
         ("[::1]:99 and 127.1.2.3", "the engine and the engine"),

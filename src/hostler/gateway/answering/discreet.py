@@ -15,7 +15,8 @@ from hostler.gateway.upstream import Receiver
 
 #: An absolute path of two names or more, which is none of an API's.
 _PATH: Final = (
-    r"""(?<![\w./:~-])/(?!(?:v1|api|chat|upstream)/)(?:[^/\s"'`,;:()<>{}\[\]\\]+/)+[^/\s"'`,;:()<>{}\[\]\\]*"""
+    r"""(?:(?<![\w./~-])|(?<=file://))/(?!(?:v1|api|chat|upstream)/)"""
+    r"""(?:[^/\s"'`,;:()<>{}\[\]\\]+/)+[^/\s"'`,;:()<>{}\[\]\\]*"""
 )
 _ADDRESS: Final = r"(?:https?://)?(?:\b127(?:\.\d{1,3}){3}|\blocalhost|\[::1\])(?::\d{1,5})?(?![\w-]|\.\w)"
 _path = re.compile(_PATH)
