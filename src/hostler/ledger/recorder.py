@@ -8,6 +8,7 @@ exceeds the bound is dropped, counted, and told at most every :data:`TELL_S` sec
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -33,7 +34,8 @@ RETRY_S = 5.0
 BOUND = 5_000
 TELL_S = 10.0
 #: Rows that one statement writes: for each, the thread gives the interpreter away and has to get it back from the loop.
-TOGETHER = 50
+#: SQLite before 3.32 takes no more than 999 values in one.
+TOGETHER = 200 if sqlite3.sqlite_version_info >= (3, 32) else 50
 
 
 class Recorder:
