@@ -63,6 +63,19 @@ def test_it_comes_back_with_the_context_that_it_had_or_not_at_all() -> None:
     assert yard.started() == ["a", "b"]
 
 
+def test_who_asks_for_one_that_did_not_come_back_gets_a_plan_of_now() -> None:
+    """It was loaded, hours later and alone, as it would have been beside the one that has left since."""
+    yard = evicted(a=3 * GIB)
+    yard.context["a"] = 2048
+    calm(yard)
+    assert yard.state.wants == {}
+    yard.tell(m.Unload("b", False, "test"))
+    yard.tell(m.Gone(yard.stopped()[-1], None))
+    yard.needs["a"], yard.context["a"] = 8 * GIB, 4096
+    yard.ask("a")
+    assert yard.state.instances[yard.loaded("a")].context == 4096
+
+
 def test_not_before_things_have_calmed_down_and_only_once() -> None:
     yard = evicted()
     calm(yard, 1.0)

@@ -86,6 +86,8 @@ class Moves:
         refused = [w for w in self.state.waiting if chosen(w)]
         self.effects.extend(m.Refuse(w.ticket, error) for w in refused)
         self.state = replace(self.state, waiting=tuple(w for w in self.state.waiting if not chosen(w)))
+        for profile in {w.profile for w in refused} - {w.profile for w in self.state.waiting}:
+            self._forget(profile)
 
 
 def live(state: m.State, profile: str) -> m.Instance | None:
