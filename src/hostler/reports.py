@@ -71,10 +71,12 @@ def unwritable(gateway: Gateway) -> Unwritable:
         "audit": lambda: gateway.audit.problem,
         "log": log.file_problem,
         "captures": lambda: gateway.captures.problem,
+        "prompts": lambda: gateway.prompts.problem,
     }
     again: dict[Part, Callable[[], None]] = {
         "audit": lambda: gateway.audit.try_again(),
         "captures": lambda: gateway.captures.try_again(),
+        "prompts": lambda: gateway.prompts.try_again(),
     }
     return Unwritable(sources, gateway.bus, again)
 

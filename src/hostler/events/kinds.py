@@ -273,7 +273,7 @@ class LedgerDropped(Event, frozen=True, kw_only=True, tag="ledger.dropped"):
 class StateUnwritable(Event, frozen=True, kw_only=True, tag="state.unwritable"):
     """A part of the state folder cannot be written (``active``), or can be again. Requests are served on."""
 
-    part: Literal["ledger", "audit", "log", "captures"]
+    part: Literal["ledger", "audit", "log", "captures", "prompts"]
     active: bool
     reason: str = ""
 

@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from hostler.events import Bus, StateUnwritable
 
-Part = Literal["ledger", "audit", "log", "captures"]
+Part = Literal["ledger", "audit", "log", "captures", "prompts"]
 
 LOOK_S: Final = 1.0
 

@@ -37,8 +37,8 @@ class ProblemBody(msgspec.Struct, frozen=True):
 
 
 class GatewayStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """``GET /api/gateway``. ``unwritable``: parts of the state folder (ledger, audit, log, captures) that cannot be
-    written now, with the reason."""
+    """``GET /api/gateway``. ``unwritable``: parts of the state folder (ledger, audit, log, captures, prompts) that
+    cannot be written now, with the reason."""
 
     version: str
     pid: int

@@ -20,6 +20,7 @@ from hostler.fleet.prompts.keeper import Keeper
 from hostler.fleet.prompts.seat import Seat
 from hostler.fleet.prompts.tenants import Tenancy
 from hostler.fleet.protocol import Conversation, Timing
+from hostler.store.watching import Unwritable
 from hostler.testing import http
 from hostler.testing.gguf_files import write_tiny_gguf
 from hostler.testing.launch import Running
@@ -339,6 +340,20 @@ async def test_a_folder_that_breaks_later_is_told_for_as_long_as_nothing_is_save
         assert (await place.keeper.status()).problem == ""
 
 
+async def test_what_doctors_ask_ends_when_the_folder_works_again(tmp_path: Path, fake_engine: FakeEngine) -> None:
+    folder = tmp_path / "state" / "prompts"
+    folder.parent.mkdir()
+    folder.write_text("in the way")
+    place = Place(tmp_path / "state", fake_engine)
+    assert await place.keeper.budget() == 0
+    watched = Unwritable({"prompts": lambda: place.keeper.problem}, place.bus, {"prompts": place.keeper.try_again})
+    await watched.try_again()
+    assert "prompts" in watched.now()["prompts"]
+    folder.unlink()
+    await watched.try_again()
+    assert watched.now() == {}
+
+
 async def test_an_engine_that_cannot_write_is_told_once_until_it_can(place: Place) -> None:
     for number in range(2):
         engine = await place.engine(f"p-{number}")
@@ -429,6 +444,7 @@ async def test_what_does_not_fit_the_budget_is_not_written_which_is_told_once(pl
     [problem] = place.problems("unavailable")
     assert "and 1000 B may be kept in all" in problem.reason
     assert (await place.keeper.status()).problem == problem.reason
+    assert place.keeper.problem == ""  # somebody wants it so
     place.settings = KvSettings()
     last = await place.engine("last")
     await last.ask("alice")

@@ -19,6 +19,7 @@ LOST = {
     "audit": "What operators do is not recorded.",
     "log": "What happens is on the gateway's console alone.",
     "captures": "Captures are not kept.",
+    "prompts": "Conversations are read anew after a switch.",
 }
 
 

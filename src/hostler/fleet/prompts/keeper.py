@@ -23,6 +23,7 @@ from hostler.fleet.prompts.shelf import Draft, Shelf
 from hostler.fleet.prompts.tenants import Tenancy
 from hostler.fleet.prompts.worth import LEAST_TOKENS, leaving
 from hostler.fleet.protocol import Conversation
+from hostler.store.watching import trouble_in
 from hostler.wire.caching import CacheCleared, CacheSettings, CacheStatus, SavedPrompt
 
 T = TypeVar("T")
@@ -52,6 +53,7 @@ class Keeper:
     ) -> None:
         self._shelf = Shelf(state / FOLDER)
         self._slots = state / SLOTS
+        self._tried: dict[Part, Path] = {"folder": self._shelf.folder, "figures": state}
         self._settings = settings
         self._bus = bus
         self._disk = anyio.Lock()
@@ -230,6 +232,18 @@ class Keeper:
     def available(self, part: Part) -> None:
         """That part works, maybe again."""
         self._problems.pop(part, None)
+
+    @property
+    def problem(self) -> str:
+        """Why nothing can be saved, or "". What a `budget` that somebody set keeps out is as they want it."""
+        meant = {"budget"} if self._settings().budget is not None else set()
+        return "; ".join(reason for part, reason in self._problems.items() if part not in meant) if self.on else ""
+
+    def try_again(self) -> None:
+        """See whether what could not be written can be now. Blocking."""
+        for part, folder in self._tried.items():
+            if part in self._problems and not trouble_in(folder):
+                self.available(part)
 
     def unsupported(self, engine: str, profile: str, reason: str) -> None:
         """That engine will never do it; told once."""
