@@ -42,7 +42,7 @@ from hostler.fleet.learning.conditions import conditions
 from hostler.fleet.learning.experience import Experience
 from hostler.fleet.learning.foresight import Around, Foresight
 from hostler.fleet.learning.loadmodes import LoadModes
-from hostler.fleet.learning.loadtrials import LoadTrials, Subject
+from hostler.fleet.learning.loadtrials import LoadTrials, Subject, not_loaded_by_us
 from hostler.fleet.learning.probing import Probing
 from hostler.fleet.learning.teaching import Teaching
 from hostler.fleet.learning.watch import Eyes
@@ -259,7 +259,7 @@ class Gateway:
         if entry.problem is not None:
             raise entry.problem
         if entry.model is None or not self.catalogue.has_build(profile):
-            raise Conflict(f"{profile!r} runs a program of its own, which loads its files as it likes.")
+            raise not_loaded_by_us(profile, entry.profile)
         if entry.profile.engine.load_mode != "auto":
             raise Conflict(
                 f"{profile!r} says itself how it is loaded.", hint="Remove `load_mode` from its `engine` settings."

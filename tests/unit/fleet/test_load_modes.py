@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import anyio
 import pytest
 from fleet_world import GIB, World, world
 
 from hostler.clock import SystemClock
-from hostler.config.settings import LoadMode
+from hostler.config.settings import EngineSettings, LoadMode, Profile
 from hostler.errors import Conflict, LoadFailed
 from hostler.fleet.learning.loadmodes import LoadModes, quickest, size_class
-from hostler.fleet.learning.loadtrials import LoadTrials, Subject, better
+from hostler.fleet.learning.loadtrials import LoadTrials, Subject, better, not_loaded_by_us
 from hostler.models.facts import Model
 from hostler.wire.loading import ChosenMode, ModeFigures, ModeLoad
 
@@ -50,6 +51,11 @@ def test_a_mapped_file_is_left_only_for_what_is_worth_it(other: ModeFigures, cho
 def test_of_two_loads_the_quicker_one_counts() -> None:
     both = better(_figures("read", 4.0, 3.0), _figures("read", 5.0, 1.0))
     assert (both.cold.load_s, both.warm.load_s) == (4.0, 1.0)
+
+
+@pytest.mark.parametrize(("kind", "why"), [("remote", "runs elsewhere"), ("command", "a program of its own")])
+def test_what_is_not_loaded_by_us_is_refused_with_its_own_reason(kind: Literal["remote", "command"], why: str) -> None:
+    assert why in not_loaded_by_us("a", Profile(model="m", engine=EngineSettings(kind=kind))).message
 
 
 def test_size_classes() -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from hostler import log
 from hostler.clock import Clock
-from hostler.config.settings import LoadMode
+from hostler.config.settings import LoadMode, Profile
 from hostler.engines.prefetch import fill, forget
 from hostler.errors import Conflict, Draining, HostlerError
 from hostler.fleet.learning.loadmodes import LoadModes, quickest, size_class
@@ -166,6 +166,13 @@ class LoadTrials:
         self._known.pop(told.profile, None)
         self._known[told.profile] = told
         return told
+
+
+def not_loaded_by_us(name: str, profile: Profile) -> Conflict:
+    """Why there are no load modes of it to compare."""
+    if profile.engine.kind == "remote":
+        return Conflict(f"{name!r} runs elsewhere: it has no files here to load.")
+    return Conflict(f"{name!r} runs a program of its own, which loads its files as it likes.")
 
 
 def better(first: ModeFigures, second: ModeFigures) -> ModeFigures:
