@@ -24,7 +24,7 @@ from hostler.cli.top.panels.requests import Requests as RequestsPanel
 from hostler.cli.top.telling import tell
 from hostler.events import AnyEvent
 from hostler.wire.hardware import Reading
-from hostler.wire.management import DeviceMemory, Parked, Requests
+from hostler.wire.management import DeviceMemory, Parked, Problem, Requests
 
 
 def lines(panel: Panel, known: Board, width: int = 78) -> list[str]:
@@ -300,6 +300,23 @@ def test_columns_go_when_there_is_no_room_the_highest_rank_first() -> None:
     assert fit(columns, items, 12).head().plain == "NAME   FIRST"
     assert fit(columns, items, 4).head().plain == "NAME"
     assert fit(columns, items, 2).head().plain == "N…"
+
+
+def test_details_of_a_failed_profile_label_what_is_known_of_the_failure() -> None:
+    failure = Problem(code="engine_lost", message="It ended.", cause="no_memory", evidence="OOM at 3", retry_after_s=90)
+    known = board(profiles=(profile("a", state="failed", reason="It ended.", failure=failure),))
+    thing = find(known, "a")
+    assert thing is not None
+    shown = [line.plain for line in details(known, thing)]
+    at = next(n for n, line in enumerate(shown) if line.startswith("failure"))
+    assert shown[at + 1 : at + 7] == [
+        "  code            engine_lost",
+        "  message         It ended.",
+        "  source          gateway",
+        "  retry after     90s",
+        "  cause           no_memory",
+        "  evidence        OOM at 3",
+    ]
 
 
 def test_details_are_the_fields_then_events_then_the_command_line() -> None:

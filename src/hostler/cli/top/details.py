@@ -44,7 +44,7 @@ def details(board: Board, thing: Thing) -> Iterator[Text]:
     """Its fields, the last events about it, newest last, and what takes many lines."""
     if isinstance(thing, Instance) and (load := board.loads.get(thing.id)) is not None:
         yield _labelled("load", progress(load))
-    told = [(name, Text(_words(name, value))) for name, value in msgspec.structs.asdict(thing).items()]
+    told = [(name, Text(_words(name, value))) for name, value in _fields(thing)]
     yield from (_labelled(name, words) for name, words in told if words and name not in LONG)
     about = [event for event in board.events if news(event) and _concerns(event, thing)][-EVENTS:]
     if about:
@@ -56,6 +56,16 @@ def details(board: Board, thing: Thing) -> Iterator[Text]:
         if words and name in LONG:
             yield Text()
             yield _labelled(name, words)
+
+
+def _fields(thing: msgspec.Struct) -> Iterator[tuple[str, object]]:
+    """Name and value of each; those of an error or of what is parked below its own name, set in."""
+    for name, value in msgspec.structs.asdict(thing).items():
+        if isinstance(value, msgspec.Struct):
+            yield name, " "
+            yield from ((f"  {inner}", each) for inner, each in msgspec.structs.asdict(value).items())
+        else:
+            yield name, value
 
 
 def _concerns(event: AnyEvent, thing: Thing) -> bool:
@@ -90,8 +100,6 @@ def _words(name: str, value: object) -> str:
             return ", ".join(f"{key} {_amount(each)}" for key, each in value.items())
         case tuple() | list():
             return " ".join(str(each) for each in value)
-        case msgspec.Struct():
-            return " ".join(str(each) for each in msgspec.structs.asdict(value).values() if each)
     return "" if value is None else str(value)
 
 
