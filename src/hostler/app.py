@@ -136,8 +136,10 @@ class Gateway:
         self.recorder = Recorder(self.writer, self.bus, clock, also=(self.counting.take, self.captures.take))
         self.unwritable = unwritable(self)
         self.telemetry = telemetry(self)
-        self.warming = Warming(self.fleet, self.catalogue, clock, drivers.probe, self.catalogue.files)
-        self.load_trials = LoadTrials(self.fleet, self.load_modes, clock, self._subject)
+        self.warming = Warming(
+            self.fleet, self.catalogue, clock, drivers.probe, self.catalogue.files, self.prompts.measuring
+        )
+        self.load_trials = LoadTrials(self.fleet, self.load_modes, clock, self._subject, self.prompts.measuring)
         self.draining = False
         self.closing = anyio.Event()
         self.reports = Reports(self)
@@ -261,9 +263,7 @@ class Gateway:
         if entry.model is None or not self.catalogue.has_build(profile):
             raise not_loaded_by_us(profile, entry.profile)
         if entry.profile.engine.load_mode != "auto":
-            raise Conflict(
-                f"{profile!r} says itself how it is loaded.", hint="Remove `load_mode` from its `engine` settings."
-            )
+            raise Conflict(f"{profile!r} says itself how it is loaded.", hint="Remove its `engine.load_mode`.")
         build = self._known_build(self.catalogue.build(profile))
         return Subject(entry.model, "" if build is None else build.key)
 

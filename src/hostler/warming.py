@@ -16,6 +16,7 @@ from hostler.config.settings import Task
 from hostler.engines.prefetch import forget
 from hostler.engines.protocol import Endpoint
 from hostler.errors import Conflict, Draining, HostlerError
+from hostler.fleet.learning.loadtrials import Measuring
 from hostler.fleet.protocol import Catalogue, Fleet
 from hostler.wire.warming import LoadFigures, WarmBenchmark, WarmUp
 
@@ -25,14 +26,17 @@ Files = Callable[[str], Sequence[Path]]
 
 class Warming:
     """Warms profiles by their own names. ``probe`` makes an engine work once; ``files`` are those of a profile's model,
-    asked for in a thread."""
+    asked for in a thread. Loads within ``measuring`` a profile do nothing but load."""
 
-    def __init__(self, fleet: Fleet, catalogue: Catalogue, clock: Clock, probe: Probe, files: Files) -> None:
+    def __init__(
+        self, fleet: Fleet, catalogue: Catalogue, clock: Clock, probe: Probe, files: Files, measuring: Measuring
+    ) -> None:
         self._fleet = fleet
         self._catalogue = catalogue
         self._clock = clock
         self._probe = probe
         self._files = files
+        self._measuring = measuring
         self._known: dict[str, WarmUp] = {}
         self._comparing = False
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -94,11 +98,12 @@ class Warming:
         self._comparing = True
         try:
             files = await anyio.to_thread.run_sync(self._files, profile)
-            await self._fleet.unload(profile)
-            dropped = await anyio.to_thread.run_sync(forget, files)
-            cold = await self._measured(profile)
-            await self._fleet.unload(profile)
-            warm = await self._measured(profile)
+            with self._measuring(profile):
+                await self._fleet.unload(profile)
+                dropped = await anyio.to_thread.run_sync(forget, files)
+                cold = await self._measured(profile)
+                await self._fleet.unload(profile)
+                warm = await self._measured(profile)
             size = await anyio.to_thread.run_sync(lambda: sum(file.stat().st_size for file in files if file.exists()))
             return WarmBenchmark(profile=profile, bytes=size, dropped=dropped, cold=cold, warm=warm)
         finally:

@@ -176,6 +176,19 @@ class TestTenants:
         await first.leave()
         assert await (await place.engine("p-2")).ask("local") > 0
 
+    async def test_a_load_that_is_measured_restores_for_nobody_but_who_waits(self, place: Place) -> None:
+        place.only = "local"
+        first = await place.engine("p-1")
+        await first.ask("local")
+        await first.leave()
+        with place.keeper.measuring(SPEC.profile):
+            await place.engine("p-2")
+            assert place.told("restored") == []
+            await place.engine("p-3", {"local"})
+            assert len(place.told("restored")) == 1
+        await place.engine("p-4")
+        assert len(place.told("restored")) == 2
+
     async def test_slots_of_two_are_saved_for_each_alone(self, place: Place) -> None:
         place.slots = 2
         first = await place.engine("p-1")

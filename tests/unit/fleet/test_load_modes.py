@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +15,7 @@ from hostler.clock import SystemClock
 from hostler.config.settings import EngineSettings, LoadMode, Profile
 from hostler.errors import Conflict, LoadFailed
 from hostler.fleet.learning.loadmodes import LoadModes, quickest, size_class
-from hostler.fleet.learning.loadtrials import LoadTrials, Subject, better, not_loaded_by_us
+from hostler.fleet.learning.loadtrials import LoadTrials, Measuring, Subject, better, not_loaded_by_us
 from hostler.models.facts import Model
 from hostler.wire.loading import ChosenMode, ModeFigures, ModeLoad
 
@@ -81,18 +83,27 @@ def test_memory_that_nobody_can_take_back_is_not_taken_where_there_is_little(tmp
     assert modes.of("a", model, "b1", GIB + GIB // 2) is None
 
 
-def _trials(w: World, tmp_path: Path) -> tuple[LoadTrials, LoadModes]:
+def _trials(w: World, tmp_path: Path, measuring: Measuring = nullcontext) -> tuple[LoadTrials, LoadModes]:
     model, modes = _model(tmp_path), LoadModes(tmp_path / "modes.json")
-    return LoadTrials(w.fleet, modes, SystemClock(), lambda _: Subject(model, "b1")), modes
+    return LoadTrials(w.fleet, modes, SystemClock(), lambda _: Subject(model, "b1"), measuring), modes
 
 
 async def test_a_comparison_loads_in_each_mode_and_leaves_it_loaded(tmp_path: Path) -> None:
     async with world(tmp_path, {"a": GIB}) as w:
-        trials, modes = _trials(w, tmp_path)
+        measured: list[int] = []
+
+        @contextmanager
+        def measuring(profile: str) -> Iterator[None]:
+            measured.append(len(w.runner.loads))
+            yield
+            measured.append(len(w.runner.loads))
+
+        trials, modes = _trials(w, tmp_path, measuring)
         done = await trials.compare("a")
         assert (done.state, [each.mode for each in done.modes]) == ("done", ["mmap", "read", "direct"])
         assert done.chosen == modes.chosen()[0].mode
         assert len(w.runner.loads) == 13
+        assert measured == [0, 12]  # the last load is for those who come next
         assert w.states() == {"a": "ready"}
         assert trials.status().comparisons == (done,)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import anyio
@@ -47,7 +48,7 @@ class _Probe:
 
 
 def _warming(w: World, probe: _Probe, files: tuple[Path, ...] = ()) -> Warming:
-    return Warming(w.fleet, _Catalogue(), SystemClock(), probe, lambda _: files)
+    return Warming(w.fleet, _Catalogue(), SystemClock(), probe, lambda _: files, nullcontext)
 
 
 async def test_it_loads_once_and_generates_each_time(tmp_path: Path) -> None:

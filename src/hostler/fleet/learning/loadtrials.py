@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Final
 
 import anyio
@@ -26,6 +27,9 @@ MODES: Final[tuple[LoadMode, ...]] = ("mmap", "read", "direct")
 QUICK_S: Final = 60.0
 
 
+Measuring = Callable[[str], AbstractContextManager[object]]
+
+
 class Subject(msgspec.Struct, frozen=True):
     """A profile's model, and the key of the build that runs it."""
 
@@ -35,13 +39,17 @@ class Subject(msgspec.Struct, frozen=True):
 
 class LoadTrials:
     """Compares profiles by their own names, one at a time. ``subject`` raises why a profile cannot be compared; it is
-    called in a thread, and may know the build only when it has been loaded."""
+    called in a thread, and may know the build only when it has been loaded. Loads within ``measuring`` a profile do
+    nothing but load."""
 
-    def __init__(self, fleet: Fleet, modes: LoadModes, clock: Clock, subject: Callable[[str], Subject]) -> None:
+    def __init__(
+        self, fleet: Fleet, modes: LoadModes, clock: Clock, subject: Callable[[str], Subject], measuring: Measuring
+    ) -> None:
         self._fleet = fleet
         self._modes = modes
         self._clock = clock
         self._subject = subject
+        self._measuring = measuring
         self._known: dict[str, LoadComparison] = {}
         self._comparing = ""
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -83,7 +91,8 @@ class LoadTrials:
         begun = self._known[profile]
         try:
             subject = await anyio.to_thread.run_sync(self._subject, profile)
-            figures, dropped = await self._measured(profile, subject.model)
+            with self._measuring(profile):
+                figures, dropped = await self._measured(profile, subject.model)
             subject = await anyio.to_thread.run_sync(self._subject, profile)
             return self._keep(await self._chosen(begun, subject, figures, dropped))
         except HostlerError as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -64,6 +65,7 @@ class Keeper:
         self._ready: dict[str, Job] = {}
         self._problems: dict[Part, str] = {}
         self._misfit = 0
+        self._unasked: set[str] = set()
         #: Which conversation is in a file, as long as the gateway runs.
         self.conversations: dict[str, Conversation] = {}
         self.tenancy = tenancy
@@ -129,6 +131,19 @@ class Keeper:
         if proves:
             self.available("folder")
         return done
+
+    @contextmanager
+    def measuring(self, profile: str) -> Iterator[None]:
+        """Loads of ``profile`` are measured meanwhile: nothing is restored for nobody, which would count as theirs."""
+        self._unasked.add(profile)
+        try:
+            yield
+        finally:
+            self._unasked.discard(profile)
+
+    def measured(self, profile: str) -> bool:
+        """Whether loads of it are :meth:`measuring`."""
+        return profile in self._unasked
 
     def ready(self, instance: str, save: Job) -> None:
         """An instance has something in its slots that ``save`` writes; until :meth:`gone`."""

@@ -254,6 +254,8 @@ class Seat:
 
     def _tenants(self, waiting: Collection[str]) -> list[str]:
         tenants = sorted({self._keeper.tenancy.of(principal) for principal in waiting})
+        if not tenants and self._keeper.measured(self._spec.profile):
+            return []
         if not tenants and (only := self._keeper.tenancy.only()) is not None:
             return [only]
         return tenants if len(tenants) <= self._spec.slots else []
