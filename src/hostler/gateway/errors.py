@@ -68,8 +68,8 @@ def status_of(error: HostlerError) -> int:
 def headers_of(error: HostlerError) -> list[tuple[bytes, bytes]]:
     """Headers that go with an error, besides its content type."""
     headers = [(b"x-hostler-source", error.source.encode())]
-    if error.retry_after_s is not None:
-        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
+    if (seconds := _retry_after(error)) is not None:
+        headers.append((b"retry-after", b"%d" % seconds))
     if isinstance(error, (errors.QueueFull, errors.QueueTimeout)) and error.place:
         headers.append((b"x-hostler-queue-place", b"%d" % error.place))
         headers.append((b"x-hostler-queue-wait", b"%d" % max(1, math.ceil(error.retry_after_s or 0.0))))
@@ -109,10 +109,17 @@ def problem_of(error: HostlerError) -> Problem:
 
 
 def _class(error: HostlerError) -> dict[str, object]:
-    """What else is known of it: the class of a failure, the tokens of what does not fit."""
+    """What else is known of it: the class of a failure, the tokens of what does not fit, when to try again."""
     if isinstance(error, ContextExceeded) and error.needed is not None:
         return {"n_prompt_tokens": error.needed, "n_ctx": error.available}
-    return {"cause": error.cause, "evidence": error.evidence} if error.cause else {}
+    told: dict[str, object] = {"cause": error.cause, "evidence": error.evidence} if error.cause else {}
+    # A stream that has begun has no header lines left to say it in.
+    return told if (seconds := _retry_after(error)) is None else told | {"retry_after": seconds}
+
+
+def _retry_after(error: HostlerError) -> int | None:
+    """Whole seconds until trying again makes sense."""
+    return None if error.retry_after_s is None else max(1, math.ceil(error.retry_after_s))
 
 
 def _openai(error: HostlerError) -> object:

@@ -57,6 +57,12 @@ def test_openai_stream_event_ends_the_stream() -> None:
     assert event.endswith(b"\n\ndata: [DONE]\n\n")
 
 
+@pytest.mark.parametrize("family", ["openai", "anthropic", "ollama"])
+def test_a_stream_that_has_begun_hears_when_to_try_again(family: Family) -> None:
+    assert b'"retry_after":5' in event_of(errors.Draining("The gateway is stopping."), family)
+    assert b"retry_after" not in event_of(errors.EngineLost("Gone."), family)
+
+
 def test_retry_headers() -> None:
     headers = dict(headers_of(errors.QueueFull("Full.", retry_after_s=0.2)))
     assert headers[b"retry-after"] == b"1"
