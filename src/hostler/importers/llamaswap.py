@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
@@ -240,9 +241,8 @@ class _File:
             if not members:
                 self._note(f"group {name}", group.line, "it has no members")
             for key in [key for key in table if key != "members"]:
-                self._note(
-                    f"group {name} {shown(key, table[key])}", table[key].line, _grouped(key, persistent and together)
-                )
+                why = _alone(name) if key == "swap" and not together else _grouped(key, persistent and together)
+                self._note(f"group {name} {shown(key, table[key])}", table[key].line, why)
 
     def _member(self, group: str, member: Item, pin: bool) -> None:
         draft = self._drafts.get(member.text)
@@ -253,6 +253,11 @@ class _File:
         draft.put("", "group", group, here)
         if pin:
             draft.put("", "pin", True, here)
+
+
+def _alone(group: str) -> str:
+    header = f"[groups.{json.dumps(group)}]"
+    return f"not carried over: write `exclusive = true` in `{header}`, which is the same; else memory decides"
 
 
 def _grouped(key: str, pinned: bool) -> str:

@@ -167,6 +167,7 @@ def test_the_newer_place_of_groups() -> None:
         "  scheduler: {use: fifo, settings: {fifo: {priority: {a: 10}}}}\n"
     )
     assert imported.profiles[0].fields["group"] == "g"
+    assert notes(imported, 'write `exclusive = true` in `[groups."g"]`')
     assert notes(imported, "there is no such model")
     assert notes(imported, "priority: a: 10")
 
