@@ -23,7 +23,7 @@ async def test_a_build_without_defects_is_found_out_behind_its_first_load(gatewa
     await eventually(lambda: json.loads((place.state / "defects.json").read_bytes()), "the build was asked")
 
     (used,) = [each for each in running.cli("engine", "ls", "--json").json if each["active"]]
-    assert len(used["defects"]) == 9
+    assert len(used["defects"]) == 10
     assert set(used["defects"].values()) == {False}
     assert running.cli("usage", "--rows", "--json").out == ""
 

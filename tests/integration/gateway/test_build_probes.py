@@ -36,7 +36,7 @@ async def told(engine: Running, spec: LoadSpec) -> dict[Defect, bool | None]:
 async def test_an_engine_without_defects_is_seen_to_have_none(fake_engine: Callable[..., Awaitable[Running]]) -> None:
     engine = await fake_engine("--embeddings", "-c", "512", sound=True)
     found = await told(engine, msgspec.structs.replace(CHAT, embeddings=True))
-    assert len(found) == 9
+    assert len(found) == 10
     assert set(found.values()) == {True}
 
 

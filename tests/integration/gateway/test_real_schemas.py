@@ -134,6 +134,9 @@ async def test_the_stream_counts_as_the_whole_does(tiny: Gateway, client: AsyncA
     assert tiny.recorder.rows[-1].api == "messages"
 
 
-async def test_a_stop_sequence_is_named_as_without_a_schema(tiny: Gateway) -> None:
-    stopped = await ask(tiny, stop_sequences=["port"], **SHAPED)
-    assert (stopped["stop_reason"], stopped["stop_sequence"]) == ("end_turn", "port")
+@pytest.mark.parametrize("shaped", [SHAPED, {}], ids=["schema", "plain"])
+async def test_a_stop_sequence_is_the_reason_of_the_end(tiny: Gateway, shaped: dict[str, object]) -> None:
+    words = ["port", " ", "a", "e", "i", "o", "u"]
+    stopped = await ask(tiny, stop_sequences=words, **shaped)
+    assert stopped["stop_reason"] == "stop_sequence"
+    assert stopped["stop_sequence"] in words

@@ -11,7 +11,7 @@ import pytest
 from hostler.config.sampling import SamplingSettings
 from hostler.fleet.learning.defects import Defect, Judge
 from hostler.fleet.protocol import Served
-from hostler.gateway.answering.repairs import dimensions, responses
+from hostler.gateway.answering.repairs import dimensions, responses, stops
 from hostler.gateway.answering.repairs.blame import blames_rightly, in_its_envelope
 from hostler.gateway.answering.repairs.events import Events, is_reckoned
 from hostler.gateway.answering.repairs.heard import RARE
@@ -135,6 +135,7 @@ def test_each_repair_is_for_its_defect_alone() -> None:
         for defect, api, anthropic in (
             ("lost_role", "chat", False),
             ("lost_message_start", "messages", True),
+            ("misnamed_stop", "stops", True),
             ("unnumbered_events", "responses", False),
             ("bare_responses", "responses", False),
             ("ignored_dimensions", "dimensions", False),
@@ -147,6 +148,7 @@ def test_each_repair_is_for_its_defect_alone() -> None:
     assert told == {
         "lost_role": (RoleFirst, None, False),
         "lost_message_start": (MessageStart, None, False),
+        "misnamed_stop": (stops.Stops, stops.whole, False),
         "unnumbered_events": (Events, None, False),
         "bare_responses": (None, responses.whole, False),
         "ignored_dimensions": (None, dimensions.whole, False),

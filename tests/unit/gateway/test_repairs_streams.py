@@ -7,9 +7,11 @@ import json
 import msgspec
 import pytest
 
+from hostler.gateway.answering.repairs import stops
 from hostler.gateway.answering.repairs.events import Events
 from hostler.gateway.answering.repairs.protocol import Asked, StreamRepair
 from hostler.gateway.answering.repairs.starts import MessageStart, RoleFirst
+from hostler.gateway.answering.repairs.stops import Stops
 from hostler.gateway.asking.checks.reading import read
 
 CHAT = Asked("req-1", "tiny", read("chat", b'{"model":"any","messages":[]}'), 1700)
@@ -223,3 +225,49 @@ def test_a_call_without_a_name_is_told_as_one() -> None:
 def test_what_cannot_be_read_passes() -> None:
     stream = b"event: response.output_item.done\ndata: {\n\n:ping\n\n"
     assert fed(Events(RESPONSE), stream, 5) == stream
+
+
+def ended(reason: str, word: str | None) -> bytes:
+    delta = {"stop_reason": reason, "stop_sequence": word}
+    body = {"type": "message_delta", "delta": delta, "usage": {"output_tokens": 3}}
+    return b"event: message_delta\ndata: " + json.dumps(body, separators=(",", ":")).encode() + b"\n\n"
+
+
+BEGUN = b'event: message_start\ndata: {"type":"message_start"}\n\n' + b": here still\n\n"
+OVER = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_message_that_a_stop_sequence_ended_says_so(cut: int) -> None:
+    told = fed(Stops(MESSAGES), BEGUN + ended("end_turn", "port") + OVER, cut)
+    assert told == BEGUN + ended("stop_sequence", "port") + OVER
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize(
+    "end",
+    [
+        ended("end_turn", None),
+        ended("max_tokens", "port"),
+        b"event: message_delta\ndata: {\n\n",
+        b'event: message_delta\ndata: {"delta":5}\n\n',
+        b"event: message_delta\ndata: cut",
+    ],
+)
+def test_other_ends_of_messages_pass(end: bytes, cut: int) -> None:
+    assert fed(Stops(MESSAGES), BEGUN + end, cut) == BEGUN + end
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_message_may_lack_its_start_and_misname_its_end(cut: int) -> None:
+    block = b'event: content_block_start\ndata: {"type":"content_block_start"}\n\n'
+    told = fed(Stops(MESSAGES), block + ended("end_turn", "port") + OVER, cut, count=7)
+    assert told.startswith(b"event: message_start\n")
+    assert told.endswith(b"\n\n" + block + ended("stop_sequence", "port") + OVER)
+
+
+def test_an_event_without_end_is_not_kept() -> None:
+    repair = Stops(MESSAGES)
+    piece = b"x" * (stops.LONGEST + 1)
+    assert repair.feed(BEGUN) + repair.feed(piece) == BEGUN + piece
+    assert repair.done

@@ -10,7 +10,7 @@ from array import array
 import msgspec
 import pytest
 
-from hostler.gateway.answering.repairs import dimensions, responses
+from hostler.gateway.answering.repairs import dimensions, responses, stops
 from hostler.gateway.answering.repairs.blame import blamed
 from hostler.gateway.answering.repairs.protocol import Asked
 from hostler.gateway.asking.checks.reading import read
@@ -144,3 +144,23 @@ def test_a_vector_that_is_short_enough_stays() -> None:
     assert json.loads(dimensions.whole(asked("embeddings", {"input": "x", "dimensions": 9}), body)) == json.loads(body)
     for unread in (b"no JSON", b'{"data":[{"embedding":"A"}]}', b'{"data":[{"embedding":"AAAA"}]}'):
         assert dimensions.whole(asked("embeddings", {"input": "x", "dimensions": 1}), unread) == unread
+
+
+@pytest.mark.parametrize(
+    ("reason", "word", "told"),
+    [
+        ("end_turn", "port", "stop_sequence"),
+        ("end_turn", None, "end_turn"),
+        ("max_tokens", "port", "max_tokens"),
+        ("stop_sequence", "port", "stop_sequence"),
+    ],
+)
+def test_a_message_says_what_ended_it(reason: str, word: str | None, told: str) -> None:
+    body = msgspec.json.encode({"type": "message", "stop_reason": reason, "stop_sequence": word})
+    said = stops.whole(asked("messages", {"messages": []}), body)
+    assert json.loads(said) == {"type": "message", "stop_reason": told, "stop_sequence": word}
+    assert (said == body) == (told == reason)
+
+
+def test_what_is_no_message_passes() -> None:
+    assert stops.whole(asked("messages", {"messages": []}), b"[1]") == b"[1]"

@@ -10,6 +10,7 @@ import msgspec
 Defect = Literal[
     "lost_role",
     "lost_message_start",
+    "misnamed_stop",
     "unnumbered_events",
     "bare_responses",
     "ignored_text_format",

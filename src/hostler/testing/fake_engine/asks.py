@@ -190,6 +190,7 @@ class Asks:
             choices=max(_number(body, "n"), several),
             call=call,
             prompt=prompt,
+            stop=str((sequence(body.get("stop_sequences")) or [""])[0]),
         )
 
     def chat(self, path: str, body: Json, switches: Switches) -> tuple[Plan, Dialect]:

@@ -32,6 +32,8 @@ class Wish:
     choices: int = 1
     call: ToolCall | None = None
     prompt: str = ""
+    #: The stop sequence that ends it.
+    stop: str = ""
 
 
 @dataclass(frozen=True)

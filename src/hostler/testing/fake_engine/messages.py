@@ -53,8 +53,11 @@ class Messages(Dialect):
             return "tool_use"
         return "max_tokens" if end.limited else "end_turn"
 
+    def _stop(self, end: Ending) -> str | None:
+        return None if end.limited else self.wish.stop or None
+
     def closing(self, text: str, end: Ending) -> Sequence[bytes]:
-        delta = {"stop_reason": self._reason(end), "stop_sequence": None}
+        delta = {"stop_reason": self._reason(end), "stop_sequence": self._stop(end)}
         return (
             typed(
                 (
@@ -77,7 +80,7 @@ class Messages(Dialect):
             "content": [block],
             "model": self.wish.model,
             "stop_reason": self._reason(end),
-            "stop_sequence": None,
+            "stop_sequence": self._stop(end),
             "usage": {
                 "cache_read_input_tokens": slot.cache_n,
                 "input_tokens": slot.processed_n,

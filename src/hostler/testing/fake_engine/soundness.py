@@ -11,7 +11,7 @@ from dataclasses import replace
 from hostler.testing.fake_engine.asks import Refused, mapping, refuse, sequence
 from hostler.testing.fake_engine.dialects import Dialect, Ending, typed
 from hostler.testing.fake_engine.generation import Plan
-from hostler.testing.fake_engine.messages import Responses
+from hostler.testing.fake_engine.messages import Messages, Responses
 from hostler.testing.fake_engine.shapes import Json, dump
 from hostler.testing.fake_engine.slots import Slot
 
@@ -50,6 +50,8 @@ def told(path: str, refused: Refused) -> Refused:
 def plan(made: Plan, body: Mapping[str, object]) -> Plan:
     """``made``, or what ends with the only answer that the request leaves."""
     pieces = () if made.pieces else _forced(body)
+    if body.get("stop_sequences"):
+        made = replace(made, limited=False)
     return replace(made, pieces=pieces, total=len(pieces), limited=False) if pieces else made
 
 
@@ -117,6 +119,18 @@ class SoundResponses(Responses):
         return whole
 
 
+class SoundMessages(Messages):
+    """`/v1/messages` that calls its end by its name."""
+
+    def _reason(self, end: Ending) -> str:
+        return super()._reason(end) if self._stop(end) is None else "stop_sequence"
+
+
 def dialect(made: Dialect) -> Dialect:
     """``made``, or what says the same soundly."""
-    return SoundResponses(made.wish) if isinstance(made, Responses) else made
+    match made:
+        case Responses():
+            return SoundResponses(made.wish)
+        case Messages():
+            return SoundMessages(made.wish)
+    return made

@@ -11,11 +11,12 @@ from msgspec import UNSET
 from hostler.engines.protocol import LoadSpec
 from hostler.fleet.learning.defects import Defect, Probe
 from hostler.fleet.protocol import Served
-from hostler.gateway.answering.repairs import blame, dimensions, events, responses, starts
+from hostler.gateway.answering.repairs import blame, dimensions, events, responses, starts, stops
 from hostler.gateway.answering.repairs.events import Events
 from hostler.gateway.answering.repairs.protocol import Asked, Repairs, StreamRepair
 from hostler.gateway.answering.repairs.starts import MessageStart, RoleFirst
 from hostler.gateway.asking.checks.embeddings import Embedding
+from hostler.gateway.asking.checks.messages import Messages
 from hostler.gateway.asking.llamacpp import formats
 from hostler.gateway.asking.peek import Peek
 from hostler.gateway.routes import Route
@@ -23,11 +24,13 @@ from hostler.gateway.routes import Route
 _STREAMS: Final[dict[str, tuple[Defect, Callable[[Asked], StreamRepair]]]] = {
     "chat": ("lost_role", RoleFirst),
     "messages": ("lost_message_start", MessageStart),
+    "stops": ("misnamed_stop", stops.Stops),
     "responses": ("unnumbered_events", Events),
 }
 _WHOLES: Final[dict[str, tuple[Defect, Callable[[Asked, bytes], bytes]]]] = {
     "responses": ("bare_responses", responses.whole),
     "dimensions": ("ignored_dimensions", dimensions.whole),
+    "stops": ("misnamed_stop", stops.whole),
 }
 #: Of an answer in another API than its client's: the rest of it is put into the client's by a translation.
 BLAME: Final = Repairs(errors=True)
@@ -39,8 +42,15 @@ def repairs_of(served: Served, route: Route, asked: Peek) -> Repairs | None:
     be sound in all that the request may meet."""
     if not served.counts or served.speaks is not None:
         return None
-    cut = isinstance(asked, Embedding) and asked.dimensions not in (UNSET, None)
-    return compiled("dimensions" if cut else route.api, route.family == "anthropic", served.sound)
+    return compiled(_asking(route, asked, served.sound), route.family == "anthropic", served.sound)
+
+
+def _asking(route: Route, asked: Peek, sound: frozenset[Defect]) -> str:
+    """The API, or what of it a request asks for that has repairs of its own."""
+    if isinstance(asked, Embedding) and asked.dimensions not in (UNSET, None):
+        return "dimensions"
+    stops_asked = isinstance(asked, Messages) and asked.stop_sequences
+    return "stops" if stops_asked and "misnamed_stop" not in sound else route.api
 
 
 @lru_cache(maxsize=256)
@@ -66,5 +76,5 @@ def probes_of(spec: LoadSpec) -> tuple[Probe, ...]:
     if vectors:
         asks += blame.misplaced_of_vectors(max(spec.context * spec.slots, spec.plan.run.ubatch))
     if spec.task == "chat":
-        asks += (events.UNNUMBERED, responses.BARE, starts.ROLE, formats.IGNORED, starts.START)
+        asks += (events.UNNUMBERED, responses.BARE, starts.ROLE, formats.IGNORED, starts.START, stops.STOP)
     return (*asks, dimensions.IGNORED) if vectors else asks

@@ -105,8 +105,10 @@ class Mending:
         if stream is None or not stream.counting:
             return
         self._say(stream.counted(tokens))
-        self.on_data = self._receiver.on_data
+        if stream.done:
+            self.on_data = self._receiver.on_data
         if self._over:
+            self._say(b"" if stream.done else stream.end())
             self._receiver.on_end()
 
     def _say(self, data: bytes) -> None:

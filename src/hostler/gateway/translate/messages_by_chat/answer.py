@@ -50,7 +50,7 @@ def answer(body: bytes) -> s.Answer:
     blocks: list[s.Block] = [s.Thought(message.thought)] if message.thought else []
     blocks += [s.Text(message.said)] if message.said else []
     calls = [_call(call, number) for number, call in enumerate(message.tool_calls or ())]
-    stop = stop_of(choice.finish_reason, called=bool(calls))
+    stop = stop_of(choice.finish_reason, said.stopping_word, called=bool(calls))
     return s.Answer(said.id, said.model, [*blocks, *calls], stop, said.stopping_word, usage=usage_of(said.usage))
 
 
@@ -74,9 +74,10 @@ def _input(arguments: str) -> Raw:
     return Raw(arguments.encode())
 
 
-def stop_of(reason: str | None, *, called: bool) -> s.Stop:
-    """Why an answer ended; several servers say `stop` behind a call."""
-    return _STOPS.get(reason, "tool_use" if called else "end_turn")
+def stop_of(reason: str | None, word: str | None, *, called: bool) -> s.Stop:
+    """Why an answer ended, where a stop sequence may be the ``word`` that did; several servers say `stop` behind a
+    call."""
+    return _STOPS.get(reason, "tool_use" if called else "end_turn" if word is None else "stop_sequence")
 
 
 def usage_of(said: s.HeardUsage | None) -> s.Usage:

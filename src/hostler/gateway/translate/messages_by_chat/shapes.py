@@ -335,7 +335,7 @@ class HeardAnswer(msgspec.Struct):
 
 # --- what the client gets -----------------------------------------------------------------------------
 
-Stop = Literal["end_turn", "max_tokens", "tool_use", "refusal"]
+Stop = Literal["end_turn", "max_tokens", "tool_use", "stop_sequence", "refusal"]
 
 
 class Usage(msgspec.Struct):

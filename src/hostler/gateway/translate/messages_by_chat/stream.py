@@ -109,7 +109,7 @@ class MessagesStream:
 
     def _end(self) -> bytes:
         text = (b"" if self._begun else self._begin(s.HeardAnswer())) + self._close()
-        stop = stop_of(self._finish, called=bool(self._calls))
+        stop = stop_of(self._finish, self._stopping_word, called=bool(self._calls))
         delta = {"stop_reason": stop, "stop_sequence": self._stopping_word}
         return text + _line("message_delta", delta=delta, usage=usage_of(self._usage)) + _line("message_stop")
 
