@@ -28,14 +28,14 @@ from hostler.config.load import Loaded
 from hostler.config.paths import expand
 from hostler.config.settings import Config, Home, KvSettings
 from hostler.config.watch import stamp
+from hostler.engines.building.installed import FOLDER as BUILDS
 from hostler.engines.builds import Build, Builds
 from hostler.engines.drivers import Drivers
-from hostler.engines.efficiencies import learnt
-from hostler.engines.installed import FOLDER as BUILDS
 from hostler.engines.llamacpp import LlamaCpp
 from hostler.engines.program import Program
 from hostler.engines.protocol import RunnerSettings
 from hostler.engines.remote import Remotes
+from hostler.engines.speed.efficiencies import learnt
 from hostler.errors import Conflict, HostlerError
 from hostler.events import Bus, GatewayDraining, GatewayStarted
 from hostler.fleet.learning.conditions import conditions
@@ -55,9 +55,10 @@ from hostler.fleet.prompts.keeper import Keeper
 from hostler.fleet.prompts.tenants import Tenancy
 from hostler.fleet.recovery.mended import Mended
 from hostler.gateway.answering.repairs.known import probes_of
-from hostler.gateway.cors import Origins
-from hostler.gateway.front import ASGIApp, Front, FrontParts, LateApp
-from hostler.gateway.guard import Door
+from hostler.gateway.door.cors import Origins
+from hostler.gateway.door.front import ASGIApp, Front, FrontParts, LateApp
+from hostler.gateway.door.guard import Door
+from hostler.gateway.door.server import Server, check_exposure, is_loopback, listen, url_of
 from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.metrics.counting import Counting
 from hostler.gateway.ollama.api import OllamaModels
@@ -65,7 +66,6 @@ from hostler.gateway.ollama.listener import beside
 from hostler.gateway.ollama.removal import Removal
 from hostler.gateway.ollama.staying import obey
 from hostler.gateway.openai import Models
-from hostler.gateway.server import Server, check_exposure, is_loopback, listen, url_of
 from hostler.gateway.web.page import page
 from hostler.ledger.captures import FOLDER as CAPTURES
 from hostler.ledger.captures import Captures

@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from hostler import events
-from hostler.engines.orphans import Record as EngineRecord
-from hostler.engines.orphans import is_running
+from hostler.engines.processes.orphans import Record as EngineRecord
+from hostler.engines.processes.orphans import is_running
 from hostler.hardware.process import process_start_time
 from hostler.testing import http
 from hostler.testing.builds import write_build

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from gateway_process import Home, RunningGateway, engine_process, eventually, processes_of, runs
 
-from hostler.engines.orphans import Record as EngineRecord
+from hostler.engines.processes.orphans import Record as EngineRecord
 from hostler.events import EngineTrouble, InstanceChanged
 from hostler.testing.http import Event, Exchange
 

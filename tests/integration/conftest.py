@@ -31,7 +31,16 @@ async def real_engine() -> AsyncIterator[RealEngine]:
     async with AsyncExitStack() as stack:
 
         async def start(*flags: str) -> Running:
-            argv = [sys.executable, "-m", "hostler.engines.embedded", "--host", "127.0.0.1", "--port", "0", *flags]
+            argv = [
+                sys.executable,
+                "-m",
+                "hostler.engines.processes.embedded",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                "0",
+                *flags,
+            ]
             return await stack.enter_async_context(running_program(argv, within_s=120))
 
         yield start

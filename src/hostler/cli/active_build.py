@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from hostler.engines.building.installed import FOLDER
 from hostler.engines.builds import Builds
 from hostler.engines.capabilities import MEND, left_dark
-from hostler.engines.installed import FOLDER
 from hostler.errors import HostlerError
 
 

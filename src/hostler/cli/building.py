@@ -18,9 +18,9 @@ from hostler.errors import ModelError
 
 if TYPE_CHECKING:
     from hostler.config.settings import Home
-    from hostler.engines.installed import Trial
-    from hostler.engines.recipe import Recipe
-    from hostler.engines.steps import BuildProgress
+    from hostler.engines.building.installed import Trial
+    from hostler.engines.building.recipe import Recipe
+    from hostler.engines.building.steps import BuildProgress
 
 LOG = "engine-build.log"
 SAID = "engine-build.out"
@@ -83,9 +83,9 @@ async def build(
     hour; Ctrl-C ends it and leaves nothing.
     """
     from hostler.cli import output
-    from hostler.engines import native
-    from hostler.engines.installed import FOLDER
-    from hostler.engines.recipe import recipe
+    from hostler.engines.building import native
+    from hostler.engines.building.installed import FOLDER
+    from hostler.engines.building.recipe import recipe
     from hostler.hardware.inspection import inspect
 
     if source is not None and not source.exists():
@@ -171,7 +171,7 @@ async def _tried(session: Session, path: Path, found: list[Trial]) -> None:
 
 def _show_plan(session: Session, made: Recipe, source: Path | None) -> None:
     from hostler.cli.output import write_json
-    from hostler.engines.native import PACKAGE, VERSION
+    from hostler.engines.building.native import PACKAGE, VERSION
 
     origin = str(source) if source else f"{PACKAGE} {VERSION} (source package)"
     if session.json:

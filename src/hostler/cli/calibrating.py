@@ -17,8 +17,8 @@ from hostler.errors import HomeError, InvalidRequest
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hostler.engines.calibration import Subject
-    from hostler.engines.measuring import Round
+    from hostler.engines.speed.calibration import Subject
+    from hostler.engines.speed.measuring import Round
     from hostler.placement.efficiency import Efficiencies
     from hostler.placement.fitting import Phase, Point
 
@@ -119,7 +119,7 @@ async def calibrate(
 
 def _check_keepable(session: Session) -> None:
     """Before minutes of measuring that would be for nothing. Raises HomeError."""
-    from hostler.engines.efficiencies import keepable
+    from hostler.engines.speed.efficiencies import keepable
 
     cache = paths.home(os.environ, session.config).cache
     if not keepable(cache):
@@ -140,8 +140,8 @@ def _check_kept(session: Session, done: list[Calibrated]) -> None:
 
 
 async def _calibrated(subject: Subject, *, check: bool, patience_s: float | None) -> Calibrated:
-    from hostler.engines.calibration import sample_of
-    from hostler.engines.efficiencies import keep, learnt
+    from hostler.engines.speed.calibration import sample_of
+    from hostler.engines.speed.efficiencies import keep, learnt
     from hostler.placement.fitting import fit
 
     rounds = await _rounds(subject, patience_s)
@@ -160,8 +160,8 @@ async def _calibrated(subject: Subject, *, check: bool, patience_s: float | None
 
 async def _rounds(subject: Subject, patience_s: float | None) -> list[Round]:
     """Everything that was measured, told on standard error as it comes."""
-    from hostler.engines.alone import running
-    from hostler.engines.measuring import walk
+    from hostler.engines.speed.alone import running
+    from hostler.engines.speed.measuring import walk
 
     name, rounds = subject.spec.profile, []
     _say(f"{name}: loading ...")
@@ -199,7 +199,7 @@ def _compared(subject: Subject, rounds: list[Round], known: Efficiencies, *, lea
 
 def _row(subject: Subject, rounds: list[Round], known: Efficiencies, depth: int) -> Row | None:
     """None when every round there was disturbed."""
-    from hostler.engines.calibration import chosen
+    from hostler.engines.speed.calibration import chosen
 
     answers, prompts = chosen(rounds, depth)
     if not answers or not prompts:

@@ -13,12 +13,12 @@ from hostler.config import paths
 from hostler.config.names import Names
 from hostler.config.settings import Config, Home, Profile
 from hostler.engines.builds import Build, Builds
-from hostler.engines.calibration import Subject, depths_of
-from hostler.engines.command import CHECKPOINTS
-from hostler.engines.devicenames import engine_names
-from hostler.engines.efficiencies import learnt
+from hostler.engines.commands.command import CHECKPOINTS
+from hostler.engines.commands.devicenames import engine_names
 from hostler.engines.llamacpp import LlamaCpp
 from hostler.engines.protocol import LoadSpec, RunnerSettings
+from hostler.engines.speed.calibration import Subject, depths_of
+from hostler.engines.speed.efficiencies import learnt
 from hostler.errors import InvalidRequest, ModelError, UnknownProfile
 from hostler.fleet.profiles.serving import task_of
 from hostler.hardware.facts import Machine

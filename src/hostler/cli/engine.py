@@ -14,8 +14,8 @@ from hostler.cli.trying import home_of, make_default
 from hostler.errors import HostlerError
 
 if TYPE_CHECKING:
+    from hostler.engines.building.installed import Installed, Underway
     from hostler.engines.builds import Build
-    from hostler.engines.installed import Installed, Underway
 
 Kind = Literal["embedded", "made", "building", "path"]
 
@@ -108,8 +108,8 @@ async def use(session: Session, name: BuildName) -> None:
 
 
 async def _listed(session: Session) -> list[BuildInfo]:
+    from hostler.engines.building.installed import FOLDER, listed, underway
     from hostler.engines.builds import find_on_path
-    from hostler.engines.installed import FOLDER, listed, underway
 
     known = [await _info("embedded", "embedded", session)]
     known += [await _info(made.name, "made", session, made) for made in listed(home_of(session).state / FOLDER)]
@@ -141,8 +141,8 @@ async def _info(name: str, kind: Kind, session: Session, made: Installed | None 
 def _described(
     name: str, kind: Kind, active: bool, build: Build, session: Session, made: Installed | None
 ) -> BuildInfo:
+    from hostler.engines.building.installed import FOLDER, Trials
     from hostler.engines.capabilities import capabilities
-    from hostler.engines.installed import FOLDER, Trials
     from hostler.fleet.learning.findings import Findings
 
     state = home_of(session).state

@@ -59,7 +59,7 @@ def described(machine: Machine) -> Where:
 def this(config: Config, config_file: Path | None, build: str | None = None, profile: str = "") -> Where:
     """This machine now. ``build`` is the one that the profile names; ``profile`` itself makes room for itself."""
     from hostler.config import paths
-    from hostler.engines.efficiencies import learnt
+    from hostler.engines.speed.efficiencies import learnt
     from hostler.fleet.learning.experience import Experience
     from hostler.hardware.inspection import inspect
 
@@ -133,7 +133,7 @@ def _names(machine: Machine, build: Build | None) -> tuple[dict[str, str], tuple
     if not machine.gpus:
         return {}, ()
     from hostler.engines.capabilities import MEND, left_dark
-    from hostler.engines.devicenames import engine_names
+    from hostler.engines.commands.devicenames import engine_names
 
     if build is None:
         return _usual_names(machine), ("The build was never asked which GPUs it can use; all are assumed.",)

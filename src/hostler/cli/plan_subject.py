@@ -63,7 +63,7 @@ def _unknown(error: ModelError, asked: str, config: Config) -> HostlerError:
 
 def _local(name: str, profile: Profile, config_file: Path | None) -> Asked:
     from hostler.cli.doctor.library import library
-    from hostler.engines.placing import draft_of
+    from hostler.engines.commands.placing import draft_of
     from hostler.models.gguf import read_model, read_shape
 
     if profile.engine.kind != "llamacpp":

@@ -179,7 +179,7 @@ def _planned(asked: Asked, where: Where) -> PlanReport:
 
 
 def _planned_with(changes: Ladder, asked: Asked, where: Where) -> PlanReport:
-    from hostler.engines import placing
+    from hostler.engines.commands import placing
     from hostler.fleet.profiles.planning import ground_of, said, wished
     from hostler.placement.alternatives import alternatives
     from hostler.placement.planner import plan_beside

@@ -14,9 +14,9 @@ from hostler.errors import HostlerError
 
 if TYPE_CHECKING:
     from hostler.config.settings import Home
+    from hostler.engines.building.installed import Trial
+    from hostler.engines.building.trial import Ground
     from hostler.engines.builds import Builds
-    from hostler.engines.installed import Trial
-    from hostler.engines.trial import Ground
     from hostler.models.facts import Model
 
 
@@ -37,7 +37,7 @@ async def make_default(session: Session, name: str) -> None:
     from hostler.cli import output
     from hostler.cli.active_build import known_builds
     from hostler.config.edit import set_value
-    from hostler.engines.installed import FOLDER, Trials
+    from hostler.engines.building.installed import FOLDER, Trials
 
     builds, home = known_builds(session.config), home_of(session)
     build = await builds.get(name)
@@ -62,8 +62,8 @@ async def make_default(session: Session, name: str) -> None:
 
 async def try_build(session: Session, name: str, builds: Builds) -> Trial:
     """Try a build, and the embedded one beside it unless it was before; both are remembered."""
-    from hostler.engines.installed import FOLDER, Trials
-    from hostler.engines.trial import attempt
+    from hostler.engines.building.installed import FOLDER, Trials
+    from hostler.engines.building.trial import attempt
 
     trials = Trials(home_of(session).state / FOLDER)
     ground = _ground(session)
@@ -79,7 +79,7 @@ async def try_build(session: Session, name: str, builds: Builds) -> Trial:
 
 
 def _ground(session: Session) -> Ground:
-    from hostler.engines.trial import Ground
+    from hostler.engines.building.trial import Ground
 
     home = home_of(session)
     return Ground(model=starter_model(session), logs=home.logs, state=home.state, cache=home.cache)

@@ -17,8 +17,8 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from hostler.engines.building.installed import program
 from hostler.engines.failures import name_of, signal_of
-from hostler.engines.installed import program
 from hostler.errors import BuildUnusable, HostlerError, KilledBySignal
 
 PROBE_S = 15.0

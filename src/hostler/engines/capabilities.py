@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hostler.engines.builds import Build
-from hostler.engines.flags import FLAGS
+from hostler.engines.commands.flags import FLAGS
 from hostler.hardware.facts import Device
 
 #: Word, and the flag that a build must take for it.

@@ -13,16 +13,16 @@ import anyio
 import anyio.to_thread
 
 from hostler.config.settings import Task
-from hostler.engines import process
 from hostler.engines.builds import Build, Builds
-from hostler.engines.command import HOST, Place, check_extra_args, command
+from hostler.engines.commands.command import HOST, Place, check_extra_args, command
 from hostler.engines.failures import not_started
 from hostler.engines.logs import path_for
-from hostler.engines.orphans import Record, Records
-from hostler.engines.progress import progress
+from hostler.engines.processes import process
+from hostler.engines.processes.orphans import Record, Records
+from hostler.engines.processes.spares import Spares
 from hostler.engines.protocol import Endpoint, LoadSpec, Progress, Report, RunnerSettings
-from hostler.engines.readiness import SPEED_TOKENS, StillLoading, answered, busy_slots, work
-from hostler.engines.spares import Spares
+from hostler.engines.talking.progress import progress
+from hostler.engines.talking.readiness import SPEED_TOKENS, StillLoading, answered, busy_slots, work
 from hostler.errors import EngineLost, ModelError
 from hostler.hardware.process import resident
 from hostler.models.facts import Model

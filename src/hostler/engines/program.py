@@ -16,18 +16,18 @@ import anyio
 
 from hostler.config.programs import NO_HEALTH
 from hostler.config.settings import LimitSettings, Task
-from hostler.engines import process
-from hostler.engines.command import HOST
-from hostler.engines.exchange import Broken, ask
-from hostler.engines.group import ask_to_stop
-from hostler.engines.leftovers import MARK
+from hostler.engines.commands.command import HOST
 from hostler.engines.llamacpp import PORT_TRIES, free_port
 from hostler.engines.loglines import Listening
 from hostler.engines.logs import path_for
-from hostler.engines.orphans import Records
+from hostler.engines.processes import process
+from hostler.engines.processes.group import ask_to_stop
+from hostler.engines.processes.leftovers import MARK
+from hostler.engines.processes.orphans import Records
+from hostler.engines.processes.spares import GUARD, Spares
 from hostler.engines.protocol import Endpoint, LoadSpec, Progress, Report, RunnerSettings
-from hostler.engines.readiness import PROOF_TOKENS, SPEED_TOKENS, StillLoading, answered, work
-from hostler.engines.spares import GUARD, Spares
+from hostler.engines.talking.exchange import Broken, ask
+from hostler.engines.talking.readiness import PROOF_TOKENS, SPEED_TOKENS, StillLoading, answered, work
 from hostler.errors import BuildUnusable, EngineLost, LoadFailed
 from hostler.hardware.process import process_start_time, resident
 

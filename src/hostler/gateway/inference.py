@@ -20,21 +20,21 @@ from hostler.errors import BodyTooLarge, Draining, HostlerError, InvalidRequest
 from hostler.fleet.protocol import Catalogue, Fleet
 from hostler.gateway.asking.elsewhere import Pictures
 from hostler.gateway.asking.prepared import Preparing
-from hostler.gateway.call import Call
-from hostler.gateway.downstream import ClientLimits
+from hostler.gateway.door.call import Call
+from hostler.gateway.door.downstream import ClientLimits
+from hostler.gateway.door.guard import Door
+from hostler.gateway.door.reach import seen_by
 from hostler.gateway.extras.desk import Extras
 from hostler.gateway.extras.parts import ExtrasParts
-from hostler.gateway.guard import Door
-from hostler.gateway.heads import own_lines
 from hostler.gateway.ollama.loading import Loading
 from hostler.gateway.ollama.opening import opened
-from hostler.gateway.queueing import priority_of
-from hostler.gateway.reach import seen_by
-from hostler.gateway.refusing import refuse
-from hostler.gateway.relay import Exchange
-from hostler.gateway.relay_parts import Recorder, Relay, RelayLimits
+from hostler.gateway.relay.exchange import Exchange
+from hostler.gateway.relay.heads import own_lines
+from hostler.gateway.relay.parts import Recorder, Relay, RelayLimits
+from hostler.gateway.relay.queue import priority_of
+from hostler.gateway.relay.refusing import refuse
+from hostler.gateway.relay.upstream import Pool, UpstreamLimits
 from hostler.gateway.routes import INFERENCE
-from hostler.gateway.upstream import Pool, UpstreamLimits
 from hostler.ledger.captures import Captures
 from hostler.wire.audit import AuditRecord
 

@@ -13,7 +13,7 @@ from hostler.config.remotes import host_of
 from hostler.config.settings import Task
 from hostler.fleet.protocol import Catalogue, Entry, Fleet, found
 from hostler.gateway.answering.discreet import plain
-from hostler.gateway.reach import seen_by
+from hostler.gateway.door.reach import seen_by
 from hostler.wire.management import ProfileState
 
 #: The API wants a time of creation; a profile has none. A constant keeps lists equal between calls.

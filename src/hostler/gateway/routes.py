@@ -14,7 +14,7 @@ from hostler.gateway.asking.checks.reading import read
 from hostler.gateway.asking.forms import peek_form
 from hostler.gateway.asking.peek import Peek
 from hostler.gateway.errors import Family
-from hostler.gateway.heads import JSON
+from hostler.gateway.relay.heads import JSON
 
 
 class Route(msgspec.Struct, frozen=True):

@@ -22,12 +22,12 @@ from hostler.gateway.asking.exceeded import ContextExceeded
 from hostler.gateway.asking.needs import chosen
 from hostler.gateway.asking.prepared import Asking, changed
 from hostler.gateway.asking.room import Room, bounded, counted, room_of, wider
-from hostler.gateway.call import Asker
-from hostler.gateway.fallback import Fallback
-from hostler.gateway.relay_parts import Relay
+from hostler.gateway.door.call import Asker
+from hostler.gateway.relay.fallback import Fallback
+from hostler.gateway.relay.parts import Relay
+from hostler.gateway.relay.upstream import Connection, Receiver
 from hostler.gateway.routes import Route
 from hostler.gateway.translate.protocol import Translation
-from hostler.gateway.upstream import Connection, Receiver
 
 
 class Wanted:

@@ -10,8 +10,8 @@ from hostler.config.quantities import Bytes, exact_bytes
 from hostler.config.sampling import PresetSettings
 from hostler.config.settings import EngineSettings, Profile, SamplingSettings, Settings
 from hostler.config.shape import Leaf, table
-from hostler.engines.arguments import parse
-from hostler.engines.placing import given_by
+from hostler.engines.commands.arguments import parse
+from hostler.engines.commands.placing import given_by
 from hostler.errors import FlagUnsupported
 from hostler.importers.options import REPEATED, Option
 from hostler.importers.protocol import ImportedProfile, Note, Sort

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hostler.engines.flags import BY_SPELLING, Flag
+from hostler.engines.commands.flags import BY_SPELLING, Flag
 from hostler.errors import ConfigError
 
 TRUE = frozenset({"true", "on", "1", "yes", "enabled"})

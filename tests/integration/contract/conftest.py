@@ -10,7 +10,7 @@ import pytest
 
 from hostler.testing.launch import Running, running_program
 
-PROGRAMS = {"fake": "hostler.testing.fake_engine", "real": "hostler.engines.embedded"}
+PROGRAMS = {"fake": "hostler.testing.fake_engine", "real": "hostler.engines.processes.embedded"}
 COMMON = ("--host", "127.0.0.1", "--port", "0", "--alias", "tiny", "-c", "2048", "-np", "2", "--kv-unified")
 
 

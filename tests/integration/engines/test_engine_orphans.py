@@ -11,7 +11,7 @@ import anyio
 import msgspec
 import pytest
 
-from hostler.engines.orphans import Record, Records, is_running
+from hostler.engines.processes.orphans import Record, Records, is_running
 from hostler.hardware.process import process_start_time
 
 pytestmark = pytest.mark.anyio

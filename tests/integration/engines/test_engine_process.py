@@ -11,12 +11,12 @@ import psutil
 import pytest
 
 from hostler.config.settings import LimitSettings
-from hostler.engines import process
-from hostler.engines.group import end
 from hostler.engines.logs import path_for
-from hostler.engines.orphans import Records
+from hostler.engines.processes import process
+from hostler.engines.processes.group import end
+from hostler.engines.processes.orphans import Records
+from hostler.engines.processes.spawned import spawned
 from hostler.engines.protocol import Ready, Stage, Started
-from hostler.engines.spawned import spawned
 from hostler.errors import (
     BuildUnusable,
     EngineLost,

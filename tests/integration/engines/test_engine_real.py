@@ -13,9 +13,9 @@ import anyio
 import pytest
 
 from hostler.engines.builds import Builds
-from hostler.engines.exchange import ask
 from hostler.engines.logs import path_for
 from hostler.engines.protocol import Buffer, Complaint, Stage
+from hostler.engines.talking.exchange import ask
 from hostler.errors import FlagUnsupported, LoadFailed
 from hostler.hardware.process import process_start_time
 from hostler.testing.builds import write_build
@@ -126,14 +126,14 @@ async def test_a_value_that_only_the_wheel_can_refuse(runner, spec, run, smollm2
 @pytest.mark.parametrize("kind", ["embedded", "binary"])
 async def test_the_engine_ends_with_a_gateway_that_is_killed(kind: str, smollm2: Path, tmp_path: Path) -> None:
     """kill -9 of the parent, which cannot clean anything up."""
-    engine = ["hostler.engines.embedded"]
+    engine = ["hostler.engines.processes.embedded"]
     if kind == "binary":
-        engine = ["hostler.engines.guard", str(write_build(tmp_path))]
+        engine = ["hostler.engines.processes.guard", str(write_build(tmp_path))]
     argv = [sys.executable, "-P", "-m", *engine, "-m", str(smollm2), "-c", "512", "--host", "127.0.0.1", "--port", "0"]
     program = textwrap.dedent(
         f"""
         import anyio, os, socket, sys
-        from hostler.engines.group import spawn
+        from hostler.engines.processes.group import spawn
 
         async def main():
             ours, theirs = socket.socketpair()

@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from hostler.config.settings import LimitSettings
-from hostler.engines.exchange import ask
+from hostler.engines.processes.spares import EMBEDDED, GUARD, Program, Spares
 from hostler.engines.protocol import Endpoint
-from hostler.engines.spares import EMBEDDED, GUARD, Program, Spares
+from hostler.engines.talking.exchange import ask
 from hostler.testing.builds import write_build
 
 pytestmark = pytest.mark.anyio

@@ -13,8 +13,8 @@ import pytest
 
 from hostler.config.quantities import Seconds
 from hostler.config.settings import LimitSettings
-from hostler.engines.group import end
-from hostler.engines.spawned import spawned
+from hostler.engines.processes.group import end
+from hostler.engines.processes.spawned import spawned
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ import anyio
 import psutil
 import pytest
 
-from hostler.engines.leftovers import MARK, Leftovers, end_marked
+from hostler.engines.processes.leftovers import MARK, Leftovers, end_marked
 
 pytestmark = pytest.mark.anyio
 

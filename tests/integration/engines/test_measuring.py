@@ -12,14 +12,14 @@ import psutil
 import pytest
 
 from hostler.config.settings import LimitSettings, Profile
-from hostler.engines.alone import Alone, running
 from hostler.engines.builds import Builds
-from hostler.engines.calibration import Subject, chosen, depths_of, sample_of
-from hostler.engines.efficiencies import keep, learnt
 from hostler.engines.llamacpp import LlamaCpp
-from hostler.engines.measuring import AGREE, ANSWER, BEYOND, MOST_ROUNDS, WALKS, Round, walk
 from hostler.engines.protocol import Endpoint, LoadSpec, RunnerSettings
-from hostler.engines.quiet import Others
+from hostler.engines.speed.alone import Alone, running
+from hostler.engines.speed.calibration import Subject, chosen, depths_of, sample_of
+from hostler.engines.speed.efficiencies import keep, learnt
+from hostler.engines.speed.measuring import AGREE, ANSWER, BEYOND, MOST_ROUNDS, WALKS, Round, walk
+from hostler.engines.speed.quiet import Others
 from hostler.errors import EngineLost, LoadFailed
 from hostler.hardware.inspection import inspect
 from hostler.models.facts import Model

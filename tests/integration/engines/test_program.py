@@ -13,10 +13,10 @@ import pytest
 from hostler.config.quantities import Bytes
 from hostler.config.settings import EngineSettings, LimitSettings, Profile, Task
 from hostler.engines.logs import path_for
-from hostler.engines.orphans import Records
+from hostler.engines.processes.orphans import Records
+from hostler.engines.processes.spares import Spares
 from hostler.engines.program import Program, filled
 from hostler.engines.protocol import Complaint, LoadSpec, Ready, RunnerSettings
-from hostler.engines.spares import Spares
 from hostler.errors import BuildUnusable, EngineLost, LoadFailed, LoadTimeout, OutOfMemory
 from hostler.fleet.profiles.programs import spec_of
 from hostler.hardware.process import process_start_time

@@ -29,14 +29,14 @@ from hostler.fleet.protocol import (
     Timing,
 )
 from hostler.gateway.asking.elsewhere import Pictures
-from hostler.gateway.cors import Origins
-from hostler.gateway.downstream import ClientLimits
-from hostler.gateway.front import Front, FrontParts, LateApp
-from hostler.gateway.guard import Door
+from hostler.gateway.door.cors import Origins
+from hostler.gateway.door.downstream import ClientLimits
+from hostler.gateway.door.front import Front, FrontParts, LateApp
+from hostler.gateway.door.guard import Door
+from hostler.gateway.door.server import Server, listen
 from hostler.gateway.inference import Inference, InferenceParts
 from hostler.gateway.ollama.api import OllamaModels
 from hostler.gateway.openai import Models
-from hostler.gateway.server import Server, listen
 from hostler.gateway.web.page import Page
 from hostler.wire.audit import AuditRecord
 from hostler.wire.management import Instance, ReadyReport, RequestInFlight, RequestRecord

@@ -10,8 +10,8 @@ import anyio
 import msgspec
 import pytest
 
-from hostler.engines.exchange import ask
 from hostler.engines.protocol import Endpoint, LoadSpec
+from hostler.engines.talking.exchange import ask
 from hostler.fleet.learning.defects import Defect, verdict
 from hostler.gateway.answering.repairs.known import probes_of
 from hostler.testing.launch import Running

@@ -10,8 +10,8 @@ from gateway_fakes import Gateway
 
 from hostler.accounts.keys import Keyring
 from hostler.errors import ConfigError, HomeError, PortInUse
-from hostler.gateway.front import Message, Receive, Send
-from hostler.gateway.server import check_exposure, listen, url_of
+from hostler.gateway.door.front import Message, Receive, Send
+from hostler.gateway.door.server import check_exposure, listen, url_of
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ import pytest
 from gateway_fakes import Gateway
 
 from hostler.accounts.keys import Keyring
-from hostler.gateway.front import LARGEST_BODY
+from hostler.gateway.door.front import LARGEST_BODY
 from hostler.gateway.ollama.paths import OLLAMA, OLLAMA_FOLDERS
 from hostler.gateway.routes import INFERENCE
 

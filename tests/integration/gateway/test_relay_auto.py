@@ -14,7 +14,7 @@ from hostler.config.quantities import Seconds
 from hostler.config.settings import LimitSettings, SamplingSettings
 from hostler.errors import Draining, LoadFailed
 from hostler.fleet.protocol import Needs, Served
-from hostler.gateway.retrying import PAUSES_S
+from hostler.gateway.relay.retrying import PAUSES_S
 
 pytestmark = pytest.mark.anyio
 

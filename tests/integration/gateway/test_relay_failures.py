@@ -14,7 +14,7 @@ from hostler.accounts.keys import Keyring
 from hostler.config.quantities import Bytes, Seconds
 from hostler.config.settings import LimitSettings
 from hostler.errors import EngineLost, LoadFailed
-from hostler.gateway.retrying import PAUSES_S
+from hostler.gateway.relay.retrying import PAUSES_S
 
 pytestmark = pytest.mark.anyio
 

@@ -19,7 +19,7 @@ from hostler.config.quantities import Seconds
 from hostler.config.settings import LimitSettings
 from hostler.engines.protocol import Endpoint, Remote
 from hostler.fleet.protocol import Needs, Served
-from hostler.gateway.upstream import Pool, UpstreamLimits
+from hostler.gateway.relay.upstream import Pool, UpstreamLimits
 
 pytestmark = pytest.mark.anyio
 

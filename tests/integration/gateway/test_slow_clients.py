@@ -9,7 +9,7 @@ import pytest
 from gateway_fakes import Answer, Client, EngineSide, Gateway, Heard, gateway_with
 
 from hostler.accounts.keys import Keyring
-from hostler.gateway.downstream import ClientLimits
+from hostler.gateway.door.downstream import ClientLimits
 
 pytestmark = pytest.mark.anyio
 

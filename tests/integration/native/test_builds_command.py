@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from hostler.engines.installed import RECORD, Installed, write_record
+from hostler.engines.building.installed import RECORD, Installed, write_record
 from hostler.testing.builds import write_build
 from hostler.testing.processes import is_gone
 

@@ -12,12 +12,12 @@ import anyio
 import msgspec
 import pytest
 
+from hostler.engines.building.installed import Trials, listed
+from hostler.engines.building.native import Order, build
+from hostler.engines.building.recipe import TARGETS, Tools, recipe
+from hostler.engines.building.steps import BuildProgress
+from hostler.engines.building.trial import Ground, attempt
 from hostler.engines.builds import Builds
-from hostler.engines.installed import Trials, listed
-from hostler.engines.native import Order, build
-from hostler.engines.recipe import TARGETS, Tools, recipe
-from hostler.engines.steps import BuildProgress
-from hostler.engines.trial import Ground, attempt
 from hostler.errors import BuildFailed, BuildUnusable, Conflict, HostlerError, KilledBySignal
 from hostler.models.facts import Model
 from hostler.testing.builds import write_build

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hostler.errors import Forbidden
 from hostler.gateway.admin.paths import LAST, PREFIX, named, routed
-from hostler.gateway.guard import check_host, check_origin, is_local_name
+from hostler.gateway.door.guard import check_host, check_origin, is_local_name
 
 NAMES = st.text(min_size=1).filter(lambda name: name.strip("/"))
 

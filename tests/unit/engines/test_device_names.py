@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from hostler.engines.devicenames import engine_names
+from hostler.engines.commands.devicenames import engine_names
 from hostler.hardware import machines
 from hostler.hardware.facts import Device, Machine
 

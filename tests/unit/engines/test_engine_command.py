@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from hostler.config.settings import EngineSettings
-from hostler.engines.arguments import known_by_wheel, parse
 from hostler.engines.builds import Build
-from hostler.engines.command import Place, command
+from hostler.engines.commands.arguments import known_by_wheel, parse
+from hostler.engines.commands.command import Place, command
 from hostler.engines.protocol import LoadSpec
 from hostler.errors import FlagConflict, FlagUnsupported
 from hostler.hardware import machines
@@ -142,7 +142,7 @@ def _binary(*without: str, devices: tuple[str, ...] = ()) -> Build:
 def test_a_binary_runs_behind_the_guard() -> None:
     argv = command(SPEC, _binary(), PLACE).argv
 
-    assert argv[3:5] == ("hostler.engines.guard", "/opt/llama-server")
+    assert argv[3:5] == ("hostler.engines.processes.guard", "/opt/llama-server")
 
 
 def test_an_older_binary_gets_what_it_knows() -> None:

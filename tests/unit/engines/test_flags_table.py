@@ -11,9 +11,9 @@ import xllamacpp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostler.engines.arguments import check_conflicts, known_by_binary, known_by_wheel, overridden, parse
-from hostler.engines.flags import BY_SPELLING, FLAGS, Flag
-from hostler.engines.wheel import CONVERSIONS, apply
+from hostler.engines.commands.arguments import check_conflicts, known_by_binary, known_by_wheel, overridden, parse
+from hostler.engines.commands.flags import BY_SPELLING, FLAGS, Flag
+from hostler.engines.processes.wheel import CONVERSIONS, apply
 from hostler.errors import FlagConflict, FlagUnsupported
 
 WHEEL = tuple(flag for flag in FLAGS if flag.wheel is not None)
@@ -200,8 +200,7 @@ def test_the_launcher_pays_only_for_leaves(tmp_path: Path) -> None:
     import sys
 
     heavy = ("msgspec", "anyio", "asyncio", "psutil", "xllamacpp")
-    code = (
-        f"import sys, hostler.engines.embedded, hostler.engines.guard; print([m for m in {heavy} if m in sys.modules])"
-    )
+    imports = "import sys, hostler.engines.processes.embedded, hostler.engines.processes.guard"
+    code = f"{imports}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert done.stdout.strip() == "[]"

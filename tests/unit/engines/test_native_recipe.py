@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from hostler.engines.building.recipe import BASE, Backend, Tools, recipe
+from hostler.engines.building.steps import fraction, reason
 from hostler.engines.builds import Build
 from hostler.engines.capabilities import capabilities, left_dark
-from hostler.engines.recipe import BASE, Backend, Tools, recipe
-from hostler.engines.steps import fraction, reason
 from hostler.errors import BuildFailed
 from hostler.hardware.facts import Device
 

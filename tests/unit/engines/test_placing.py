@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from hostler.config.settings import EngineSettings, Profile
-from hostler.engines.placing import Ground, check, draft_of, flash_attention, given_by, manual_of
+from hostler.engines.commands.placing import Ground, check, draft_of, flash_attention, given_by, manual_of
 from hostler.errors import ConfigError, FlagConflict, FlagUnsupported, HostlerError
 from hostler.placement.manual import Moved
 from hostler.testing.specs import SHAPE

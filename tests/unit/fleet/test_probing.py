@@ -12,8 +12,8 @@ import pytest
 
 from hostler.clock import SystemClock
 from hostler.config.settings import EngineSettings, KvSettings
-from hostler.engines.exchange import Answer, Broken
 from hostler.engines.protocol import Endpoint, LoadSpec
+from hostler.engines.talking.exchange import Answer, Broken
 from hostler.events import Bus, LeaseGranted, RequestQueued
 from hostler.fleet.learning.defects import Judge, Probe, verdict
 from hostler.fleet.learning.findings import TRIES, Finding, Findings

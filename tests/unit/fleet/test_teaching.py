@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from hostler.engines.efficiencies import keep, learnt
+from hostler.engines.speed.efficiencies import keep, learnt
 from hostler.fleet.learning.teaching import Teaching
 from hostler.fleet.protocol import Timing
 from hostler.placement.efficiency import PRIORS, Fitted, key_of

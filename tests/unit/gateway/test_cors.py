@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hostler.errors import Forbidden
-from hostler.gateway.cors import Origins
-from hostler.gateway.guard import check_origin, check_page
+from hostler.gateway.door.cors import Origins
+from hostler.gateway.door.guard import check_origin, check_page
 
 PAGE = b"https://chat.example"
 

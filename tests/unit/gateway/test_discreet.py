@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hostler.errors import ModelError
 from hostler.gateway.answering.discreet import Discreet, plain, plain_body, plain_error
-from hostler.gateway.http1 import Head
+from hostler.gateway.relay.http1 import Head
 
 
 @pytest.mark.parametrize(

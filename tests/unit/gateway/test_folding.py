@@ -9,7 +9,7 @@ import pytest
 
 from hostler.errors import EngineLost
 from hostler.gateway.answering.folding import SHORT_BODY, SHORT_TOKENS, Folding, asked_of
-from hostler.gateway.http1 import Head
+from hostler.gateway.relay.http1 import Head
 
 CHAT = b"/v1/chat/completions"
 TEXT = b"/v1/completions"

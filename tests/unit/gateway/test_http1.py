@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostler.errors import EngineLost
-from hostler.gateway.http1 import END, Head, ResponseParser
+from hostler.gateway.relay.http1 import END, Head, ResponseParser
 
 RECORDED = {
     "length": b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5, max=100\r\nContent-Length: 11\r\n\r\nhello\r\nyou!",

@@ -8,7 +8,7 @@ from hostler.errors import Draining, InvalidRequest, QueueFull
 from hostler.fleet.protocol import Standing
 from hostler.gateway.answering.sse import Notes
 from hostler.gateway.errors import headers_of
-from hostler.gateway.queueing import priority_of, queue_lines, timed_out
+from hostler.gateway.relay.queue import priority_of, queue_lines, timed_out
 
 
 def test_a_priority_is_one_of_two() -> None:

@@ -17,7 +17,7 @@ from hostler.gateway.answering.overflow import LONGEST, Overflow
 from hostler.gateway.asking.checks.reading import read
 from hostler.gateway.asking.exceeded import ContextExceeded, exceeded
 from hostler.gateway.asking.room import SHORT, TEMPLATE, Room, bounded, room_of, wider
-from hostler.gateway.http1 import Head
+from hostler.gateway.relay.http1 import Head
 from hostler.gateway.routes import INFERENCE
 
 HERE = Served(name="tiny", task="chat", embeddings=False, sampling=SamplingSettings(), context=4096)

@@ -8,7 +8,7 @@ import pytest
 from hostler.clock import ManualClock
 from hostler.fleet.protocol import Timing
 from hostler.gateway.answering.tail import NO_TOKENS, Tokens
-from hostler.gateway.rows import Account
+from hostler.gateway.relay.rows import Account
 
 TOLD = Tokens(12, 5, 3, 200.0, Timing(5, 7, 1.5, 3, 10.0))
 

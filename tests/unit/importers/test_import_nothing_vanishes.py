@@ -12,9 +12,9 @@ from outcome import told
 from hostler.config.edit import NewProfile, with_profiles
 from hostler.config.load import parse
 from hostler.config.settings import Config
-from hostler.engines.arguments import check_conflicts, known_by_wheel
-from hostler.engines.arguments import parse as parse_arguments
-from hostler.engines.flags import FLAGS
+from hostler.engines.commands.arguments import check_conflicts, known_by_wheel
+from hostler.engines.commands.arguments import parse as parse_arguments
+from hostler.engines.commands.flags import FLAGS
 from hostler.errors import ConfigError
 from hostler.importers.formats import detect, importers
 from hostler.importers.merge import merge

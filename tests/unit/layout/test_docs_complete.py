@@ -21,8 +21,8 @@ from hostler.events import AnyEvent
 from hostler.gateway.admin.app import build
 from hostler.gateway.admin.services import Services
 from hostler.gateway.asking import exceeded
+from hostler.gateway.door.front import ROUTES
 from hostler.gateway.errors import status_of
-from hostler.gateway.front import ROUTES
 from hostler.gateway.routes import INFERENCE
 
 API = "docs/api.md"

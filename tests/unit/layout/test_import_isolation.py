@@ -73,6 +73,6 @@ def test_a_room_loads_only_what_it_is_for(group: str) -> None:
 
 
 def test_the_gateway_group_is_what_the_composition_root_needs() -> None:
-    assert {group_of(name) for name in ("hostler.app", "hostler.gateway.relay", "hostler.ledger.recorder")} == {
-        "gateway"
-    }
+    assert {
+        group_of(name) for name in ("hostler.app", "hostler.gateway.relay.exchange", "hostler.ledger.recorder")
+    } == {"gateway"}

@@ -31,8 +31,8 @@ def absent(config: Config, config_file: Path | None) -> list[str]:
 
 
 def _builds(config: Config, home: Home) -> Iterator[str]:
+    from hostler.engines.building.installed import FOLDER
     from hostler.engines.builds import Builds
-    from hostler.engines.installed import FOLDER
 
     named = {f"profiles.{name}.engine.build": profile.engine.build for name, profile in config.profiles.items()}
     builds = Builds(home.cache, home.state / FOLDER)

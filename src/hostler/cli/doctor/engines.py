@@ -43,9 +43,9 @@ def _default(ground: Ground) -> Iterator[Finding]:
     """The build of profiles that name none: can it run, and does it use the GPUs that there are?"""
     import anyio
 
+    from hostler.engines.building.installed import FOLDER
     from hostler.engines.builds import Builds
     from hostler.engines.capabilities import MEND, left_dark
-    from hostler.engines.installed import FOLDER
     from hostler.hardware.inspection import inspect
 
     name = ground.config.engines.default_build

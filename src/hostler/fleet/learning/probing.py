@@ -15,9 +15,9 @@ import anyio
 import anyio.to_thread
 
 from hostler import log
-from hostler.engines import exchange
-from hostler.engines.exchange import Answer, Broken
 from hostler.engines.protocol import Endpoint, LoadSpec
+from hostler.engines.talking import exchange
+from hostler.engines.talking.exchange import Answer, Broken
 from hostler.events import Bus, LeaseGranted, RequestQueued
 from hostler.fleet.learning.defects import Defect, Probe, verdict
 from hostler.fleet.learning.findings import Findings

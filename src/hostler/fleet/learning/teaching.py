@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import astuple, replace
 
-from hostler.engines.efficiencies import keep, learnt
 from hostler.engines.protocol import LoadSpec
+from hostler.engines.speed.efficiencies import keep, learnt
 from hostler.fleet.learning.pace import enough_prompt
 from hostler.fleet.protocol import Timing
 from hostler.hardware.facts import Machine

@@ -17,7 +17,7 @@ from hostler.clock import Clock
 from hostler.config.diff import instance_key
 from hostler.config.presets.choosing import names as presets_of
 from hostler.config.settings import Config, GroupSettings, Profile
-from hostler.engines.placing import draft_of
+from hostler.engines.commands.placing import draft_of
 from hostler.engines.protocol import LoadSpec
 from hostler.errors import ConfigError, HostlerError, ModelError, UnknownProfile
 from hostler.fleet.learning.defects import UNKNOWN, Defect

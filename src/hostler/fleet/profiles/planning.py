@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from hostler.config.diff import instance_key
 from hostler.config.settings import LoadMode, Profile, Task
-from hostler.engines import placing
 from hostler.engines.builds import Build
-from hostler.engines.command import CHECKPOINTS
-from hostler.engines.devicenames import engine_names
+from hostler.engines.commands import placing
+from hostler.engines.commands.command import CHECKPOINTS
+from hostler.engines.commands.devicenames import engine_names
 from hostler.errors import NeverFits
 from hostler.fleet.recovery.ladder import NONE as UNCHANGED
 from hostler.fleet.recovery.ladder import Changes

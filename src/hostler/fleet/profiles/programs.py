@@ -9,7 +9,7 @@ from pathlib import Path
 from hostler.config.diff import instance_key
 from hostler.config.settings import Profile
 from hostler.engines.protocol import LoadSpec
-from hostler.engines.readiness import PROVABLE
+from hostler.engines.talking.readiness import PROVABLE
 from hostler.errors import ModelError
 from hostler.fleet.scheduling.messages import Want
 from hostler.models.facts import GgufFacts, Model

@@ -9,9 +9,9 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from hostler.engines import slotfiles
 from hostler.engines.protocol import Endpoint, LoadSpec
-from hostler.engines.slotfiles import SlotRefused, SlotState
+from hostler.engines.talking import slotfiles
+from hostler.engines.talking.slotfiles import SlotRefused, SlotState
 from hostler.events import Bus, PromptCache
 from hostler.fleet.prompts.entries import Entry, resumes
 from hostler.fleet.prompts.keeper import Keeper

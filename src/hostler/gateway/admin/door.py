@@ -11,11 +11,11 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from hostler.accounts.keys import LOCAL, Principal
 from hostler.errors import Forbidden, HostlerError, InvalidRequest, MethodNotAllowed
-from hostler.gateway import guard
 from hostler.gateway.admin.known import Known
 from hostler.gateway.admin.noting import noted
 from hostler.gateway.admin.paths import routed
 from hostler.gateway.admin.services import Services
+from hostler.gateway.door import guard
 from hostler.gateway.errors import body_of, headers_of, status_of
 
 POLICY_VIOLATION: Final = 1008

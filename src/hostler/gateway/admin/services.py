@@ -11,8 +11,8 @@ from hostler.accounts.audit import Audit
 from hostler.accounts.keys import Keyring, Principal
 from hostler.events import Bus
 from hostler.fleet.protocol import Catalogue, Fleet
-from hostler.gateway.cors import Origins
-from hostler.gateway.guard import NO_ORIGINS
+from hostler.gateway.door.cors import Origins
+from hostler.gateway.door.guard import NO_ORIGINS
 from hostler.hardware.facts import Machine
 from hostler.wire.caching import CacheCleared, CacheSettings, CacheStatus
 from hostler.wire.hardware import Metrics

@@ -10,8 +10,8 @@ import re
 from typing import Final
 
 from hostler.errors import EngineLost, HostlerError
-from hostler.gateway.http1 import Head
-from hostler.gateway.upstream import Receiver
+from hostler.gateway.relay.http1 import Head
+from hostler.gateway.relay.upstream import Receiver
 
 #: An absolute path of two names or more, which is none of an API's.
 _PATH: Final = (

@@ -16,8 +16,8 @@ from msgspec import UNSET, Raw, UnsetType
 
 from hostler.errors import EngineLost
 from hostler.fleet.protocol import Lease
-from hostler.gateway.http1 import Head
-from hostler.gateway.upstream import Sink
+from hostler.gateway.relay.http1 import Head
+from hostler.gateway.relay.upstream import Sink
 
 #: What is over sooner than a hang-up matters is asked for as it is: tokens of the answer, bytes of the request.
 SHORT_TOKENS: Final = 64

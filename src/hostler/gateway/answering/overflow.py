@@ -7,8 +7,8 @@ from typing import Final
 
 from hostler.errors import EngineLost, HostlerError
 from hostler.gateway.asking.exceeded import exceeded
-from hostler.gateway.http1 import Head
-from hostler.gateway.upstream import Receiver
+from hostler.gateway.relay.http1 import Head
+from hostler.gateway.relay.upstream import Receiver
 
 _STATUSES: Final = (400, 413, 422)
 #: An error that is longer is no such refusal.

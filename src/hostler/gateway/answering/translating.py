@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from hostler.errors import EngineError, EngineLost, HostlerError, RemoteFailed
-from hostler.gateway.http1 import Head
+from hostler.gateway.relay.http1 import Head
+from hostler.gateway.relay.upstream import Receiver
 from hostler.gateway.translate.protocol import Translated, Translation
-from hostler.gateway.upstream import Receiver
 
 #: A whole answer, or an error, that has to be read before anything of it can be told.
 LARGEST: Final = 64 * 2**20

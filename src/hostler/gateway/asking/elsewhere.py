@@ -22,7 +22,7 @@ from hostler import __version__
 from hostler.errors import EngineLost, HostlerError, InvalidRequest
 from hostler.gateway.asking.checks.kinds import Picture
 from hostler.gateway.asking.checks.telling import told
-from hostler.gateway.http1 import END, Head, ResponseParser
+from hostler.gateway.relay.http1 import END, Head, ResponseParser
 
 MOST: Final = 8
 LARGEST: Final = 8 * 2**20

@@ -27,10 +27,10 @@ from hostler.gateway.asking.exceeded import ContextExceeded
 from hostler.gateway.asking.fields import Fields
 from hostler.gateway.asking.needs import IMAGE_TOKENS, needs
 from hostler.gateway.asking.peek import Peek
-from hostler.gateway.fetching import fetched
-from hostler.gateway.heads import engine_lines
+from hostler.gateway.relay.fetching import fetched
+from hostler.gateway.relay.heads import engine_lines
+from hostler.gateway.relay.upstream import Pool
 from hostler.gateway.routes import Route
-from hostler.gateway.upstream import Pool
 
 #: Tokens that a chat template may add besides: its default system text, its words around tools.
 TEMPLATE: Final = 1024

@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from hostler.accounts.keys import Principal
-from hostler.gateway.asgi import Message, Receive, Send, headers_of
-from hostler.gateway.cors import Origins
+from hostler.gateway.door.asgi import Message, Receive, Send, headers_of
+from hostler.gateway.door.cors import Origins
+from hostler.gateway.door.guard import SAFE_METHODS, Headers, check_origin, is_foreign
 from hostler.gateway.extras.looking import Looking
 from hostler.gateway.extras.parts import ExtrasParts
 from hostler.gateway.extras.passing import PREFIX, Passing
-from hostler.gateway.guard import SAFE_METHODS, Headers, check_origin, is_foreign
 
 
 def _loads(scope: Message, headers: Headers, origins: Origins) -> bool:
@@ -21,7 +21,7 @@ def _loads(scope: Message, headers: Headers, origins: Origins) -> bool:
 
 
 class Extras:
-    """Answers whatever :data:`hostler.gateway.front.ROUTES` says is its own."""
+    """Answers whatever :data:`hostler.gateway.door.front.ROUTES` says is its own."""
 
     def __init__(self, parts: ExtrasParts) -> None:
         self._origins = parts.origins

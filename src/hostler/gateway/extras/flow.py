@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from hostler.errors import EngineLost
-from hostler.gateway.http1 import Head
-from hostler.gateway.upstream import Connection
+from hostler.gateway.relay.http1 import Head
+from hostler.gateway.relay.upstream import Connection
 
 #: So many bytes wait for a client that does not keep up; then the engine waits.
 BUFFER: Final = 256 * 1024

@@ -21,11 +21,11 @@ from hostler.engines.protocol import Endpoint
 from hostler.errors import Conflict, EngineError, Forbidden, NotFound
 from hostler.fleet.protocol import Served
 from hostler.gateway.answering.discreet import plain_body
-from hostler.gateway.asgi import Message, Receive, Send, body_of
+from hostler.gateway.door.asgi import Message, Receive, Send, body_of
+from hostler.gateway.door.reach import seen_by
 from hostler.gateway.extras.parts import ExtrasParts, adapters_changed, meant, request_lines
-from hostler.gateway.fetching import Reply, fetched
-from hostler.gateway.http1 import Head
-from hostler.gateway.reach import seen_by
+from hostler.gateway.relay.fetching import Reply, fetched
+from hostler.gateway.relay.http1 import Head
 
 #: Each look at slots puts off the moment in which llama.cpp notices that a client has left.
 SLOTS_S: Final = 1.5

@@ -11,10 +11,10 @@ from hostler.accounts.keys import Principal
 from hostler.clock import Clock
 from hostler.engines.protocol import Endpoint
 from hostler.fleet.protocol import Catalogue, Fleet, Served, found
-from hostler.gateway.asgi import Message
-from hostler.gateway.cors import Origins
-from hostler.gateway.relay_parts import Recorder
-from hostler.gateway.upstream import Pool
+from hostler.gateway.door.asgi import Message
+from hostler.gateway.door.cors import Origins
+from hostler.gateway.relay.parts import Recorder
+from hostler.gateway.relay.upstream import Pool
 from hostler.wire.audit import AuditRecord
 
 #: Meant for one hop, or ours to say: who asks, where, how long the body is.

@@ -16,15 +16,15 @@ from hostler.accounts.keys import Principal
 from hostler.errors import EngineLost, HostlerError, NotFound, UnknownProfile
 from hostler.fleet.protocol import Lease, Served
 from hostler.gateway.answering.tail import NO_TOKENS
-from hostler.gateway.asgi import ClientGone, Message, Receive, Send, body_of, headers_of
+from hostler.gateway.door.asgi import ClientGone, Message, Receive, Send, body_of, headers_of
 from hostler.gateway.errors import status_of
 from hostler.gateway.extras.flow import Flow
 from hostler.gateway.extras.parts import HOP, ExtrasParts, adapters_changed, meant, request_lines
-from hostler.gateway.http1 import Head
-from hostler.gateway.queueing import CLIENT_LEFT
-from hostler.gateway.retrying import WHY_S
-from hostler.gateway.rows import Account
-from hostler.gateway.upstream import Connection
+from hostler.gateway.relay.http1 import Head
+from hostler.gateway.relay.queue import CLIENT_LEFT
+from hostler.gateway.relay.retrying import WHY_S
+from hostler.gateway.relay.rows import Account
+from hostler.gateway.relay.upstream import Connection
 
 PREFIX: Final = "/upstream/"
 _API: Final = "upstream"

@@ -12,9 +12,9 @@ from hostler.accounts.keys import Principal
 from hostler.clock import Clock
 from hostler.errors import InvalidRequest, ModelError, UnknownProfile
 from hostler.fleet.protocol import Catalogue, Entry, Fleet, found
+from hostler.gateway.door.reach import seen_by
 from hostler.gateway.ollama import listing
 from hostler.gateway.ollama.removal import Removal
-from hostler.gateway.reach import seen_by
 from hostler.models.header import Header, read_header
 
 JSON: Final = b"application/json; charset=utf-8"

@@ -6,7 +6,7 @@ import socket
 
 from hostler import log
 from hostler.errors import ConfigError, HomeError, PortInUse
-from hostler.gateway.server import listen, url_of
+from hostler.gateway.door.server import listen, url_of
 
 
 def beside(host: str, port: int | None) -> tuple[socket.socket, ...]:

@@ -10,15 +10,15 @@ from hostler.errors import Draining, HostlerError, UnknownProfile
 from hostler.fleet.protocol import Lease, Served, found
 from hostler.gateway.answering.tail import NO_TOKENS
 from hostler.gateway.asking.needs import chosen
-from hostler.gateway.call import Asker
+from hostler.gateway.door.call import Asker
 from hostler.gateway.errors import status_of
-from hostler.gateway.heads import own_lines
 from hostler.gateway.ollama.talk import JSON, changes
-from hostler.gateway.queueing import CLIENT_LEFT, COMMENT_S, Patience, priority_of, stood
-from hostler.gateway.refusing import refuse
-from hostler.gateway.relay_parts import Relay
+from hostler.gateway.relay.heads import own_lines
+from hostler.gateway.relay.parts import Relay
+from hostler.gateway.relay.queue import CLIENT_LEFT, COMMENT_S, Patience, priority_of, stood
+from hostler.gateway.relay.refusing import refuse
+from hostler.gateway.relay.rows import Account
 from hostler.gateway.routes import Route
-from hostler.gateway.rows import Account
 from hostler.gateway.translate.ollama import shapes as o
 from hostler.gateway.translate.ollama.answers import Stamps
 from hostler.gateway.translate.ollama.asked import Kind, Wishes

@@ -9,11 +9,11 @@ import msgspec
 
 from hostler.errors import HostlerError, InvalidRequest, UnknownProfile
 from hostler.fleet.protocol import Catalogue, Served
-from hostler.gateway.call import Asker
+from hostler.gateway.door.call import Asker
 from hostler.gateway.ollama.loading import Loading, Visit
 from hostler.gateway.ollama.talk import Spoken, Talk
-from hostler.gateway.relay import Exchange
-from hostler.gateway.relay_parts import Relay
+from hostler.gateway.relay.exchange import Exchange
+from hostler.gateway.relay.parts import Relay
 from hostler.gateway.routes import INFERENCE, Route
 from hostler.gateway.translate.ollama import shapes as o
 from hostler.gateway.translate.ollama.asked import AnyRequest, Asking, Kind, Target, Wishes, asked, read, wishes_of

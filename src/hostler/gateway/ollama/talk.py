@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from hostler.errors import HostlerError, RemoteFailed, UnknownProfile
-from hostler.gateway.call import Answerer, Asker
+from hostler.gateway.door.call import Answerer, Asker
 from hostler.gateway.errors import body_of, status_of
-from hostler.gateway.relay_parts import Relay
+from hostler.gateway.relay.parts import Relay
 from hostler.gateway.translate.ollama import shapes as o
 from hostler.gateway.translate.ollama.answers import Course, Voice, embedded, problem, whole
 from hostler.gateway.translate.ollama.asked import Asking, Kind, Wishes
@@ -67,7 +67,7 @@ class _Answer:
 
 
 class Talk:
-    """See :class:`hostler.gateway.call.Asker`. ``refused`` is what is wrong with a request that could not be read."""
+    """See :class:`hostler.gateway.door.call.Asker`. ``refused`` tells why a request could not be read."""
 
     def __init__(self, call: Asker, relay: Relay, spoken: Spoken, refused: HostlerError | None = None) -> None:
         self.headers = call.headers

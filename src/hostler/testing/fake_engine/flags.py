@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from hostler.engines.flags import BY_SPELLING, FLAGS
+from hostler.engines.commands.flags import BY_SPELLING, FLAGS
 
 
 class BadFlag(ValueError):

@@ -9,9 +9,9 @@ import msgspec
 
 from hostler.engines.protocol import Endpoint
 from hostler.errors import EngineLost
-from hostler.gateway.fetching import fetched
-from hostler.gateway.heads import engine_lines
-from hostler.gateway.upstream import Pool
+from hostler.gateway.relay.fetching import fetched
+from hostler.gateway.relay.heads import engine_lines
+from hostler.gateway.relay.upstream import Pool
 
 #: It only tokenizes, beside what it computes; longer than this nobody is kept waiting.
 BOUND_S: Final = 2.0

@@ -10,8 +10,8 @@ from hostler.gateway.answering.repairs.blame import blamed
 from hostler.gateway.answering.repairs.protocol import Asked, Repairs, StreamRepair
 from hostler.gateway.answering.sse import STREAMS
 from hostler.gateway.errors import Family
-from hostler.gateway.http1 import Head
-from hostler.gateway.upstream import Receiver
+from hostler.gateway.relay.http1 import Head
+from hostler.gateway.relay.upstream import Receiver
 
 _JSON = (b"content-type", b"application/json; charset=utf-8")
 

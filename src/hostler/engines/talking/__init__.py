@@ -1,0 +1,1 @@
+"""What the gateway asks an engine on its own account."""
