@@ -6,7 +6,7 @@ import msgspec
 
 from hostler.bench.proof.kills import Compared, Kills, Recovered, ratios_of
 from hostler.bench.proof.page import Proof, Run, section
-from hostler.bench.proof.soak import Point, Soak
+from hostler.bench.proof.soak import Point, Soak, floor_grown
 from hostler.bench.proof.stop import Stopped
 from hostler.conformance.report import Seen, StormReport, Violation, Waits
 
@@ -63,6 +63,15 @@ def test_a_recovery_is_compared_with_the_loads_of_its_profile_that_are_near() ->
     normal = [*early, *late, took("b", 0.0, 9.0)]
     assert ratios_of([took("a", 3.0, 1.5), took("a", 104.0, 1.5)], normal, ready) == [1.5, 0.75]
     assert ratios_of(normal, normal, ready) == [1.0] * 18  # a single one of its profile is compared with nothing
+
+
+def test_files_that_are_never_closed_lift_the_floor() -> None:
+    def seen(*files: int) -> list[Point]:
+        return [Point(switches=at, rss_mib=70.0, files=count, threads=5, children=3) for at, count in enumerate(files)]
+
+    assert floor_grown(seen(29, 35, 32, 35, 29, 36)) == 0
+    assert floor_grown(seen(29, 35, 32, 36, 30, 37)) == 1
+    assert floor_grown(seen(30)) == 0
 
 
 def test_parts_that_were_not_run_have_no_rows() -> None:
