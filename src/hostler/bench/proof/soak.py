@@ -49,8 +49,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Soak(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole series; ``grown_mib`` from the end of the warm-up (medians of a tenth of the points), ``files_grown`` by
-    :func:`floor_grown`."""
+    """The whole series; ``grown_mib`` from the end of the warm-up (medians of a tenth of the points), ``files_grown``
+    by :func:`floor_grown`."""
 
     switches: int
     loads: int
