@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
+from planned_beside import DESKTOP, planned
 from scheduler_yard import GIB, Yard
 
-from hostler.config.settings import Profile
-from hostler.engines.builds import Build
-from hostler.fleet.profiles.planning import Asked, Planning, Resident, World
-from hostler.fleet.recovery.ladder import NONE
+from hostler.fleet.profiles.planning import Resident
 from hostler.fleet.scheduling import messages as m
 from hostler.fleet.scheduling.explain import explain
-from hostler.hardware import machines
-from hostler.models.facts import Model
-from hostler.placement.plan import Plan
 from hostler.placement.wish import rooms_of
-from hostler.testing.specs import SHAPE
 
-DESKTOP = machines.load("rtx4090-5070ti")
 NEEDS = {"a": 8 * GIB, "b": 6 * GIB}
 
 
@@ -120,7 +112,7 @@ def test_a_switch_or_an_unload_is_not_undone() -> None:
 
 def test_on_a_real_card_both_stay_once_the_first_has_given_up_what_it_does_not_need() -> None:
     """Alone it takes f16 keys and values; beside 6 GiB of another q8_0 does, at the same speed and context."""
-    alone, beside = (planned(residents) for residents in ((), (Resident(profile="b", bytes={"gpu0": 6 * GIB}),)))
+    alone, beside = (planned(residents).plan for residents in ((), (Resident(profile="b", bytes={"gpu0": 6 * GIB}),)))
     assert (alone.run.context, alone.run.cache_k) == (beside.run.context, "f16")
     assert beside.run.cache_k == "q8_0"
     assert beside.speeds[0].decode.value >= 0.85 * alone.speeds[0].decode.value
@@ -134,16 +126,3 @@ def test_on_a_real_card_both_stay_once_the_first_has_given_up_what_it_does_not_n
     calm(yard)
     yard.loaded("a")
     assert {i.profile for i in yard.state.instances.values()} == {"a", "b"}
-
-
-def planned(residents: tuple[Resident, ...]) -> Plan:
-    """15 GiB of weights with a large context, on the first card of a described machine."""
-    large = replace(SHAPE, layers=tuple(replace(layer, feed_forward=2**29) for layer in SHAPE.layers))
-    profile = Profile(model="m", context=131072, kv="auto", devices=("gpu0",))
-    model = Model(name="m", files=(), size=1, origin="path")
-    build = Build(name="b", kind="binary", version="1", sha256="f" * 64, devices=("CUDA0", "CUDA1"))
-    world = World(
-        machine=lambda: DESKTOP, rooms=lambda _: rooms_of(DESKTOP), build=lambda _: build, residents=lambda: residents
-    )
-    asked = Asked(name="a", profile=profile, task="chat", model=model, shape=large)
-    return Planning(world).load(asked, NONE).plan
